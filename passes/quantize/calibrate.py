@@ -1,0 +1,115 @@
+"""Measure the range of every float value on the user's data and note it on the value.
+
+    x  ->  x {qgraph.range: "low,high", qgraph.minmax: "low,high"}
+
+Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are added to
+before a softmax) never set a range: their elements below -1e4 are left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.analyze.activations import observe
+from qgraph.errors import QGraphError
+from qgraph.ir.patterns import constant
+from qgraph.ir.scopes import where
+from qgraph.numerics.affine import INT_TYPES
+from qgraph.numerics.observers import METHODS, MinMax, MovingAverage, Observer, Percentile
+from qgraph.pipeline import Pass, PassReport, register
+
+RANGE, EXTREMES = "qgraph.range", "qgraph.minmax"
+MASKED = -1e4
+
+
+def masks(model: ir.Model) -> set[ir.Value]:
+    """Values that a constant near -inf flows into, up to the softmax that takes it away."""
+    found = {v for v in model.graph.initializers.values() if _is_mask(v)}
+    for node in model.graph:
+        if node.op_type in ("Add", "Sub", "Mul", "Where", "Expand", "Unsqueeze", "Reshape", "Cast", "Identity", "Max"):
+            if any(v in found for v in node.inputs):
+                found.add(node.outputs[0])
+    return found
+
+
+def _is_mask(value: ir.Value) -> bool:
+    array = constant(value)
+    return array is not None and array.dtype.kind == "f" and array.size > 0 and bool((array <= MASKED).any())
+
+
+def measured(value: ir.Value, key: str = RANGE) -> tuple[float, float] | None:
+    """The range noted on ``value`` by this pass."""
+    text = value.metadata_props.get(key)
+    if text is None:
+        return None
+    low, high = map(float, text.split(","))
+    return low, high
+
+
+@register("calibrate")
+class Calibrate(Pass):
+    """Measure activation ranges by min-max, moving average, percentile, entropy or MSE."""
+
+    needs_data = True
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        """
+        Attributes:
+            method: how a range is chosen from the values seen.
+            percentile: percent of the values inside the range (method percentile).
+            momentum: weight of the past (method moving-average).
+        """
+
+        method: Literal["minmax", "moving-average", "percentile", "entropy", "mse"] = "minmax"
+        percentile: float = 99.99
+        momentum: float = 0.9
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        masked = masks(model)
+        values = [v for v in model.graph.inputs if v.dtype == ir.DataType.FLOAT]
+        values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT]
+        observers: dict[ir.Value, tuple[Observer, MinMax]] = {v: self._pair() for v in values}
+        total = 0
+        for batch in observe(model, values, self.context.batches(self.name)):
+            for value, array in batch.items():
+                if value in masked:
+                    array = array[array > MASKED]
+                self._check(value, array, total + 1)
+                for one in set(observers[value]):
+                    one.update(array)
+            total += 1
+            self.context.progress(f"{self.name}: batch {total}", total, 0)
+        for value, (chosen, extremes) in observers.items():
+            if extremes.empty:
+                continue
+            low, high = chosen.range(INT_TYPES["uint8"], symmetric=False)
+            value.metadata_props[RANGE] = f"{float(low)!r},{float(high)!r}"
+            value.metadata_props[EXTREMES] = f"{extremes.low!r},{extremes.high!r}"
+        report.count("values measured", len(values))
+        report.count("batches", total)
+
+    def _pair(self) -> tuple[Observer, MinMax]:
+        chosen = self._observer()
+        return chosen, chosen if type(chosen) is MinMax else MinMax()
+
+    def _observer(self) -> Observer:
+        options = self.options
+        if options.method == "percentile":
+            return Percentile(options.percentile)
+        if options.method == "moving-average":
+            return MovingAverage(options.momentum)
+        return METHODS[options.method]()
+
+    @staticmethod
+    def _check(value: ir.Value, array: np.ndarray, number: int) -> None:
+        if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
+            node = value.producer()
+            place = where(node) if node is not None else f"input {value.name!r}"
+            raise QGraphError(
+                f"data batch {number} gives NaN or infinity at {place}; check the data and the float model"
+            )

@@ -1,0 +1,172 @@
+"""Insert quantizers by plan.
+
+    W                ->  DequantizeLinear(W as INT8/INT4, per channel or block)
+    x -> op          ->  x -> QuantizeLinear -> DequantizeLinear -> op          (static, by measured range)
+    x -> MatMul(W)   ->  x -> qgraph.FakeQuantizeTokens -> MatMul(W)            (dynamic, one scale a token)
+    b of Conv, Gemm  ->  DequantizeLinear(b as INT32, scale = s_x * s_w)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.errors import QGraphError
+from qgraph.ir.ops import attach
+from qgraph.ir.patterns import new_node
+from qgraph.numerics.affine import INT_TYPES, QParams, from_range
+from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
+from qgraph.passes.quantize.plan import MOVEMENT, Plan, Planner
+from qgraph.passes.quantize.weights import Weights, store, store_params
+from qgraph.pipeline import Pass, PassReport, register
+
+NARROW_ONLY = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+
+
+@register("quantize")
+class Quantize(Pass):
+    """Quantize weights and activations; what is not quantized stays float with Q/DQ around it."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        """
+        Attributes:
+            weights: storage type of weights.
+            weight_block: elements of the input axis that share a scale (0: one scale a channel).
+            activations: auto (uint8; per-token int8 for matrix products over tokens, 16-bit residual streams),
+                uint8 or int8 (static everywhere), tokens (per-token for every matrix product).
+            placement: integer (everything between the linear ops too) or linear (their inputs only).
+            include: globs of op types, node names, module paths or source lines; empty selects all.
+            exclude: globs of what stays float.
+        """
+
+        weights: Literal["int8", "int4", "none"] = "int8"
+        weight_block: int = 0
+        activations: Literal["auto", "uint8", "int8", "tokens"] = "auto"
+        placement: Literal["integer", "linear"] = "integer"
+        include: tuple[str, ...] = ()
+        exclude: tuple[str, ...] = ()
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        options = self.options
+        self.context.reference = model.clone()
+        plan = Planner(model, options.activations, options.placement, options.include, options.exclude).make()
+        self.model, self.params = model, dict[ir.Value, QParams]()
+        self.sources: dict[ir.Value, ir.Value] = {}
+        for value, kind in plan.types.items():
+            self._activation(value, kind, plan)
+        for value in plan.probabilities:
+            unit = QParams(INT_TYPES["uint8"], np.float32(1 / 255), np.uint8(0))  # type: ignore[arg-type]
+            self._insert(value, unit, value.producer(), list(value.uses()))
+        if options.weights != "none":
+            Weights(model, INT_TYPES[options.weights], options.weight_block, report).run(plan, self._input_scale)
+        for node, kind in plan.linear.items():
+            if kind == "tokens":
+                self._tokens(node)
+            elif options.placement == "integer" or node.inputs[0] in self.sources:
+                self._narrow(node)
+        for node in list(model.graph):
+            if node.op_type == "MatMul" and node not in plan.linear and node in plan.capable:
+                self._narrow(node)
+        model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
+        attach(model)
+        report.count("activations quantized", len(plan.types) + len(plan.probabilities))
+        report.count("per-token linears", sum(k == "tokens" for k in plan.linear.values()))
+        report.count("static linears", sum(k == "static" for k in plan.linear.values()))
+        report.details["kept float"] = plan.kept_float
+
+    def _activation(self, value: ir.Value, kind: str, plan: Plan) -> None:
+        producer = value.producer()
+        if producer is not None and producer.op_type in MOVEMENT and producer not in plan.embeddings:
+            before = self.params.get(self.sources.get(producer.inputs[0], producer.inputs[0]))  # type: ignore[arg-type]
+            if before is not None and before.type.name == kind:
+                self._insert(value, before, producer, list(value.uses()))
+                return
+        found = measured(value, EXTREMES if kind == "int16" else RANGE)
+        if found is None:
+            raise QGraphError(
+                f"value {value.name!r} has no measured range; put 'calibrate' (with data) before 'quantize', "
+                "or use quantize{activations=tokens placement=linear}, which needs none"
+            )
+        symmetric = kind == "int16"
+        self._insert(value, from_range(*found, INT_TYPES[kind], symmetric=symmetric), producer, list(value.uses()))
+
+    def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[ir.Usage]) -> ir.Value:
+        """Put Q and DQ behind ``value`` and let ``uses`` read the result, which is returned."""
+        self.params[value] = params
+        graph = self.model.graph
+        like = near or (uses[0].node if uses else graph[0])
+        name = value.name or "value"
+        scale, zero = store_params(self.model, name, params)
+        quantize = new_node(like, "QuantizeLinear", [value, scale, zero], name=f"{name}_quantize")
+        codes = quantize.outputs[0]
+        codes.name, codes.shape, codes.dtype = f"{name}_codes", value.shape, zero.dtype
+        dequantize = new_node(like, "DequantizeLinear", [codes, scale, zero], name=f"{name}_dequantize")
+        result = dequantize.outputs[0]
+        result.name, result.shape, result.dtype = f"{name}_quantized", value.shape, value.dtype
+        if near is not None:
+            graph.insert_after(near, [quantize, dequantize])
+        else:
+            graph.insert_before(graph[0], [quantize, dequantize])
+        for use in uses:
+            use.node.replace_input_with(use.idx, result)
+        if value.is_graph_output():
+            index = next(i for i, v in enumerate(graph.outputs) if v is value)
+            graph.outputs[index] = result
+            value.name, result.name = f"{name}_raw", name
+        self.params[result] = params
+        self.sources[result] = value
+        return result
+
+    def _narrow(self, node: ir.Node) -> None:
+        """Static matrix products read 8 bits: quantize 16-bit inputs once more."""
+        for i, value in enumerate(node.inputs[:2]):
+            params = self.params.get(value) if value is not None else None
+            if value is None or params is None or params.type.bits == 8:
+                continue
+            source = self.sources[value]
+            found = measured(source) or (-float(params.scale) * 32767, float(params.scale) * 32767)
+            narrow = from_range(*found, INT_TYPES["uint8"], symmetric=False)
+            self._insert(value, narrow, value.producer(), [ir.Usage(node, i)])
+            self.params[value] = params
+
+    def _tokens(self, node: ir.Node) -> None:
+        x = node.inputs[0]
+        assert x is not None
+        producer = x.producer()
+        if producer is not None and producer.metadata_props.get("qgraph.smooth"):
+            x, channel = producer.inputs[:2]
+        else:
+            channel = self._one()
+        assert x is not None
+        cached = [u.node for u in x.uses() if u.node.op_type == "FakeQuantizeTokens" and u.node.inputs[1] is channel]
+        if cached:
+            node.replace_input_with(0, cached[0].outputs[0])
+            return
+        fake = new_node(
+            node, "FakeQuantizeTokens", [x, channel], domain="qgraph", name=f"{node.name}_tokens"
+        )
+        out = fake.outputs[0]
+        out.name, out.shape, out.type = f"{node.name}_tokens", x.shape, x.type
+        node.graph.insert_before(node, fake)  # type: ignore[union-attr]
+        node.replace_input_with(0, out)
+
+    def _one(self) -> ir.Value:
+        table = self.model.graph.initializers
+        return table["qgraph.one"] if "qgraph.one" in table else store(self.model, "qgraph.one", np.ones(1, np.float32))
+
+    def _input_scale(self, node: ir.Node) -> float | None:
+        """Scale of a static linear's input, known once activations are quantized."""
+        value = node.inputs[0]
+        params = self.params.get(value) if value is not None else None
+        if params is None:
+            return None
+        if params.type.bits > 8:
+            self._narrow(node)
+            params = self.params[node.inputs[0]]  # type: ignore[index]
+        return float(params.scale)
+
+

@@ -1,0 +1,244 @@
+"""Decide, for every value, how it is quantized; ``insert_qdq`` carries the plan out.
+
+Kinds of ops:
+    linear     Conv, ConvTranspose, Gemm, MatMul with a constant weight
+    movement   output elements are input elements: same scale and zero point
+    region     pointwise functions of one value (see qgraph.ir.regions)
+    kernel     everything else that the integer runtime has a kernel for
+A value is *inner* when the kernel that makes it hands it on without storing it: the sum before a bias, the input of
+a fused Relu, attention scores, and, in front of a residual add, the output of a per-token linear.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import onnx_ir as ir
+
+from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
+from qgraph.ir.regions import LINEAR, Regions
+from qgraph.ir.scopes import matches
+from qgraph.passes.quantize.calibrate import masks
+
+MOVEMENT = set(
+    "DepthToSpace Dropout Expand Flatten Gather Identity MaxPool Pad Reshape Slice SpaceToDepth Split Squeeze Tile "
+    "Transpose Unsqueeze Upsample".split()
+)
+KERNELS = set(
+    "Add Sub Mul Div Concat AveragePool GlobalAveragePool GlobalMaxPool ReduceMean Softmax LayerNormalization "
+    "GroupNormalization InstanceNormalization LRN Resize MatMul Max Min Sum".split()
+)
+RELU = {"Relu", "Clip"}
+FLOAT_OUT = LINEAR | {"LayerNormalization", "Softmax"}
+SMOOTH = "qgraph.smooth"
+
+
+def weight_of(node: ir.Node) -> ir.Value | None:
+    """The constant float weight of a linear node (an initializer of two dims or more)."""
+    if node.domain or node.op_type not in LINEAR:
+        return None
+    value = node.inputs[1]
+    array = constant(value)
+    if array is None or array.ndim < 2 or array.dtype.kind != "f" or array.size == 0:
+        return None
+    if node.op_type == "Gemm" and (attr(node, "alpha", 1.0), attr(node, "beta", 1.0), attr(node, "transA", 0)) != (1, 1, 0):
+        return None
+    return value
+
+
+def bias_add(value: ir.Value) -> ir.Node | None:
+    """The Add of a constant vector that alone reads ``value``."""
+    user = only_user(value)
+    if user is None or user.op_type != "Add" or user.domain:
+        return None
+    other = user.inputs[1] if user.inputs[0] is value else user.inputs[0]
+    array = constant(other)
+    return user if array is not None and array.ndim == 1 else None
+
+
+@dataclasses.dataclass
+class Plan:
+    """What to do: ``types`` of the values to quantize, linears by kind, inner values, and why nodes stay float."""
+
+    types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
+    linear: dict[ir.Node, str] = dataclasses.field(default_factory=dict)
+    embeddings: list[ir.Node] = dataclasses.field(default_factory=list)
+    probabilities: set[ir.Value] = dataclasses.field(default_factory=set)
+    inner: set[ir.Value] = dataclasses.field(default_factory=set)
+    kept_float: dict[str, str] = dataclasses.field(default_factory=dict)
+    capable: set[ir.Node] = dataclasses.field(default_factory=set)
+
+
+class Planner:
+    """Builds a ``Plan`` for a canonical float graph."""
+
+    def __init__(self, model: ir.Model, activations: str, placement: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+        self.graph = model.graph
+        self.activations, self.placement = activations, placement
+        self.include, self.exclude = include, exclude
+        self.masked = masks(model)
+        smooth = {n.inputs[0] for n in self.graph if n.metadata_props.get(SMOOTH) and n.inputs[0] is not None}
+        outs = {n.outputs[0] for n in self.graph if n.metadata_props.get(SMOOTH)}
+        self.regions = Regions(self.graph, stop=smooth | outs)
+        for value in outs:
+            self.regions.root.pop(value, None)
+        self.plan = Plan()
+
+    def wanted(self, node: ir.Node) -> bool:
+        if self.include and not matches(node, self.include):
+            self.plan.kept_float[node.name or ""] = "not selected by include"
+            return False
+        if matches(node, self.exclude):
+            self.plan.kept_float[node.name or ""] = "excluded"
+            return False
+        return True
+
+    def make(self) -> Plan:
+        plan = self.plan
+        for node in self.graph:
+            if weight_of(node) is not None and self.wanted(node):
+                plan.linear[node] = "tokens" if self._per_token(node) else "static"
+            elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
+                plan.embeddings.append(node)
+        if self.placement == "linear":
+            self._linear_only()
+            return plan
+        self._capable()
+        self._inner()
+        wide = self._wide()
+        for value in [*self.graph.inputs, *(v for n in self.graph for v in n.outputs)]:
+            if value.dtype == ir.DataType.FLOAT and self._stored(value):
+                narrow = "int8" if self.activations == "int8" else "uint8"
+                plan.types[value] = "int16" if value in wide else narrow
+        return plan
+
+    def _per_token(self, node: ir.Node) -> bool:
+        if node.op_type not in ("MatMul", "Gemm") or self.activations in ("uint8", "int8"):
+            return False
+        x = node.inputs[0]
+        return self.activations == "tokens" or (x is not None and x.shape is not None and len(x.shape) >= 3)
+
+    @staticmethod
+    def _is_embedding(node: ir.Node) -> bool:
+        table = constant(node.inputs[0])
+        return table is not None and table.dtype.kind == "f" and table.ndim == 2 and attr(node, "axis", 0) == 0
+
+    def _linear_only(self) -> None:
+        for node, kind in self.plan.linear.items():
+            if kind == "static" and node.inputs[0] is not None:
+                self.plan.types[node.inputs[0]] = "int8" if self.activations == "int8" else "uint8"
+
+    def _capable(self) -> None:
+        """Nodes that the integer runtime can execute once their values are quantized."""
+        for node in self.graph:
+            out = node.outputs[0]
+            known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
+            known |= bool(node.metadata_props.get(SMOOTH))
+            if not known and node.domain == "" and node.op_type in MOVEMENT | KERNELS:
+                known = self.wanted(node) and weight_of(node) is None
+            if known and out in self.regions.root:
+                known = self.wanted(node)
+            if known and out not in self.masked:
+                self.plan.capable.add(node)
+            elif out.dtype == ir.DataType.FLOAT and out not in self.masked:
+                self.plan.kept_float.setdefault(node.name or "", f"no integer kernel for {node.op_type}")
+
+    def _inner(self) -> None:
+        plan = self.plan
+        ends = set(self.regions.ends())
+        plan.inner |= {v for v in self.regions.root if v not in ends}
+        for node in self.graph:
+            out = node.outputs[0]
+            if node in plan.linear:
+                add = bias_add(out)
+                if add is not None:
+                    plan.inner.add(out)
+                    out = add.outputs[0]
+                user = only_user(out)
+                if user is not None and user.op_type in RELU and self.regions.root.get(user.outputs[0]) is out:
+                    plan.inner.add(out)
+                elif plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out):
+                    plan.inner.add(out)
+            elif node.op_type == "Softmax" and not node.domain:
+                self._attention(node)
+            elif node.metadata_props.get(SMOOTH):
+                plan.inner.add(out)
+
+    def _is_residual(self, node: ir.Node, value: ir.Value) -> bool:
+        """Whether ``node`` adds ``value`` to another activation."""
+        if node.op_type != "Add" or node not in self.plan.capable:
+            return False
+        other = node.inputs[1] if node.inputs[0] is value else node.inputs[0]
+        return other is not value and constant(other) is None and other not in self.plan.inner
+
+    def _attention(self, node: ir.Node) -> None:
+        """MatMul -> [Mul] -> [Add mask] -> Softmax -> [Where(IsNaN)] -> MatMul: the scores are never stored."""
+        value, path = node.inputs[0], []
+        if is_op(value, "Add"):
+            path.append(value)
+            a, b = value.producer().inputs  # type: ignore[union-attr]
+            value = b if a in self.masked or not is_op(a, "Mul", "MatMul") else a
+        if is_op(value, "Mul") and any(scalar(v) is not None for v in value.producer().inputs):  # type: ignore[union-attr]
+            path.append(value)
+            a, b = value.producer().inputs  # type: ignore[union-attr]
+            value = b if scalar(a) is not None else a
+        if not is_op(value, "MatMul") or value.producer() not in self.plan.capable:  # type: ignore[union-attr]
+            return
+        out = node.outputs[0]
+        users = {u.node for u in out.uses()}
+        guard = next((u for u in users if u.op_type == "Where"), None)
+        if guard is not None:
+            path.append(out)
+            path += [u.outputs[0] for u in users if u.op_type == "IsNaN"]
+            out = guard.outputs[0]
+        user = only_user(out)
+        if user is None or user.op_type != "MatMul" or attr(node, "axis", -1) not in (-1, len(out.shape or ()) - 1):
+            return
+        self.plan.inner |= {v for v in (*path, value) if v is not None}
+        self.plan.probabilities.add(out)
+        self.plan.capable |= {n for v in (*path, out) if v is not None and (n := v.producer()) is not None}
+        for v in (*path, out):
+            self.plan.kept_float.pop((v.producer().name if v is not None and v.producer() else "") or "", None)  # type: ignore[union-attr]
+
+    def _wide(self) -> set[ir.Value]:
+        """Values kept in 16 bits: residual streams, and what per-token quantizers read."""
+        if self.activations in ("uint8", "int8"):
+            return set()
+        work: list[ir.Value | None] = []
+        for node in self.graph:
+            if self.plan.linear.get(node) == "tokens":
+                x = node.inputs[0]
+                work.append(x.producer().inputs[0] if is_op(x, "Mul") and x in self.plan.inner else x)  # type: ignore[union-attr]
+            elif node.op_type == "LayerNormalization" and node in self.plan.capable:
+                work += [node.inputs[0], node.outputs[0]]
+            elif node.op_type == "Softmax" and node.inputs[0] not in self.plan.inner:
+                work.append(node.inputs[0])
+        wide: set[ir.Value] = set()
+        while work:
+            value = work.pop()
+            if value is None or value in wide or constant(value) is not None:
+                continue
+            wide.add(value)
+            node = value.producer()
+            if node is None or node.domain:
+                continue
+            if node.op_type in MOVEMENT and node not in self.plan.embeddings:
+                work.append(node.inputs[0])
+            elif node.op_type in ("Add", "Sub", "Concat") and value not in self.regions.root:
+                work += node.inputs
+        return wide
+
+    def _stored(self, value: ir.Value) -> bool:
+        """Whether ``value`` is read or written by an integer kernel as a quantized tensor."""
+        plan = self.plan
+        if value in plan.inner or value in self.masked or value in plan.probabilities:
+            return False
+        producer = value.producer()
+        users = [u.node for u in value.uses()]
+        if value.is_graph_output() and not users and producer is not None:
+            last = producer
+            if producer.op_type == "Add" and producer.inputs[0] in plan.inner:
+                last = producer.inputs[0].producer() or producer  # type: ignore[union-attr]
+            root = self.regions.root.get(value)
+            return not (producer in plan.capable and (last.op_type in FLOAT_OUT or root is not None))
+        return any(n in plan.capable for n in users) or producer in plan.capable

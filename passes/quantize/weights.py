@@ -1,0 +1,159 @@
+"""Store weights as integers with a DequantizeLinear in front of their readers, and biases as int32.
+
+A weight shared by several nodes is quantized once. A channel of zeros has scale 1 (or one that carries its bias).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.ir.patterns import add_initializer, attr, constant, new_node
+from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
+from qgraph.passes.quantize.plan import Plan
+from qgraph.pipeline import PassReport
+
+ONNX_TYPES = {
+    name: getattr(ir.DataType, name.upper())
+    for name in ("int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16", "int32")
+}
+BIAS_LIMIT = float(1 << 30)
+
+
+def store(model: ir.Model, name: str, array: np.ndarray, kind: IntType | None = None) -> ir.Value:
+    """Add ``array`` as an initializer; ``kind`` names the storage type of integer codes (packed below 8 bits)."""
+    if kind is None or kind.bits >= 8:
+        return add_initializer(model, name, array)
+    dtype = ONNX_TYPES[kind.name]
+    return add_initializer(model, name, array.astype(dtype.numpy()), dtype)
+
+
+def store_params(model: ir.Model, name: str, params: QParams) -> tuple[ir.Value, ir.Value]:
+    scale = store(model, f"{name}_scale", np.asarray(params.scale, np.float32))
+    zero = np.asarray(params.zero_point, params.type.container)
+    return scale, store(model, f"{name}_zero_point", zero, params.type)
+
+
+def out_axis(node: ir.Node) -> int:
+    """The axis of the weight that runs over output channels."""
+    if node.op_type == "Gemm":
+        return 0 if attr(node, "transB", 0) else 1
+    if node.op_type == "MatMul":
+        return len(constant(node.inputs[1]).shape) - 1  # type: ignore[union-attr]
+    return 1 if node.op_type == "ConvTranspose" else 0
+
+
+class Weights:
+    """Quantizes the weights and biases of the plan's linear nodes and embeddings."""
+
+    def __init__(self, model: ir.Model, kind: IntType, block: int, report: PassReport) -> None:
+        self.model, self.kind, self.block, self.report = model, kind, block, report
+        self.done: dict[tuple[ir.Value, int], tuple[ir.Value, QParams]] = {}
+
+    def run(self, plan: Plan, input_scale: Callable[[ir.Node], float | None]) -> None:
+        for node, kind in plan.linear.items():
+            scale = input_scale(node) if kind == "static" else None
+            params = self._weight(node, scale)
+            if scale is not None and len(node.inputs) > 2 and node.inputs[2] is not None:
+                self._bias(node, params, scale)
+        for node in plan.embeddings:
+            self._embedding(node)
+
+    def _weight(self, node: ir.Node, input_scale: float | None) -> QParams:
+        value, axis = node.inputs[1], out_axis(node)
+        assert value is not None
+        key = (value, axis)
+        if key not in self.done:
+            array = constant(value)
+            assert array is not None
+            array = array.astype(np.float32)
+            block_axis = axis - 1 if axis else 1
+            blocked = self.block and array.ndim == 2 and self.block < array.shape[block_axis]
+            grouped = node.op_type == "ConvTranspose" and attr(node, "group", 1) > 1
+            if grouped:  # output channels repeat over the groups, so one scale serves all
+                params = weight_params(array, self.kind, None)
+            elif blocked:
+                params = weight_params(array, self.kind, block_axis, block=self.block)
+            else:
+                params = weight_params(array, self.kind, axis)
+                params = self._carry_bias(node, params, input_scale)
+            self.done[key] = self._dequantized(node, value, array, params), params
+        result, params = self.done[key]
+        node.replace_input_with(1, result)
+        return params
+
+    @staticmethod
+    def _carry_bias(node: ir.Node, params: QParams, input_scale: float | None) -> QParams:
+        """Raise the scale of a channel whose bias would not fit int32 (or would vanish on a dead channel)."""
+        bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+        if bias is None or input_scale is None or bias.ndim != 1 or bias.shape != params.scale.shape:
+            return params
+        least = np.abs(bias) / (input_scale * BIAS_LIMIT)
+        dead = (params.scale == 1.0) & (bias != 0)
+        scale = np.where(dead, least * 2**10, np.maximum(params.scale, least)).astype(np.float32)
+        return QParams(params.type, scale, params.zero_point, params.axis)
+
+    def _dequantized(self, node: ir.Node, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
+        name = value.name or "weight"
+        codes = store(self.model, f"{name}.codes", quantize(array, params), params.type)
+        codes.metadata_props.update(value.metadata_props)
+        inputs = [codes, *store_params(self.model, name, params)]
+        attributes = {"axis": params.axis, "block_size": params.block or None}
+        new = new_node(node, "DequantizeLinear", inputs, attributes, name=f"{name}_dequantize")
+        out = new.outputs[0]
+        out.name, out.shape, out.dtype = f"{name}_dequantized", value.shape, ir.DataType.FLOAT
+        graph = self.model.graph
+        graph.insert_before(graph[0], new)
+        self.report.count("weights quantized")
+        self.report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
+        return out
+
+    def _bias(self, node: ir.Node, params: QParams, input_scale: float) -> None:
+        value = node.inputs[2]
+        bias = constant(value)
+        if bias is None or value is None or params.block:
+            return
+        scale = (np.float64(input_scale) * params.scale.astype(np.float64)).astype(np.float32)
+        scale = np.broadcast_to(scale, bias.shape).copy() if bias.ndim == 1 else scale
+        quantizer = QParams(INT_TYPES["int32"], scale, np.zeros_like(scale, np.int32), 0 if scale.ndim else None)
+        codes = np.clip(np.rint(bias / scale.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        name = value.name or "bias"
+        stored = store(self.model, f"{name}.codes", codes)
+        inputs = [stored, *store_params(self.model, name, quantizer)]
+        new = new_node(node, "DequantizeLinear", inputs, {"axis": quantizer.axis}, name=f"{name}_dequantize")
+        new.outputs[0].name, new.outputs[0].shape = f"{stored.name}_dequantized", value.shape
+        new.outputs[0].dtype = ir.DataType.FLOAT
+        node.graph.insert_before(node, new)  # type: ignore[union-attr]
+        node.replace_input_with(2, new.outputs[0])
+
+    def _embedding(self, node: ir.Node) -> None:
+        """Gather int8 codes, then dequantize what was gathered: one scale a column."""
+        table, out = node.inputs[0], node.outputs[0]
+        assert table is not None
+        key = (table, -1)
+        if key not in self.done:
+            array = constant(table)
+            assert array is not None
+            kind = INT_TYPES["int8"] if self.kind.bits < 4 else self.kind
+            params = weight_params(array.astype(np.float32), kind, 1)
+            self.done[key] = store(self.model, f"{table.name}.codes", quantize(array, params), kind), params
+            self.report.count("weights quantized")
+        codes, params = self.done[key]
+        scale, zero = store_params(self.model, table.name or "table", params)
+        gathered = new_node(node, "Gather", [codes, node.inputs[1]], {"axis": 0}, name=node.name)
+        gathered.outputs[0].name, gathered.outputs[0].shape = f"{out.name}_codes_of_table", out.shape
+        gathered.outputs[0].dtype = codes.dtype
+        axis = len(out.shape or ()) - 1
+        new = new_node(
+            node, "DequantizeLinear", [gathered.outputs[0], scale, zero], {"axis": axis}, name=f"{node.name}_dequantize"
+        )
+        name, node_graph = out.name, node.graph
+        new.outputs[0].shape, new.outputs[0].type = out.shape, out.type
+        node_graph.insert_before(node, [gathered, new])  # type: ignore[union-attr]
+        out.name = f"{name}_float"
+        ir.convenience.replace_all_uses_with(out, new.outputs[0], replace_graph_outputs=True)
+        new.outputs[0].name = name
+        new.outputs[0].metadata_props.update(out.metadata_props)
+        node_graph.remove(node, safe=True)  # type: ignore[union-attr]

@@ -1,0 +1,88 @@
+"""ONNX file -> float dialect: read, upgrade the opset, check, name every node."""
+
+from __future__ import annotations
+
+import os
+
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from qgraph.errors import QGraphError
+from qgraph.ir import io
+from qgraph.ir.dialects import MIN_OPSET, is_standard, opset, verify
+from qgraph.ir.scopes import where
+
+OLDEST = 7
+CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
+
+
+def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
+    """Load the ONNX file at ``path`` as a model of the float dialect.
+
+    Model-local functions are inlined, opsets below 21 are upgraded by the ONNX version converter.
+
+    Raises:
+        QGraphError: the file cannot be read, an op or opset is not supported (the node is named).
+    """
+    model = io.load(path)
+    common.InlinePass()(model)
+    prepare(model, str(path))
+    return model
+
+
+def prepare(model: ir.Model, origin: str) -> None:
+    """Upgrade ``model`` in place to the float dialect and verify it; ``origin`` names it in errors."""
+    version = opset(model)
+    if not version:
+        raise QGraphError(f"{origin}: the model imports no ONNX opset; export it again")
+    if version < OLDEST:
+        raise QGraphError(f"{origin}: opset {version} is too old (at least {OLDEST} is needed); export it again")
+    if version > onnx.defs.onnx_opset_version():
+        raise QGraphError(
+            f"{origin}: opset {version} is newer than the installed onnx knows "
+            f"({onnx.defs.onnx_opset_version()}); upgrade onnx or export with an older opset"
+        )
+    for node in model.graph:
+        if node.op_type in CONTROL_FLOW and node.domain == "":
+            raise QGraphError(
+                f"{origin}: {where(node)} is control flow, which has no fixed graph; "
+                "export with the condition decided (constant inputs) or the loop unrolled"
+            )
+        if node.domain == "" and not is_standard(node.op_type, version):
+            raise QGraphError(f"{origin}: {where(node)} is no op of ONNX opset {version}; check the exporter")
+    if version < MIN_OPSET:
+        _upgrade(model, version, origin)
+    verify_origin(model, origin)
+    common.NameFixPass()(model)
+    for i, node in enumerate(model.graph):
+        if not node.name:
+            node.name = f"{node.op_type}_{i}"
+    if any(v.shape is None for n in model.graph for v in n.outputs):
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+
+
+def verify_origin(model: ir.Model, origin: str) -> None:
+    try:
+        verify(model, "float")
+    except QGraphError as error:
+        raise QGraphError(f"{origin}: {error}") from None
+
+
+def _upgrade(model: ir.Model, version: int, origin: str) -> None:
+    """Bring the graph to ``MIN_OPSET`` with onnx's own converter; large weights stay out of its way."""
+    kept = {name: v.const_value for name, v in model.graph.initializers.items()}
+    proto = ir.to_proto(model)
+    try:
+        upgraded = ir.from_proto(onnx.version_converter.convert_version(proto, MIN_OPSET))
+    except Exception as error:
+        raise QGraphError(
+            f"{origin}: cannot be upgraded from opset {version} to {MIN_OPSET} ({str(error).strip().splitlines()[0]}); "
+            "export it again with a newer opset"
+        ) from error
+    for name, tensor in kept.items():
+        value = upgraded.graph.initializers.get(name)
+        if value is not None and tensor is not None:
+            value.const_value = tensor
+    model.graph = upgraded.graph
+    model.ir_version = max(model.ir_version, upgraded.ir_version)

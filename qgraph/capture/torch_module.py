@@ -1,0 +1,153 @@
+"""PyTorch module -> float dialect, through ``torch.export`` and the ONNX exporter with its optimizer off."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import logging
+import os
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from qgraph.capture.onnx_file import prepare
+from qgraph.errors import QGraphError, suggest
+from qgraph.ir.dialects import MIN_OPSET
+
+
+def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, kwargs: Any = None) -> ir.Model:
+    """Capture ``module`` as a model of the float dialect.
+
+    Initializers carry the parameters' qualified names, nodes the module scope and source line; BatchNorm is kept.
+
+    Args:
+        module: a ``torch.nn.Module``; it is captured in inference mode and its mode is restored.
+        args: example inputs (tensors).
+        dynamic_shapes: as for ``torch.export.export``; names given to ``Dim`` become the symbolic dims' names.
+        kwargs: example keyword inputs.
+
+    Raises:
+        QGraphError: ``torch.export`` or the exporter cannot take the module; the user's source line is named.
+    """
+    import torch
+
+    was_training = module.training
+    module.eval()
+    try:
+        with _quiet():
+            program = torch.export.export(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
+            exported = torch.onnx.export(
+                program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET
+            )
+    except Exception as error:
+        raise QGraphError(_explain(module, error)) from error
+    finally:
+        module.train(was_training)
+    assert exported is not None
+    model = exported.model
+    common.InlinePass()(model)
+    _name_dims(model, args, kwargs, dynamic_shapes)
+    prepare(model, type(module).__name__)
+    model.producer_name = "qgraph"
+    return model
+
+
+def from_factory(spec: str) -> ir.Model:
+    """Capture what ``PACKAGE.MODULE:FACTORY`` returns: ``(module, args)`` or ``(module, args, dynamic_shapes)``."""
+    made = call_factory(spec)
+    if not isinstance(made, tuple) or len(made) not in (2, 3):
+        raise QGraphError(f"factory {spec} must return (module, example inputs[, dynamic shapes])")
+    return from_torch(made[0], made[1], dynamic_shapes=made[2] if len(made) == 3 else None)
+
+
+def call_factory(spec: str) -> Any:
+    """Import and call ``PACKAGE.MODULE:FUNCTION``; the working directory is importable."""
+    package, _, name = spec.partition(":")
+    if not name:
+        raise QGraphError(f"{spec!r} is not of the form PACKAGE.MODULE:FUNCTION")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(package)
+    except ImportError as error:
+        raise QGraphError(f"cannot import {package!r} for {spec}: {error}; is it installed or in this folder?") from error
+    factory = getattr(module, name, None)
+    if factory is None:
+        raise QGraphError(f"module {package!r} has no {name!r}{suggest(name, dir(module))}")
+    return factory()
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Silence the exporter's own chatter; errors come through as exceptions."""
+    loggers = [logging.getLogger(n) for n in ("torch.onnx", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _explain(module: Any, error: BaseException) -> str:
+    """One sentence from a torch error: what, the user's own source line, what to do."""
+    chain, text = error, str(error)
+    while chain.__cause__ is not None:
+        chain = chain.__cause__
+        text += "\n" + str(chain)
+    first = next((s for s in str(chain).splitlines() if s.strip()), type(chain).__name__).strip()
+    lines = [
+        (f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f
+    ]
+    if lines:
+        place = f"{lines[-1][0]}:{lines[-1][1]}"
+    else:
+        try:
+            place = f"{inspect.getsourcefile(type(module))}:{inspect.getsourcelines(type(module))[1]}"
+        except (OSError, TypeError):
+            place = "unknown source"
+    return (
+        f"cannot capture {type(module).__name__}: {first[:300]} (at {place}); rewrite that line without "
+        "data-dependent Python control flow, or capture the part of the model before it"
+    )
+
+
+def _name_dims(model: ir.Model, args: Sequence[Any], kwargs: Any, dynamic_shapes: Any) -> None:
+    """Rename the exporter's symbols (s43) to the names that the user gave to the dims."""
+    if dynamic_shapes is None:
+        return
+    if isinstance(dynamic_shapes, Mapping):
+        specs = list(dynamic_shapes.values())
+    else:
+        specs = list(dynamic_shapes)
+    rename: dict[str, str] = {}
+    for value, spec in zip(model.graph.inputs, specs, strict=False):
+        if not spec or value.shape is None:
+            continue
+        items = spec.items() if isinstance(spec, Mapping) else enumerate(spec)
+        for axis, dim in items:
+            name, old = getattr(dim, "__name__", None), value.shape[axis]
+            if name and isinstance(old, ir.SymbolicDim) and old.value:
+                rename.setdefault(str(old.value), name)
+    if not rename:
+        return
+    pattern = re.compile(r"\b(" + "|".join(map(re.escape, rename)) + r")\b")
+    values = [*model.graph.inputs, *(v for n in model.graph for v in n.outputs)]
+    for value in values:
+        if value.shape is not None:
+            value.shape = ir.Shape(
+                [
+                    pattern.sub(lambda m: rename[m[1]], str(d.value)) if isinstance(d, ir.SymbolicDim) and d.value else d
+                    for d in value.shape
+                ]
+            )

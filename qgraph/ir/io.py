@@ -1,0 +1,84 @@
+"""Reading and writing models: atomic, external data beside the file when it is large, clear refusals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx_ir as ir
+
+from qgraph.errors import QGraphError
+
+EXTERNAL_LIMIT = 1_500_000_000  # protobuf refuses files of 2 GiB; leave room for the graph itself
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary name beside ``path`` and rename it to ``path`` on success; on failure leave nothing."""
+    target = Path(path)
+    if target.is_dir():
+        raise QGraphError(f"cannot write {target}: it is a folder; give a file name")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent or ".")
+    except OSError as error:
+        raise QGraphError(f"cannot write {target}: {error.strerror}; choose a writable folder") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise QGraphError(f"cannot write {target}: {error.strerror or error}; nothing was changed") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def size_of(model: ir.Model) -> int:
+    """Bytes of all initializers of the main graph."""
+    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+
+
+def load(path: str | os.PathLike[str]) -> ir.Model:
+    """Read an ONNX file as it is (no upgrade; ``qgraph.capture.from_onnx`` does that)."""
+    file = Path(path)
+    if not file.is_file():
+        raise QGraphError(f"cannot read {file}: no such file")
+    try:
+        model = ir.load(file)
+    except Exception as error:
+        raise QGraphError(
+            f"cannot read {file}: not a complete ONNX file ({type(error).__name__}); export or copy it again"
+        ) from error
+    if model.ir_version is None or not (len(model.graph.outputs) or len(model.graph)):
+        raise QGraphError(f"cannot read {file}: it holds no ONNX graph; is it an ONNX file?")
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor):
+            data = Path(tensor.path)
+            if not data.is_file():
+                raise QGraphError(
+                    f"cannot read {file}: external data file {data} of initializer {name!r} is missing; "
+                    "keep it in the folder of the model"
+                )
+            if data.stat().st_size < (tensor.offset or 0) + (tensor.length or 0):
+                raise QGraphError(f"cannot read {file}: external data file {data} is cut short; copy it again")
+    return model
+
+
+def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` atomically; weights go to ``<name>.data`` beside it when protobuf could not hold them."""
+    target = Path(path)
+    if size_of(model) > EXTERNAL_LIMIT:
+        # the graph file is renamed last, so a reader sees the old model or the new one
+        data = f"{target.name}.data"
+        with atomic_path(target) as temporary:
+            ir.save(model, temporary, external_data=data)
+        return
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(ir.to_proto(model).SerializeToString())

@@ -1,0 +1,20 @@
+"""Ops of domain ``qgraph``: each declared once, as an onnxscript function."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from qgraph.ir.dialects import DOMAIN
+from qgraph.ir.ops.fake_quantize_tokens import FakeQuantizeTokens, QuantizeTokens
+
+FUNCTIONS = {f.name: f for f in (FakeQuantizeTokens, QuantizeTokens)}
+
+
+def attach(model: ir.Model) -> None:
+    """Add to ``model`` the definitions of the ``qgraph`` ops that it uses, so that any ONNX engine runs it."""
+    used = {n.op_type for n in model.graph if n.domain == DOMAIN}
+    for name in sorted(used):
+        function = ir.from_proto(FUNCTIONS[name].to_function_proto())
+        model.functions[function.identifier()] = function
+    if used:
+        model.graph.opset_imports[DOMAIN] = 1

@@ -1,0 +1,61 @@
+"""Where a node comes from: module path and source line, kept in node metadata by the capture."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import re
+
+import onnx_ir as ir
+
+NAMESPACE = "namespace"
+SCOPES = "pkg.torch.onnx.name_scopes"
+STACK = "pkg.torch.onnx.stack_trace"
+
+
+def module_path(node: ir.Node) -> str:
+    """The dotted module path of ``node`` (``encoder.layer.0.attention``), or its name's prefix without one."""
+    scopes = node.metadata_props.get(SCOPES)
+    if scopes:
+        try:
+            names = [s for s in ast.literal_eval(scopes)[:-1] if s]
+        except (ValueError, SyntaxError):
+            names = []
+        return names[-1] if names else ""
+    name = (node.name or "").strip("/")
+    return ".".join(name.split("/")[:-1])
+
+
+def source_line(node: ir.Node) -> str:
+    """``file:line`` of the user's source that made ``node``, or an empty string."""
+    found = re.findall(r'File "([^"]+)", line (\d+)', node.metadata_props.get(STACK, ""))
+    return f"{found[-1][0]}:{found[-1][1]}" if found else ""
+
+
+def where(node: ir.Node) -> str:
+    """One phrase that names ``node`` for an error message: op, name, module and source line if known."""
+    name = node.name or (node.outputs[0].name if node.outputs else "")
+    parts = [f"{node.op_type} node {name!r}"]
+    if path := module_path(node):
+        parts.append(f"in module {path!r}")
+    if line := source_line(node):
+        parts.append(f"from {line}")
+    return " ".join(parts)
+
+
+def matches(node: ir.Node, patterns: tuple[str, ...]) -> bool:
+    """Whether a glob of ``patterns`` matches the node's op type, name, output name, weight name, module path
+    (or one of its parents) or source line."""
+    if not patterns:
+        return False
+    path = module_path(node)
+    parents = [path[: i.start()] for i in re.finditer(r"\.", path)]
+    subjects = [node.op_type, node.name or "", path, source_line(node), *parents]
+    subjects += [v.name or "" for v in (*node.inputs, *node.outputs) if v is not None]
+    return any(fnmatch.fnmatchcase(s, p) for p in patterns for s in subjects if s)
+
+
+def copy_origin(source: ir.Node, target: ir.Node) -> None:
+    """Give ``target`` the metadata of the node that it replaces."""
+    for key, value in source.metadata_props.items():
+        target.metadata_props.setdefault(key, value)

@@ -1,0 +1,1 @@
+"""Quantizer arithmetic on arrays; knows no graph."""
