@@ -240,5 +240,5 @@ class Planner:
             if producer.op_type == "Add" and producer.inputs[0] in plan.inner:
                 last = producer.inputs[0].producer() or producer  # type: ignore[union-attr]
             root = self.regions.root.get(value)
-            return not (producer in plan.capable and (last.op_type in FLOAT_OUT or root is not None))
+            return not (producer in plan.capable and (last.op_type in FLOAT_OUT or (root is not None and root not in plan.inner)))
         return any(n in plan.capable for n in users) or producer in plan.capable

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from qgraph.ir.patterns import constant, only_user
+from qgraph.ir.patterns import constant, is_op, only_user
 
 POINTWISE = set(
     "Abs Add Ceil Celu Clip Cos Div Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Max Min Mish "
@@ -45,6 +45,8 @@ class Regions:
         out = node.outputs[0]
         if out.dtype != ir.DataType.FLOAT or out.shape is None:
             return
+        if node.op_type == "Add" and any(is_op(v, "MatMul") for v in node.inputs):
+            return  # the bias of a matrix product belongs to it
         rank, axis = len(out.shape), -1
         active: list[ir.Value] = []
         for value in node.inputs:

@@ -1,0 +1,85 @@
+"""Builds the integer graph: nodes, constants, and the cancelling of transposes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.ir.dialects import INTEGER
+from qgraph.ir.patterns import attr, new_node
+from qgraph.passes.lower.values import Out
+
+
+class Builder:
+    """Collects the nodes of a new graph in order."""
+
+    def __init__(self) -> None:
+        self.nodes: list[ir.Node] = []
+        self.initializers: dict[str, ir.Value] = {}
+        self.names: set[str] = set()
+
+    def unique(self, stem: str) -> str:
+        name, n = stem, 1
+        while name in self.names:
+            name, n = f"{stem}_{n}", n + 1
+        self.names.add(name)
+        return name
+
+    def constant(self, stem: str, array: np.ndarray, dtype: ir.DataType | None = None) -> ir.Value:
+        name = self.unique(stem)
+        tensor = ir.Tensor(array, dtype=dtype, name=name)
+        value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
+        self.initializers[name] = value
+        return value
+
+    def add(
+        self,
+        like: ir.Node,
+        op: str,
+        inputs: list[ir.Value | None],
+        attributes: dict[str, Any] | None = None,
+        *,
+        name: str,
+        type: ir.DataType,
+        shape: ir.Shape | None,
+        domain: str = INTEGER,
+    ) -> ir.Value:
+        """Append a node with one output called ``name`` (made unique); returns the output."""
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        node = new_node(like, op, inputs, attributes, domain=domain, name=self.unique(f"{name}/{op}"))
+        out = node.outputs[0]
+        out.name, out.shape, out.dtype = self.unique(name), shape, type
+        self.nodes.append(node)
+        return out
+
+    def kernel(
+        self, like: ir.Node, op: str, inputs: list[ir.Value | None], out: Out, attributes: dict[str, Any], value: ir.Value
+    ) -> ir.Value:
+        """Append an integer kernel that computes ``value`` as ``out``."""
+        every = {**attributes, **out.attributes}
+        return self.add(like, op, inputs, every, name=value.name or op, type=out.type, shape=value.shape)
+
+    def transpose(self, like: ir.Node, x: ir.Value, perm: list[int], name: str, shape: ir.Shape | None) -> ir.Value:
+        """Append a Transpose, or undo the one that made ``x``."""
+        producer = x.producer()
+        if producer is not None and producer.op_type == "Transpose" and not producer.domain:
+            inner = attr(producer, "perm")
+            if inner is not None and [inner[p] for p in perm] == list(range(len(perm))):
+                return producer.inputs[0]  # type: ignore[return-value]
+        assert x.dtype is not None
+        return self.add(like, "Transpose", [x], {"perm": perm}, name=name, type=x.dtype, shape=shape, domain="")
+
+    def live(self, outputs: list[ir.Value]) -> list[ir.Node]:
+        """The nodes that the outputs need, in order."""
+        needed = set(outputs)
+        kept = []
+        for node in reversed(self.nodes):
+            if any(v in needed for v in node.outputs):
+                kept.append(node)
+                needed.update(v for v in node.inputs if v is not None)
+        used = {v for n in kept for v in n.inputs}
+        self.initializers = {k: v for k, v in self.initializers.items() if v in used or v in needed}
+        return kept[::-1]

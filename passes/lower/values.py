@@ -1,0 +1,125 @@
+"""What the lowering knows about values: quantized tensors, constant weights, and wanted output types."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.errors import QGraphError
+from qgraph.ir.patterns import attr, constant
+from qgraph.ir.scopes import where
+from qgraph.numerics.affine import INT_TYPES, IntType, QParams
+
+KINDS = {
+    ir.DataType.INT2: "int2",
+    ir.DataType.UINT2: "uint2",
+    ir.DataType.INT4: "int4",
+    ir.DataType.UINT4: "uint4",
+    ir.DataType.INT8: "int8",
+    ir.DataType.UINT8: "uint8",
+    ir.DataType.INT16: "int16",
+    ir.DataType.UINT16: "uint16",
+    ir.DataType.INT32: "int32",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Out:
+    """The wanted output of a kernel: ``uint8`` or ``int16`` codes of (scale, zero), or float32."""
+
+    type: ir.DataType
+    scale: float = 1.0
+    zero: int = 0
+
+    @property
+    def attributes(self) -> dict[str, int]:
+        return {} if self.type == ir.DataType.FLOAT else {"y_zero": self.zero}
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        return (0, 255) if self.type == ir.DataType.UINT8 else (-32768, 32767)
+
+    def code(self, x: float) -> int:
+        """The code of the real number ``x``."""
+        low, high = self.limits
+        return int(np.clip(np.rint(x / self.scale) + self.zero, low, high))
+
+
+FLOAT = Out(ir.DataType.FLOAT)
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+    """A quantized tensor of the integer graph: its codes there, and their scale and zero point."""
+
+    value: ir.Value
+    out: Out
+
+    @property
+    def scale(self) -> float:
+        return self.out.scale
+
+    @property
+    def zero(self) -> int:
+        return self.out.zero
+
+    @property
+    def wide(self) -> bool:
+        return self.out.type != ir.DataType.UINT8
+
+    @property
+    def reach(self) -> int:
+        """The largest |code - zero|."""
+        low, high = self.out.limits
+        return max(high - self.zero, self.zero - low)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weight:
+    """A constant behind a DequantizeLinear: integer codes (one an element) and their parameters."""
+
+    name: str
+    codes: np.ndarray
+    params: QParams
+
+    @property
+    def kind(self) -> IntType:
+        return self.params.type
+
+
+def out_of(node: ir.Node) -> Out:
+    """The type that a QuantizeLinear or DequantizeLinear node speaks of (int8 becomes uint8 with 128 added)."""
+    scale, zero = constant(node.inputs[1]), constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros((), np.uint8)
+    if scale is None or zero is None:
+        raise QGraphError(f"{where(node)} has a scale or zero point that is computed; only constants can be compiled")
+    if scale.size != 1:
+        raise QGraphError(f"{where(node)} quantizes an activation per channel; use one scale for the whole tensor")
+    kind = KINDS.get(ir.DataType.from_numpy(zero.dtype))
+    number, point = float(scale.reshape(())), int(zero.reshape(()))
+    if kind == "uint8":
+        return Out(ir.DataType.UINT8, number, point)
+    if kind == "int8":
+        return Out(ir.DataType.UINT8, number, point + 128)
+    if kind == "int16":
+        return Out(ir.DataType.INT16, number, point)
+    raise QGraphError(f"{where(node)} quantizes an activation to {kind}; use uint8, int8 or int16")
+
+
+def weight_of(node: ir.Node) -> Weight | None:
+    """The constant that a DequantizeLinear node unpacks."""
+    source = node.inputs[0]
+    array, scale = constant(source), constant(node.inputs[1])
+    if array is None or scale is None or source is None:
+        return None
+    kind = INT_TYPES[KINDS[source.const_value.dtype]]  # type: ignore[union-attr]
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    zeros = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
+    codes = array.astype(np.int32 if kind.bits == 32 else np.int8 if kind.signed else np.uint8)
+    axis = attr(node, "axis", 1) if scale.ndim else None
+    if axis is not None and axis < 0:
+        axis += codes.ndim
+    if scale.ndim == 1 and scale.size == 1 and (axis is None or codes.shape[axis] != 1):
+        scale, zeros, axis = scale.reshape(()), zeros.reshape(()), None
+    return Weight(source.name or "", codes, QParams(kind, scale, zeros, axis, attr(node, "block_size", 0)))

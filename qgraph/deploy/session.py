@@ -1,0 +1,94 @@
+"""Running program files: the Python face of the C++ runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from qgraph.errors import QGraphError, suggest
+
+
+class Session:
+    """A loaded ``.qgp`` program.
+
+    Args:
+        path: the program file.
+        threads: 0 takes ``QGRAPH_THREADS``, else all cores.
+        isa: ``reference``, ``avx2`` or ``avx512_vnni``; empty takes ``QGRAPH_ISA``, else the best of this CPU.
+        profile: collect a time for every op.
+
+    A session runs one call at a time; a concurrent ``run`` raises. Use one session a thread.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, isa: str = "", profile: bool = False) -> None:
+        from qgraph import _runtime
+
+        self._failure = _runtime.RuntimeFailure
+        try:
+            self._session = _runtime.Session(str(path), threads, isa, profile)
+        except self._failure as error:
+            raise QGraphError(str(error)) from None
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str]]]:
+        """Name -> (dtype, shape); free dims are given by their symbol, or -1."""
+        return {s.name: (s.dtype, self._dims(s)) for s in self._session.inputs}
+
+    @property
+    def outputs(self) -> list[str]:
+        return [s.name for s in self._session.outputs]
+
+    @staticmethod
+    def _dims(signature: Any) -> list[int | str]:
+        symbols = list(signature.symbols) + [""] * len(signature.shape)
+        return [s if d < 0 and s else d for d, s in zip(signature.shape, symbols, strict=False)]
+
+    @property
+    def isa(self) -> str:
+        return str(self._session.isa)
+
+    @property
+    def threads(self) -> int:
+        return int(self._session.threads)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of activations and scratch for the shapes of the last run."""
+        return int(self._session.arena_bytes)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._session.metadata)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Run on a dict of input name to array (NumPy or DLPack; contiguous arrays are not copied).
+
+        Raises:
+            QGraphError: a name, dtype, rank or dim does not fit; the message says which.
+        """
+        known = self.inputs
+        for name in inputs:
+            if name not in known:
+                raise QGraphError(f"the program has no input {name!r}{suggest(name, known)}")
+        arrays = []
+        for name, (dtype, _) in known.items():
+            if name not in inputs:
+                raise QGraphError(f"input {name!r} is missing{suggest(name, inputs)}; the program takes {', '.join(known)}")
+            array = inputs[name]
+            if not isinstance(array, np.ndarray):
+                array = np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
+            if str(array.dtype) != dtype:
+                raise QGraphError(f"input {name!r} is {array.dtype}, the program takes {dtype}")
+            arrays.append(np.ascontiguousarray(array).reshape(array.shape))
+        try:
+            results = self._session.run(arrays)
+        except self._failure as error:
+            raise QGraphError(str(error)) from None
+        return dict(zip(self.outputs, results, strict=True))
+
+    def profile(self) -> list[tuple[str, str, float, int]]:
+        """(op, node name, seconds, calls) a node; needs ``profile=True``."""
+        return [tuple(row) for row in self._session.profile()]

@@ -1,0 +1,94 @@
+// The C++ interface of the qgraph runtime: load a program, give it inputs, run it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace qgraph {
+
+enum class DType : int8_t { F32 = 0, I64 = 1, I32 = 2, I16 = 3, I8 = 4, U8 = 5, Bool = 6, I4 = 7, I2 = 8 };
+
+/// Bits of one element.
+constexpr int bits(DType type) {
+  constexpr int table[] = {32, 64, 32, 16, 8, 8, 8, 4, 2};
+  return table[static_cast<int>(type)];
+}
+
+const char* name(DType type);
+
+/// An error that the caller can act on; `what()` is one sentence.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+using Shape = std::vector<int64_t>;
+
+/// Number of elements; throws when it overflows.
+int64_t elements(const Shape& shape);
+
+/// Name, type and shape of an input or output; -1 is a dim that is free, `symbols` names it.
+struct Signature {
+  std::string name;
+  DType type = DType::F32;
+  Shape shape;
+  std::vector<std::string> symbols;
+};
+
+/// An array that the caller owns (inputs) or the session owns (outputs, valid until the next `run`).
+struct Array {
+  DType type = DType::F32;
+  Shape shape;
+  const void* data = nullptr;
+};
+
+struct OpTime {
+  std::string kind;
+  std::string name;
+  double seconds = 0;  // summed over the profiled runs
+  int64_t calls = 0;
+};
+
+struct SessionOptions {
+  int threads = 0;   // 0: QGRAPH_THREADS, else all cores
+  std::string isa;   // empty: QGRAPH_ISA, else the best of this CPU: reference, avx2, avx512_vnni
+  bool profile = false;
+};
+
+/// One loaded program. A session runs one `run` at a time: a concurrent call throws Error. Sessions are independent.
+class Session {
+ public:
+  explicit Session(const std::string& path, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  const std::vector<Signature>& inputs() const;
+  const std::vector<Signature>& outputs() const;
+
+  /// Plan memory for these input shapes; `run` does it when it meets new ones.
+  void prepare(const std::vector<Shape>& shapes);
+
+  /// Run with arrays in the order of `inputs()`; returns arrays in the order of `outputs()`.
+  std::vector<Array> run(const std::vector<Array>& inputs);
+
+  const std::string& isa() const;
+  int threads() const;
+  size_t arena_bytes() const;
+  size_t weight_bytes() const;
+  std::vector<OpTime> profile() const;
+  std::vector<std::pair<std::string, std::string>> metadata() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Instruction sets that this build has kernels for and this CPU can run, slowest first.
+std::vector<std::string> available_isas();
+
+}  // namespace qgraph

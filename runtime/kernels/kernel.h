@@ -1,0 +1,115 @@
+// What an instruction set provides: one table of functions, filled in one place a variant.
+//
+// Every function here has one meaning on every instruction set, byte for byte. 8-bit activations are uint8 (signed ones
+// are stored with 128 added), 16-bit ones int16. Float steps are single IEEE operations in the written order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "qgraph/runtime.h"
+
+namespace qgraph {
+
+/// Columns of a packed weight panel, and the depth that one packed word holds.
+constexpr int kPanel = 16;
+constexpr int kDepth = 4;
+
+/// Weights packed for the matrix kernels: [panel][K / 4][16 columns][4], zero padded, and the sum of each column.
+struct PackedWeights {
+  const int8_t* data = nullptr;
+  const int32_t* column_sums = nullptr;
+  int64_t n = 0;
+  int64_t k = 0;
+};
+
+inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+inline int64_t packed_bytes(int64_t n, int64_t k) { return round_up(n, kPanel) * round_up(k, kDepth); }
+
+/// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride],
+/// plus `offset` (-128 turns uint8 into int8). `packed` has packed_bytes(n, k), `sums` round_up(n, 16) elements.
+void pack_weights(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride, int64_t depth_stride, int offset,
+                  int8_t* packed, int32_t* sums);
+
+/// How an int32 accumulator becomes an output element:
+///   static    t = float(acc + bias) * multiplier[c]
+///   per token t = (float(acc) * row_scale[r]) * multiplier[c] + bias_f[c]
+///   residual  t = t + float(res - residual_zero) * residual_multiplier
+///   y = clamp(rne(t), low, high) + zero     (low and high already without the zero point)   or   y = t (float32)
+struct Epilogue {
+  const float* multiplier = nullptr;  // per column, or one value when multiplier_stride is 0
+  int multiplier_stride = 1;
+  const int32_t* bias = nullptr;
+  const float* bias_f = nullptr;
+  const float* row_scale = nullptr;
+  const void* residual = nullptr;  // same layout as the output
+  DType residual_type = DType::I16;
+  int32_t residual_zero = 0;
+  float residual_multiplier = 0;
+  DType type = DType::U8;
+  float low = 0, high = 255;
+  int32_t zero = 0;
+};
+
+struct Kernels {
+  const char* isa;
+
+  /// acc[r * ldc + c] = sum_k a[r * lda + k] * w[k, c] over the columns [column, column + columns); column % 16 == 0.
+  void (*gemm)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+               int32_t* acc, int64_t ldc);
+
+  /// Subtract zero_a * column_sums (and zero_b * row sums - k * zero_a * zero_b where row_sums is given).
+  void (*correct)(int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, const int32_t* column_sums, int32_t zero_a,
+                  const int32_t* row_sums, int32_t zero_b, int64_t k);
+
+  /// Turn rows x columns accumulators into outputs; y's element (r, c) is at y + r * row_stride + c (in elements).
+  /// Row r reads row_scale[r]; column c reads multiplier[c], bias[c].
+  void (*finish)(const Epilogue& e, const int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, void* y,
+                 int64_t row_stride, const void* residual);
+
+  /// One row: v = (float(x - zero) * scale) * channel[i] (channel may be null); codes = rne(v * (127 / max|v|)) + 128.
+  /// Returns max|v| / 127.
+  float (*quantize_tokens)(const void* x, DType type, int32_t zero, float scale, const float* channel, int64_t n,
+                           uint8_t* codes, float* scratch);
+
+  /// One row of softmax over scores t[i]: e = rne(2^20 * exp(t - max)); p = rne(e * (top / sum)), clamped to top.
+  /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
+  void (*softmax)(float* t, int64_t n, float top, uint8_t* codes, int16_t* wide, float* probabilities);
+
+  /// scores[i] = float(acc[i]) * scale (+ mask[i * mask_stride] where mask is given).
+  void (*scores)(const int32_t* acc, int64_t n, float scale, const float* mask, int64_t mask_stride, float* scores);
+
+  /// One row: mean and variance from integer sums, y = ((x - mean) * inv) * gamma + beta, quantized like Epilogue.
+  void (*layer_norm)(const void* x, DType type, int64_t n, float epsilon, const float* gamma, const float* beta,
+                     const Epilogue& e, void* y);
+
+  /// y = (float(a - za) * ma) op (float(b - zb) * mb); op: 0 add, 1 sub, 4 max, 5 min; for 2 mul, 3 div the operands
+  /// come first: t = (fa op fb) * ma. b_stride 0 broadcasts one element, same for a.
+  void (*binary)(int op, const void* a, DType a_type, int32_t za, float ma, int64_t a_stride, const void* b,
+                 DType b_type, int32_t zb, float mb, int64_t b_stride, int64_t n, const Epilogue& e, void* y);
+
+  /// y[i] = quantize(float(x[i] - zero) * multiplier[i * stride]).
+  void (*requantize)(const void* x, DType type, int32_t zero, const float* multiplier, int64_t stride, int64_t n,
+                     const Epilogue& e, void* y);
+
+  /// y[i] = quantize(x[i] / scale).
+  void (*quantize)(const float* x, float scale, int64_t n, const Epilogue& e, void* y);
+
+  /// y[i] = float(x[i] - zero) * scale.
+  void (*dequantize)(const void* x, DType type, int32_t zero, float scale, int64_t n, float* y);
+
+  /// y[i] = table[x[i]]; `size` is the bytes of a table entry. int16 input adds 32768 to its index.
+  void (*lookup)(const void* x, DType type, const void* table, int size, int64_t n, void* y);
+};
+
+namespace reference {
+const Kernels& kernels();
+}
+namespace avx2 {
+const Kernels& kernels();
+}
+namespace avx512_vnni {
+const Kernels& kernels();
+}
+
+}  // namespace qgraph

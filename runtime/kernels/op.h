@@ -1,0 +1,122 @@
+// An op of a loaded program: attributes are parsed and checked once, shapes are inferred a signature, `run` only computes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/kernel.h"
+#include "src/program.h"
+#include "src/thread_pool.h"
+
+namespace qgraph {
+
+/// A tensor during a run. `data` is null while shapes are inferred, unless the value is already known.
+struct Tensor {
+  DType type = DType::F32;
+  Shape shape;
+  void* data = nullptr;
+  bool known = false;  // a constant, or computed from shapes alone
+
+  int64_t size() const { return elements(shape); }
+  int rank() const { return static_cast<int>(shape.size()); }
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+};
+
+struct Context {
+  const Kernels* kernels = nullptr;
+  ThreadPool* pool = nullptr;
+  uint8_t* scratch = nullptr;   // scratch_bytes of the op for each worker
+  size_t scratch_bytes = 0;
+  std::vector<const Tensor*> in;  // null where absent
+  std::vector<Tensor*> out;
+  uint8_t* worker_scratch(int worker) const { return scratch + static_cast<size_t>(worker) * scratch_bytes; }
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+  /// Set the outputs' shapes (and types where they follow the inputs'); throws Error on bad shapes.
+  virtual void infer(Context& c) = 0;
+  /// Bytes of scratch that each worker needs, for the shapes in `c`.
+  virtual size_t scratch(const Context&) const { return 0; }
+  /// Whether the op may run while shapes are inferred once all its inputs are known (index arithmetic, shapes).
+  virtual bool foldable(const Context&) const { return false; }
+  /// Whether output 0 is input 0 with another shape, so that it needs no memory of its own.
+  virtual bool view() const { return false; }
+  virtual void run(Context& c) = 0;
+
+ protected:
+  explicit Op(const OpInfo& info) : what_(info.what()) {}
+  [[noreturn]] void fail(const std::string& why) const { throw Error(what_ + ": " + why); }
+  void require(bool ok, const char* why) const {
+    if (!ok) fail(why);
+  }
+  /// Input i, which must be there and of one of `types` (any when empty).
+  const Tensor& in(const Context& c, size_t i, std::initializer_list<DType> types = {}) const {
+    if (i >= c.in.size() || c.in[i] == nullptr) fail("input " + std::to_string(i) + " is missing");
+    const Tensor& t = *c.in[i];
+    for (DType type : types)
+      if (t.type == type) return t;
+    if (types.size() != 0) fail("input " + std::to_string(i) + " is " + name(t.type) + ", which this op does not take");
+    return t;
+  }
+  bool given(const Context& c, size_t i) const { return i < c.in.size() && c.in[i] != nullptr; }
+  Tensor& out(Context& c, size_t i = 0) const {
+    if (i >= c.out.size()) fail("output " + std::to_string(i) + " is missing");
+    return *c.out[i];
+  }
+  std::string what_;
+};
+
+/// What an op may look at when it is made: its attributes and the constants among its inputs.
+struct OpSource {
+  const OpInfo& info;
+  const std::vector<TensorInfo>& tensors;
+  Attributes attributes;
+
+  OpSource(const OpInfo& i, const std::vector<TensorInfo>& t) : info(i), tensors(t), attributes(i.raw, i.what()) {}
+  bool has(size_t i) const { return i < info.inputs.size() && info.inputs[i] >= 0; }
+  const TensorInfo& input(size_t i) const {
+    if (!has(i)) throw Error(info.what() + " misses input " + std::to_string(i) + "; compile the program again");
+    return tensors[static_cast<size_t>(info.inputs[i])];
+  }
+  /// Input i, which must be a constant of `type` (and `n` elements, when n >= 0).
+  const TensorInfo& constant(size_t i, DType type, int64_t n = -1) const;
+  DType output_type(size_t i = 0) const { return tensors[static_cast<size_t>(info.outputs.at(i))].type; }
+};
+
+using OpFactory = std::function<std::unique_ptr<Op>(const OpSource&)>;
+
+/// Make the op of a program; throws Error when its kind is unknown or its attributes are bad.
+std::unique_ptr<Op> make_op(const OpSource& source);
+
+/// Read the output part of an epilogue: attributes y_zero, clamp_min, clamp_max, and the output's type.
+Epilogue output_epilogue(const OpSource& source);
+
+// One function a family of ops adds its factories to the table.
+using OpTable = std::vector<std::pair<std::string, OpFactory>>;
+void add_linear_ops(OpTable& table);
+void add_conv_ops(OpTable& table);
+void add_attention_ops(OpTable& table);
+void add_pointwise_ops(OpTable& table);
+void add_norm_ops(OpTable& table);
+void add_pool_ops(OpTable& table);
+void add_movement_ops(OpTable& table);
+void add_index_ops(OpTable& table);
+void add_resize_ops(OpTable& table);
+
+template <typename T>
+std::pair<std::string, OpFactory> entry(const char* kind) {
+  return {kind, [](const OpSource& s) -> std::unique_ptr<Op> { return std::make_unique<T>(s); }};
+}
+
+/// Row-major strides of a shape, and the broadcast of two shapes.
+std::vector<int64_t> strides_of(const Shape& shape);
+Shape broadcast(const Shape& a, const Shape& b, const std::string& what);
+
+}  // namespace qgraph

@@ -1,0 +1,271 @@
+// Linear: x [..., k] times constant weights [n, k]; MatMul: the product of two activations.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "kernels/op.h"
+
+namespace qgraph {
+namespace {
+
+constexpr int64_t kRows = 48;      // rows of a tile: a multiple of the kernels' 6
+constexpr int64_t kColumns = 64;   // columns of a tile: one group of panels
+
+struct AlignedBytes {
+  explicit AlignedBytes(size_t bytes = 0) { resize(bytes); }
+  ~AlignedBytes() { std::free(data); }
+  AlignedBytes(const AlignedBytes&) = delete;
+  AlignedBytes& operator=(const AlignedBytes&) = delete;
+  void resize(size_t bytes) {
+    std::free(data);
+    data = bytes == 0 ? nullptr : static_cast<int8_t*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+    if (bytes != 0 && data == nullptr) throw std::bad_alloc();
+  }
+  int8_t* data = nullptr;
+};
+
+/// Codes of a constant weight as bytes: int8 in place, int4 unpacked into `buffer`.
+const uint8_t* weight_bytes(const TensorInfo& w, std::vector<uint8_t>& buffer, const std::string& what) {
+  if (w.type == DType::I8) return w.data;
+  if (w.type != DType::I4) throw Error(what + ": weights cannot be " + name(w.type) + "; compile the program again");
+  const int64_t n = elements(w.shape);
+  buffer.resize(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) {
+    const int nibble = (w.data[i / 2] >> (i % 2 * 4)) & 15;
+    buffer[static_cast<size_t>(i)] = static_cast<uint8_t>(static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble));
+  }
+  return buffer.data();
+}
+
+class Linear : public Op {
+ public:
+  // Inputs: x, weights, multiplier, bias (int32, or float32 with row scales or blocks), row scales, residual.
+  explicit Linear(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)) {
+    const TensorInfo& w = s.input(1);
+    require(w.data != nullptr && w.shape.size() == 2, "the weights must be a constant matrix");
+    n_ = w.shape[0];
+    k_ = w.shape[1];
+    block_ = s.attributes.integer("block", 0, 0, int64_t{1} << 30);
+    const int64_t blocks = block_ != 0 ? (k_ + block_ - 1) / block_ : 1;
+    require(block_ % kDepth == 0, "the block must be a multiple of 4");
+    x_zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, 0, 255));
+    epilogue_.multiplier = reinterpret_cast<const float*>(s.constant(2, DType::F32, n_ * blocks).data);
+    if (s.has(3)) {
+      if (s.input(3).type == DType::I32)
+        epilogue_.bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, n_).data);
+      else
+        epilogue_.bias_f = reinterpret_cast<const float*>(s.constant(3, DType::F32, n_).data);
+    }
+    if (s.has(5)) {
+      epilogue_.residual_type = s.input(5).type;
+      epilogue_.residual_zero = static_cast<int32_t>(s.attributes.integer("residual_zero", 0, -32768, 32767));
+      epilogue_.residual_multiplier = s.attributes.number("residual_multiplier");
+    }
+    if (n_ == 0 || k_ == 0) return;
+    std::vector<uint8_t> buffer;
+    const uint8_t* codes = weight_bytes(w, buffer, what_);
+    const int64_t depth = block_ != 0 ? block_ : k_;
+    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth));
+    const size_t sums = static_cast<size_t>(round_up(n_, kPanel));
+    packed_.resize(part_bytes * static_cast<size_t>(blocks));
+    sums_.resize(sums * static_cast<size_t>(blocks));
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t from = b * depth, length = std::min(depth, k_ - from);
+      int8_t* data = packed_.data + static_cast<size_t>(b) * part_bytes;
+      int32_t* sum = sums_.data() + static_cast<size_t>(b) * sums;
+      pack_weights(codes + from, n_, length, k_, 1, 0, data, sum);
+      parts_.push_back({data, sum, n_, length});
+    }
+  }
+
+  void infer(Context& c) override {
+    const Tensor& x = in(c, 0, {DType::U8});
+    require(!x.shape.empty() && x.shape.back() == k_, "the input's last dim does not fit the weights");
+    Shape shape = x.shape;
+    shape.back() = n_;
+    out(c).shape = shape;
+    rows_ = elements(shape) / std::max<int64_t>(n_, 1);
+    if (n_ == 0) rows_ = 0;
+    if (given(c, 4)) {
+      const Tensor& scale = in(c, 4, {DType::F32});
+      require(scale.size() == rows_, "there must be one scale a row");
+      require(epilogue_.bias == nullptr, "a per-token product takes a float bias");
+    }
+    if (given(c, 5)) require(in(c, 5, {DType::U8, DType::I16}).shape == shape, "the residual must have the output's shape");
+  }
+
+  size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kRows * kColumns * 4); }
+
+  void run(Context& c) override {
+    const Tensor& x = *c.in[0];
+    const float* row_scale = given(c, 4) ? c.in[4]->as<float>() : nullptr;
+    const void* residual = given(c, 5) ? c.in[5]->data : nullptr;
+    const int64_t row_tiles = (rows_ + kRows - 1) / kRows, column_tiles = (n_ + kColumns - 1) / kColumns;
+    // a tile's weights stay in L1 while the rows pass; neighbouring tiles share them
+    c.pool->parallel(row_tiles * column_tiles, 1, [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t tile = begin; tile < end; ++tile)
+        one(c, x.as<uint8_t>(), row_scale, residual, tile % row_tiles * kRows, tile / row_tiles * kColumns, worker);
+    });
+  }
+
+ private:
+  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row,
+           int64_t column, int worker) const {
+    const int64_t rows = std::min(kRows, rows_ - row), columns = std::min(kColumns, n_ - column);
+    auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
+    Epilogue e = epilogue_;
+    e.row_scale = row_scale == nullptr ? nullptr : row_scale + row;
+    if (e.bias != nullptr) e.bias += column;
+    if (e.bias_f != nullptr) e.bias_f += column;
+    e.multiplier += column;
+    const size_t size = static_cast<size_t>(bits(e.type) / 8), r_size = static_cast<size_t>(bits(e.residual_type) / 8);
+    const size_t at = static_cast<size_t>(row * n_ + column);
+    void* y = c.out[0]->as<uint8_t>() + at * size;
+    const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * r_size;
+    if (block_ == 0) {
+      c.kernels->gemm(x + row * k_, k_, rows, parts_[0], column, columns, acc, kColumns);
+      c.kernels->correct(acc, kColumns, rows, columns, parts_[0].column_sums + column, x_zero_, nullptr, 0, k_);
+      c.kernels->finish(e, acc, kColumns, rows, columns, y, n_, res);
+      return;
+    }
+    blocks(c, x + row * k_, e, rows, column, columns, acc, y, res);
+  }
+
+  // One scale a block: t = sum over blocks, in order, of float(acc_b) * multiplier[b, c]; then row scale, bias, residual.
+  void blocks(const Context& c, const uint8_t* x, Epilogue e, int64_t rows, int64_t column, int64_t columns,
+              int32_t* acc, void* y, const void* residual) const {
+    auto* total = reinterpret_cast<float*>(acc + kRows * kColumns);
+    std::fill(total, total + kRows * kColumns, 0.0f);
+    for (size_t b = 0; b < parts_.size(); ++b) {
+      const PackedWeights& part = parts_[b];
+      const float* m = epilogue_.multiplier + static_cast<int64_t>(b) * n_ + column;
+      c.kernels->gemm(x + static_cast<int64_t>(b) * block_, k_, rows, part, column, columns, acc, kColumns);
+      c.kernels->correct(acc, kColumns, rows, columns, part.column_sums + column, x_zero_, nullptr, 0, part.k);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t i = 0; i < columns; ++i)
+          total[r * kColumns + i] = total[r * kColumns + i] + static_cast<float>(acc[r * kColumns + i]) * m[i];
+    }
+    const float one = 1.0f;
+    const size_t size = static_cast<size_t>(bits(e.type) / 8), r_size = static_cast<size_t>(bits(e.residual_type) / 8);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* t = total + r * kColumns;
+      const float scale = e.row_scale == nullptr ? 1.0f : e.row_scale[r];
+      for (int64_t i = 0; i < columns; ++i) {
+        t[i] = t[i] * scale;
+        if (e.bias_f != nullptr) t[i] = t[i] + e.bias_f[i];
+        if (residual != nullptr) {
+          const size_t at = static_cast<size_t>(r * n_ + i) * r_size;
+          const auto* p = static_cast<const uint8_t*>(residual) + at;
+          const int32_t code = e.residual_type == DType::U8 ? *p : *reinterpret_cast<const int16_t*>(p);
+          t[i] = t[i] + static_cast<float>(code - e.residual_zero) * e.residual_multiplier;
+        }
+      }
+      c.kernels->requantize(t, DType::F32, 0, &one, 0, columns, e, static_cast<uint8_t*>(y) + static_cast<size_t>(r * n_) * size);
+    }
+  }
+
+  Epilogue epilogue_;
+  int64_t n_ = 0, k_ = 0, block_ = 0, rows_ = 0;
+  int32_t x_zero_ = 0;
+  AlignedBytes packed_;
+  std::vector<int32_t> sums_;
+  std::vector<PackedWeights> parts_;
+};
+
+// y = a [..., m, k] times b [..., k, n], both uint8, leading dims broadcast.
+class MatMul : public Op {
+ public:
+  explicit MatMul(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)) {
+    a_zero_ = static_cast<int32_t>(s.attributes.integer("a_zero", 0, 0, 255));
+    b_zero_ = static_cast<int32_t>(s.attributes.integer("b_zero", 0, 0, 255));
+    multiplier_ = s.attributes.number("multiplier");
+    epilogue_.multiplier_stride = 0;
+  }
+
+  void infer(Context& c) override {
+    const Tensor &a = in(c, 0, {DType::U8}), &b = in(c, 1, {DType::U8});
+    require(a.rank() >= 2 && b.rank() >= 2, "both operands need two dims");
+    m_ = a.shape[a.shape.size() - 2];
+    k_ = a.shape.back();
+    n_ = b.shape.back();
+    require(b.shape[b.shape.size() - 2] == k_, "the inner dims differ");
+    require(k_ <= (int64_t{1} << 16), "the inner dim overflows the accumulator");
+    a_lead_.assign(a.shape.begin(), a.shape.end() - 2);
+    b_lead_.assign(b.shape.begin(), b.shape.end() - 2);
+    lead_ = broadcast(a_lead_, b_lead_, what_);
+    Shape shape = lead_;
+    shape.insert(shape.end(), {m_, n_});
+    out(c).shape = shape;
+  }
+
+  size_t scratch(const Context&) const override {
+    return static_cast<size_t>(round_up(packed_bytes(n_, k_), 64) + round_up(n_, kPanel) * 4 + kRows * kColumns * 4 +
+                               kRows * 4 + 256);
+  }
+
+  void run(Context& c) override {
+    c.pool->parallel(elements(lead_), 1, [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t i = begin; i < end; ++i) one(c, i, worker);
+    });
+  }
+
+ private:
+  // Index of a batch in an operand whose leading dims broadcast.
+  int64_t batch_of(int64_t i, const Shape& lead) const {
+    int64_t index = 0, step = 1;
+    for (size_t d = 1; d <= lead_.size(); ++d) {
+      const int64_t size = lead_[lead_.size() - d], at = i % size;
+      i /= size;
+      if (d <= lead.size()) {
+        if (lead[lead.size() - d] != 1) index += at * step;
+        step *= lead[lead.size() - d];
+      }
+    }
+    return index;
+  }
+
+  void one(const Context& c, int64_t batch, int worker) const {
+    if (m_ == 0 || n_ == 0) return;
+    const uint8_t* a = c.in[0]->as<uint8_t>() + batch_of(batch, a_lead_) * m_ * k_;
+    const uint8_t* b = c.in[1]->as<uint8_t>() + batch_of(batch, b_lead_) * k_ * n_;
+    uint8_t* scratch = c.worker_scratch(worker);
+    auto* packed = reinterpret_cast<int8_t*>(scratch);
+    auto* sums = reinterpret_cast<int32_t*>(scratch + round_up(packed_bytes(n_, k_), 64));
+    int32_t* acc = sums + round_up(n_, kPanel);
+    int32_t* row_sums = acc + kRows * kColumns;
+    pack_weights(b, n_, k_, 1, n_, -128, packed, sums);
+    const PackedWeights w{packed, sums, n_, k_};
+    Epilogue e = epilogue_;
+    e.multiplier = &multiplier_;
+    const size_t size = static_cast<size_t>(bits(e.type) / 8);
+    uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(batch * m_ * n_) * size;
+    for (int64_t row = 0; row < m_; row += kRows) {
+      const int64_t rows = std::min(kRows, m_ - row);
+      for (int64_t r = 0; r < rows; ++r) {
+        row_sums[r] = 0;
+        for (int64_t i = 0; i < k_; ++i) row_sums[r] += a[(row + r) * k_ + i];
+      }
+      for (int64_t column = 0; column < n_; column += kColumns) {
+        const int64_t columns = std::min(kColumns, n_ - column);
+        c.kernels->gemm(a + row * k_, k_, rows, w, column, columns, acc, kColumns);
+        c.kernels->correct(acc, kColumns, rows, columns, sums + column, a_zero_, row_sums, b_zero_ - 128, k_);
+        c.kernels->finish(e, acc, kColumns, rows, columns, y + static_cast<size_t>(row * n_ + column) * size, n_, nullptr);
+      }
+    }
+  }
+
+  Epilogue epilogue_;
+  int32_t a_zero_ = 0, b_zero_ = 0;
+  float multiplier_ = 1;
+  int64_t m_ = 0, k_ = 0, n_ = 0;
+  Shape a_lead_, b_lead_, lead_;
+};
+
+}  // namespace
+
+void add_linear_ops(OpTable& table) {
+  table.push_back(entry<Linear>("Linear"));
+  table.push_back(entry<MatMul>("MatMul"));
+}
+
+}  // namespace qgraph

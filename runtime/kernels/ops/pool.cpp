@@ -1,0 +1,182 @@
+// MaxPool, AveragePool (one or two spatial axes), ReduceMean.
+#include <algorithm>
+
+#include "kernels/op.h"
+
+namespace qgraph {
+namespace {
+
+int32_t read(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
+
+class Pool : public Op {
+ public:
+  Pool(const OpSource& s, bool average) : Op(s.info), average_(average), epilogue_(output_epilogue(s)) {
+    const Attributes& a = s.attributes;
+    const auto kernel = a.integers("kernel"), strides = a.integers("strides"), dilations = a.integers("dilations"), pads = a.integers("pads");
+    const size_t n = kernel.size();
+    require((n == 1 || n == 2) && strides.size() == n && dilations.size() == n && pads.size() == 2 * n, "bad window");
+    spatial_ = static_cast<int>(n);
+    for (size_t i = 0; i < n; ++i) {
+      const size_t axis = i + 2 - n;
+      const int64_t limit = 1 << 20;
+      for (int64_t v : {kernel[i], strides[i], dilations[i]}) require(v >= 1 && v < limit, "bad window");
+      for (int64_t v : {pads[i], pads[i + n]}) require(v >= 0 && v < limit, "bad pads");
+      kernel_[axis] = kernel[i];
+      stride_[axis] = strides[i];
+      dilation_[axis] = dilations[i];
+      begin_[axis] = pads[i];
+      end_[axis] = pads[i + n];
+    }
+    ceil_ = a.integer("ceil", 0, 0, 1) != 0;
+    include_pad_ = a.integer("count_include_pad", 0, 0, 1) != 0;
+    if (average_) {
+      zero_ = static_cast<int32_t>(a.integer("x_zero", 0, -32768, 32767));
+      multiplier_ = a.number("multiplier");
+    }
+  }
+  void infer(Context& c) override {
+    const Tensor& x = in(c, 0, {DType::U8, DType::I16});
+    require(x.rank() == spatial_ + 2, "the input does not fit the window");
+    require(average_ || out(c).type == x.type, "the output's type must be the input's");
+    size_[0] = spatial_ == 2 ? x.shape[2] : 1;
+    size_[1] = x.shape.back();
+    planes_ = x.shape[0] * x.shape[1];
+    for (int i = 0; i < 2; ++i) {
+      const int64_t room = size_[i] + begin_[i] + end_[i] - (dilation_[i] * (kernel_[i] - 1) + 1);
+      require(room >= 0, "the input is smaller than the window");
+      out_[i] = (ceil_ ? (room + stride_[i] - 1) / stride_[i] : room / stride_[i]) + 1;
+      if (ceil_ && (out_[i] - 1) * stride_[i] >= size_[i] + begin_[i]) --out_[i];  // no window starts in the padding
+    }
+    Shape shape{x.shape[0], x.shape[1], out_[0], out_[1]};
+    if (spatial_ == 1) shape.erase(shape.begin() + 2);
+    out(c).shape = shape;
+  }
+  void run(Context& c) override {
+    const Tensor& x = *c.in[0];
+    const int64_t pixels = out_[0] * out_[1];
+    c.pool->parallel(planes_, std::max<int64_t>(1, 2048 / std::max<int64_t>(1, pixels)), [&](int64_t begin, int64_t end, int) {
+      for (int64_t p = begin; p < end; ++p)
+        for (int64_t o = 0; o < pixels; ++o) one(c, x, p, o);
+    });
+  }
+
+ private:
+  void one(const Context& c, const Tensor& x, int64_t plane, int64_t o) const {
+    const int64_t y0 = o / out_[1] * stride_[0] - begin_[0], x0 = o % out_[1] * stride_[1] - begin_[1];
+    int64_t sum = 0, count = 0;
+    int32_t peak = INT32_MIN;
+    for (int64_t ky = 0; ky < kernel_[0]; ++ky) {
+      const int64_t iy = y0 + ky * dilation_[0];
+      for (int64_t kx = 0; kx < kernel_[1]; ++kx) {
+        const int64_t ix = x0 + kx * dilation_[1];
+        if (iy < 0 || iy >= size_[0] || ix < 0 || ix >= size_[1]) {
+          // padding counts up to the declared end, not beyond it (ceil mode)
+          count += include_pad_ && iy < size_[0] + end_[0] && ix < size_[1] + end_[1];
+          continue;
+        }
+        const int32_t v = read(x, (plane * size_[0] + iy) * size_[1] + ix);
+        peak = std::max(peak, v);
+        sum += v - zero_;
+        ++count;
+      }
+    }
+    const int64_t at = plane * out_[0] * out_[1] + o;
+    if (!average_) {
+      if (peak == INT32_MIN) peak = x.type == DType::U8 ? 0 : -32768;
+      if (x.type == DType::U8)
+        c.out[0]->as<uint8_t>()[at] = static_cast<uint8_t>(peak);
+      else
+        c.out[0]->as<int16_t>()[at] = static_cast<int16_t>(peak);
+      return;
+    }
+    const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(count, 1));
+    c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
+                          c.out[0]->as<uint8_t>() + at * (bits(epilogue_.type) / 8));
+  }
+
+  bool average_, ceil_ = false, include_pad_ = false;
+  Epilogue epilogue_;
+  int spatial_ = 2;
+  int64_t kernel_[2] = {1, 1}, stride_[2] = {1, 1}, dilation_[2] = {1, 1}, begin_[2] = {0, 0}, end_[2] = {0, 0};
+  int64_t size_[2] = {1, 1}, out_[2] = {1, 1}, planes_ = 0;
+  int32_t zero_ = 0;
+  float multiplier_ = 1;
+};
+
+struct MaxPool : Pool {
+  explicit MaxPool(const OpSource& s) : Pool(s, false) {}
+};
+struct AveragePool : Pool {
+  explicit AveragePool(const OpSource& s) : Pool(s, true) {}
+};
+
+class ReduceMean : public Op {
+ public:
+  explicit ReduceMean(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)), axes_(s.attributes.integers("axes")) {
+    keep_ = s.attributes.integer("keepdims", 1, 0, 1) != 0;
+    zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, -32768, 32767));
+    multiplier_ = s.attributes.number("multiplier");
+  }
+  void infer(Context& c) override {
+    const Tensor& x = in(c, 0, {DType::U8, DType::I16});
+    reduced_.assign(x.shape.size(), false);
+    for (int64_t a : axes_) {
+      if (a < 0) a += x.rank();
+      require(a >= 0 && a < x.rank(), "an axis is out of range");
+      reduced_[static_cast<size_t>(a)] = true;
+    }
+    Shape shape;
+    kept_shape_.clear();
+    kept_strides_.clear();
+    inner_shape_.clear();
+    inner_strides_.clear();
+    const auto strides = strides_of(x.shape);
+    for (size_t i = 0; i < x.shape.size(); ++i) {
+      (reduced_[i] ? inner_shape_ : kept_shape_).push_back(x.shape[i]);
+      (reduced_[i] ? inner_strides_ : kept_strides_).push_back(strides[i]);
+      if (!reduced_[i] || keep_) shape.push_back(reduced_[i] ? 1 : x.shape[i]);
+    }
+    out(c).shape = shape;
+  }
+  void run(Context& c) override {
+    const Tensor& x = *c.in[0];
+    const int64_t n = elements(inner_shape_);
+    c.pool->parallel(elements(kept_shape_), std::max<int64_t>(1, 4096 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end, int) {
+      for (int64_t o = begin; o < end; ++o) {
+        const int64_t start = offset(o, kept_shape_, kept_strides_);
+        int64_t sum = 0;
+        for (int64_t i = 0; i < n; ++i) sum += read(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
+        const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(n, 1));
+        c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_, c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));
+      }
+    });
+  }
+
+ private:
+  static int64_t offset(int64_t i, const Shape& shape, const std::vector<int64_t>& strides) {
+    int64_t at = 0;
+    for (size_t d = shape.size(); d-- > 0;) {
+      at += i % shape[d] * strides[d];
+      i /= shape[d];
+    }
+    return at;
+  }
+  Epilogue epilogue_;
+  std::vector<int64_t> axes_;
+  std::vector<bool> reduced_;
+  Shape kept_shape_, inner_shape_;
+  std::vector<int64_t> kept_strides_, inner_strides_;
+  bool keep_ = true;
+  int32_t zero_ = 0;
+  float multiplier_ = 1;
+};
+
+}  // namespace
+
+void add_pool_ops(OpTable& table) {
+  table.push_back(entry<MaxPool>("MaxPool"));
+  table.push_back(entry<AveragePool>("AveragePool"));
+  table.push_back(entry<ReduceMean>("ReduceMean"));
+}
+
+}  // namespace qgraph

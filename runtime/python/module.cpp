@@ -1,0 +1,138 @@
+// The Python binding: Session, write_program, available_isas.
+#include <algorithm>
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "qgraph/runtime.h"
+#include "src/write.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using Input = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+
+qgraph::DType type_of(const nb::dlpack::dtype& t) {
+  using Code = nb::dlpack::dtype_code;
+  const auto code = static_cast<Code>(t.code);
+  if (code == Code::Float && t.bits == 32) return qgraph::DType::F32;
+  if (code == Code::Int && t.bits == 64) return qgraph::DType::I64;
+  if (code == Code::Int && t.bits == 32) return qgraph::DType::I32;
+  if (code == Code::Int && t.bits == 16) return qgraph::DType::I16;
+  if (code == Code::Int && t.bits == 8) return qgraph::DType::I8;
+  if (code == Code::UInt && t.bits == 8) return qgraph::DType::U8;
+  if (code == Code::Bool) return qgraph::DType::Bool;
+  throw qgraph::Error("an input has a dtype that no program takes");
+}
+
+nb::object to_python(const qgraph::Array& a) {
+  // a copy: the session's memory is reused by the next run
+  std::vector<size_t> shape(a.shape.begin(), a.shape.end());
+  const size_t bytes = static_cast<size_t>(qgraph::elements(a.shape)) * static_cast<size_t>(qgraph::bits(a.type) / 8);
+  auto* copy = new uint8_t[bytes + 1];
+  std::copy_n(static_cast<const uint8_t*>(a.data), bytes, copy);
+  nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
+  nb::dlpack::dtype type;
+  switch (a.type) {
+    case qgraph::DType::F32: type = nb::dtype<float>(); break;
+    case qgraph::DType::I64: type = nb::dtype<int64_t>(); break;
+    case qgraph::DType::I32: type = nb::dtype<int32_t>(); break;
+    case qgraph::DType::I16: type = nb::dtype<int16_t>(); break;
+    case qgraph::DType::I8: type = nb::dtype<int8_t>(); break;
+    case qgraph::DType::Bool: type = nb::dtype<bool>(); break;
+    default: type = nb::dtype<uint8_t>(); break;
+  }
+  return nb::cast(nb::ndarray<nb::numpy>(copy, shape.size(), shape.data(), owner, nullptr, type));
+}
+
+std::vector<nb::object> run(qgraph::Session& session, const std::vector<Input>& inputs) {
+  std::vector<qgraph::Array> arrays;
+  for (const auto& x : inputs) {
+    qgraph::Shape shape;
+    for (size_t d = 0; d < x.ndim(); ++d) shape.push_back(static_cast<int64_t>(x.shape(d)));
+    arrays.push_back({type_of(x.dtype()), shape, x.data()});
+  }
+  std::vector<qgraph::Array> results;
+  {
+    nb::gil_scoped_release release;
+    results = session.run(arrays);
+  }
+  std::vector<nb::object> out;
+  for (const auto& r : results) out.push_back(to_python(r));
+  return out;
+}
+
+void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::vector<int> outputs,
+           std::vector<std::pair<std::string, std::string>> metadata, const std::string& path) {
+  qgraph::ProgramSpec spec;
+  spec.inputs = std::move(inputs);
+  spec.outputs = std::move(outputs);
+  spec.metadata = std::move(metadata);
+  std::vector<nb::bytes> keep;
+  for (nb::handle h : tensors) {
+    auto t = nb::cast<nb::tuple>(h);  // (name, type, shape, symbols, bytes or None)
+    qgraph::TensorSpec s;
+    s.name = nb::cast<std::string>(t[0]);
+    s.type = static_cast<qgraph::DType>(nb::cast<int>(t[1]));
+    s.shape = nb::cast<std::vector<int64_t>>(t[2]);
+    s.symbols = nb::cast<std::vector<std::string>>(t[3]);
+    if (!t[4].is_none()) {
+      keep.push_back(nb::cast<nb::bytes>(t[4]));
+      s.constant = true;
+      s.data = keep.back().c_str();
+      s.bytes = keep.back().size();
+    }
+    spec.tensors.push_back(std::move(s));
+  }
+  for (nb::handle h : ops) {
+    auto o = nb::cast<nb::tuple>(h);  // (kind, name, inputs, outputs, ints, floats)
+    qgraph::OpSpec s;
+    s.kind = nb::cast<std::string>(o[0]);
+    s.name = nb::cast<std::string>(o[1]);
+    s.inputs = nb::cast<std::vector<int>>(o[2]);
+    s.outputs = nb::cast<std::vector<int>>(o[3]);
+    s.ints = nb::cast<std::vector<std::pair<std::string, std::vector<int64_t>>>>(o[4]);
+    s.floats = nb::cast<std::vector<std::pair<std::string, std::vector<float>>>>(o[5]);
+    spec.ops.push_back(std::move(s));
+  }
+  qgraph::write_program(spec, path);
+}
+
+}  // namespace
+
+NB_MODULE(_runtime, m) {
+  nb::exception<qgraph::Error>(m, "RuntimeFailure");
+  nb::class_<qgraph::Signature>(m, "Signature")
+      .def_ro("name", &qgraph::Signature::name)
+      .def_ro("shape", &qgraph::Signature::shape)
+      .def_ro("symbols", &qgraph::Signature::symbols)
+      .def_prop_ro("dtype", [](const qgraph::Signature& s) { return std::string(qgraph::name(s.type)); });
+  nb::class_<qgraph::Session>(m, "Session")
+      .def(
+          "__init__",
+          [](qgraph::Session* self, const std::string& path, int threads, const std::string& isa, bool profile) {
+            nb::gil_scoped_release release;
+            new (self) qgraph::Session(path, {threads, isa, profile});
+          },
+          "path"_a, "threads"_a = 0, "isa"_a = "", "profile"_a = false)
+      .def_prop_ro("inputs", &qgraph::Session::inputs)
+      .def_prop_ro("outputs", &qgraph::Session::outputs)
+      .def_prop_ro("isa", &qgraph::Session::isa)
+      .def_prop_ro("threads", &qgraph::Session::threads)
+      .def_prop_ro("arena_bytes", &qgraph::Session::arena_bytes)
+      .def_prop_ro("weight_bytes", &qgraph::Session::weight_bytes)
+      .def_prop_ro("metadata", &qgraph::Session::metadata)
+      .def("run", &run)
+      .def("profile", [](const qgraph::Session& s) {
+        nb::list rows;
+        for (const auto& t : s.profile()) rows.append(nb::make_tuple(t.kind, t.name, t.seconds, t.calls));
+        return rows;
+      });
+  m.def("write_program", &write_file);
+  m.def("available_isas", &qgraph::available_isas);
+}

@@ -1,0 +1,61 @@
+#include "cpu.h"
+
+#include <cstdlib>
+
+#include "qgraph/runtime.h"
+
+namespace qgraph {
+namespace {
+
+struct Isa {
+  const char* name;
+  bool (*supported)();
+  const Kernels& (*kernels)();
+};
+
+bool always() { return true; }
+#if defined(__x86_64__)
+bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+bool has_avx512_vnni() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+// Slowest first.
+const Isa kIsas[] = {
+    {"reference", always, reference::kernels},
+#if defined(__x86_64__)
+    {"avx2", has_avx2, avx2::kernels},
+    {"avx512_vnni", has_avx512_vnni, avx512_vnni::kernels},
+#endif
+};
+
+}  // namespace
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (const auto& isa : kIsas)
+    if (isa.supported()) names.emplace_back(isa.name);
+  return names;
+}
+
+const Kernels& select_kernels(const std::string& isa, std::string* chosen) {
+  std::string wanted = isa;
+  if (wanted.empty())
+    if (const char* forced = std::getenv("QGRAPH_ISA")) wanted = forced;
+  const auto names = available_isas();
+  if (wanted.empty()) wanted = names.back();
+  for (const auto& candidate : kIsas) {
+    if (wanted == candidate.name && candidate.supported()) {
+      *chosen = wanted;
+      return candidate.kernels();
+    }
+  }
+  std::string list;
+  for (const auto& n : names) list += (list.empty() ? "" : ", ") + n;
+  throw Error("instruction set '" + wanted + "' is not available here; choose one of: " + list);
+}
+
+}  // namespace qgraph

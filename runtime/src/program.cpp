@@ -1,0 +1,174 @@
+#include "program.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace qgraph {
+namespace {
+
+[[noreturn]] void damaged(const std::string& path, const std::string& why) {
+  throw Error("cannot load " + path + ": " + why + "; compile the program again");
+}
+
+std::string text(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
+
+}  // namespace
+
+const char* name(DType type) {
+  static const char* const names[] = {"float32", "int64", "int32", "int16", "int8", "uint8", "bool", "int4", "int2"};
+  return names[static_cast<int>(type)];
+}
+
+int64_t elements(const Shape& shape) {
+  int64_t n = 1;
+  for (int64_t d : shape) {
+    if (d < 0 || __builtin_mul_overflow(n, d, &n) || n > (int64_t{1} << 46)) throw Error("a tensor is too large");
+  }
+  return n;
+}
+
+MappedFile::MappedFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw Error("cannot load " + path + ": " + std::strerror(errno));
+  struct stat info {};
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(fd);
+    throw Error("cannot load " + path + ": it is not a file");
+  }
+  size_ = static_cast<size_t>(info.st_size);
+  void* mapped = size_ == 0 ? MAP_FAILED : mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+  close(fd);
+  if (mapped == MAP_FAILED) damaged(path, "it is empty or cannot be mapped");
+  data_ = static_cast<const uint8_t*>(mapped);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+Program::Program(const std::string& path) : file_(path) {
+  const uint8_t* data = file_.data();
+  if (file_.size() < 16 || !schema::ProgramBufferHasIdentifier(data)) damaged(path, "it is not a qgraph program");
+  constexpr size_t kLimit = FLATBUFFERS_MAX_BUFFER_SIZE;
+  flatbuffers::Verifier verifier(data, std::min(file_.size(), kLimit), 64, 50'000'000);
+  if (!schema::VerifyProgramBuffer(verifier)) damaged(path, "it is cut short or damaged");
+  const schema::Program* program = schema::GetProgram(data);
+  if (program->version() != kProgramVersion)
+    damaged(path, "it is of version " + std::to_string(program->version()) + ", this runtime reads version " +
+                      std::to_string(kProgramVersion));
+  if (program->file_size() != file_.size()) damaged(path, "it is cut short");
+  const uint64_t weights = program->weights_offset();
+  if (weights > file_.size() || weights % 64 != 0) damaged(path, "its weights lie outside the file");
+  const uint64_t room = file_.size() - weights;
+  if (!program->tensors() || !program->ops() || !program->inputs() || !program->outputs())
+    damaged(path, "a table is missing");
+
+  for (const auto* t : *program->tensors()) {
+    TensorInfo info;
+    info.name = text(t->name());
+    if (t->type() < schema::Type::MIN || t->type() > schema::Type::MAX) damaged(path, "a tensor has an unknown type");
+    info.type = static_cast<DType>(t->type());
+    if (t->shape()) info.shape.assign(t->shape()->begin(), t->shape()->end());
+    if (info.shape.size() > kMaxRank) damaged(path, "tensor '" + info.name + "' has more than 8 dims");
+    if (t->symbols())
+      for (const auto* s : *t->symbols()) info.symbols.push_back(text(s));
+    if (t->constant()) {
+      int64_t n = 0;
+      for (int64_t d : info.shape)
+        if (d < 0 || d > (int64_t{1} << 40)) damaged(path, "constant '" + info.name + "' has a bad shape");
+      n = elements(info.shape);
+      const uint64_t bytes = (static_cast<uint64_t>(n) * bits(info.type) + 7) / 8;
+      if (t->size() != bytes || t->offset() > room || bytes > room - t->offset() || t->offset() % 64 != 0)
+        damaged(path, "constant '" + info.name + "' lies outside the file");
+      info.data = data + weights + t->offset();
+      info.bytes = bytes;
+      weight_bytes_ += bytes;
+    } else {
+      for (int64_t d : info.shape)
+        if (d < -1) damaged(path, "tensor '" + info.name + "' has a bad shape");
+    }
+    tensors_.push_back(std::move(info));
+  }
+  const int count = static_cast<int>(tensors_.size());
+  std::vector<bool> written(tensors_.size());
+  for (size_t i = 0; i < tensors_.size(); ++i) written[i] = tensors_[i].data != nullptr || tensors_[i].bytes != 0;
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    if ((*program->tensors())[static_cast<flatbuffers::uoffset_t>(i)]->constant()) written[i] = true;
+  for (int i : *program->inputs()) {
+    if (i < 0 || i >= count || written[static_cast<size_t>(i)]) damaged(path, "an input is out of range");
+    if (bits(tensors_[static_cast<size_t>(i)].type) < 8) damaged(path, "an input has a packed type");
+    written[static_cast<size_t>(i)] = true;
+    inputs_.push_back(i);
+  }
+  for (const auto* op : *program->ops()) {
+    OpInfo info;
+    info.kind = text(op->kind());
+    info.name = text(op->name());
+    info.raw = op;
+    if (op->inputs())
+      for (int i : *op->inputs()) {
+        if (i < -1 || i >= count || (i >= 0 && !written[static_cast<size_t>(i)]))
+          damaged(path, info.what() + " reads a tensor that is not there");
+        info.inputs.push_back(i);
+      }
+    if (op->outputs())
+      for (int i : *op->outputs()) {
+        if (i < 0 || i >= count || written[static_cast<size_t>(i)] || bits(tensors_[static_cast<size_t>(i)].type) < 8)
+          damaged(path, info.what() + " writes a tensor that it may not");
+        written[static_cast<size_t>(i)] = true;
+        info.outputs.push_back(i);
+      }
+    if (info.outputs.empty()) damaged(path, info.what() + " has no output");
+    ops_.push_back(std::move(info));
+  }
+  for (int i : *program->outputs()) {
+    if (i < 0 || i >= count || !written[static_cast<size_t>(i)]) damaged(path, "an output is never written");
+    outputs_.push_back(i);
+  }
+  if (program->metadata())
+    for (const auto* e : *program->metadata()) metadata_.emplace_back(text(e->key()), text(e->value()));
+}
+
+Attributes::Attributes(const schema::Op* op, std::string what) : what_(std::move(what)) {
+  if (op->attributes())
+    for (const auto* a : *op->attributes()) found_[text(a->name())] = a;
+}
+
+std::vector<int64_t> Attributes::integers(const char* name) const {
+  auto it = found_.find(name);
+  if (it == found_.end() || !it->second->ints()) return {};
+  return {it->second->ints()->begin(), it->second->ints()->end()};
+}
+
+int64_t Attributes::integer(const char* name) const {
+  const auto values = integers(name);
+  if (values.size() != 1) throw Error(what_ + " has no attribute '" + name + "'; compile the program again");
+  return values[0];
+}
+
+int64_t Attributes::integer(const char* name, int64_t otherwise, int64_t low, int64_t high) const {
+  const int64_t value = has(name) ? integer(name) : otherwise;
+  if (value < low || value > high)
+    throw Error(what_ + ": attribute '" + name + "' is out of range; compile the program again");
+  return value;
+}
+
+float Attributes::number(const char* name) const {
+  auto it = found_.find(name);
+  if (it == found_.end() || !it->second->floats() || it->second->floats()->size() != 1)
+    throw Error(what_ + " has no attribute '" + name + "'; compile the program again");
+  const float value = it->second->floats()->Get(0);
+  if (!std::isfinite(value)) throw Error(what_ + ": attribute '" + name + "' is not finite; compile the program again");
+  return value;
+}
+
+float Attributes::number(const char* name, float otherwise) const { return has(name) ? number(name) : otherwise; }
+
+}  // namespace qgraph

@@ -1,0 +1,261 @@
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <numeric>
+
+#include "cpu.h"
+#include "kernels/op.h"
+#include "plan.h"
+#include "program.h"
+#include "qgraph/runtime.h"
+#include "thread_pool.h"
+
+namespace qgraph {
+namespace {
+
+int thread_count(int wanted) {
+  if (wanted <= 0)
+    if (const char* text = std::getenv("QGRAPH_THREADS")) wanted = std::atoi(text);
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return wanted <= 0 ? cores : std::min(wanted, 256);
+}
+
+size_t bytes_of(const Tensor& t) { return static_cast<size_t>((t.size() * bits(t.type) + 7) / 8); }
+
+/// Memory that grows and is 64-byte aligned.
+class Block {
+ public:
+  ~Block() { std::free(data_); }
+  uint8_t* reserve(size_t bytes) {
+    if (bytes > size_) {
+      std::free(data_);
+      size_ = 0;
+      data_ = static_cast<uint8_t*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+      if (data_ == nullptr) throw Error("out of memory: " + std::to_string(bytes) + " bytes are needed; use smaller inputs");
+      size_ = bytes;
+    }
+    return data_;
+  }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+std::string show(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(const std::string& path, const SessionOptions& options)
+      : program(path), kernels(select_kernels(options.isa, &isa)), pool(thread_count(options.threads)), profile(options.profile) {
+    for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors())));
+    times.resize(ops.size());
+    for (int i : program.inputs()) inputs.push_back(signature(i));
+    for (int i : program.outputs()) outputs.push_back(signature(i));
+    for (const auto& input : inputs) {
+      if (input.symbols.size() > input.shape.size()) throw Error("cannot load " + path + ": an input has too many symbols");
+    }
+    contexts.resize(ops.size());
+  }
+
+  Signature signature(int index) const {
+    const TensorInfo& t = program.tensors()[static_cast<size_t>(index)];
+    return {t.name, t.type, t.shape, t.symbols};
+  }
+
+  void check_inputs(const std::vector<Shape>& shapes) const {
+    if (shapes.size() != inputs.size())
+      throw Error("the program takes " + std::to_string(inputs.size()) + " inputs, " + std::to_string(shapes.size()) + " were given");
+    std::map<std::string, std::pair<int64_t, std::string>> bound;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const Signature& want = inputs[i];
+      if (shapes[i].size() != want.shape.size())
+        throw Error("input '" + want.name + "' has " + std::to_string(shapes[i].size()) + " dims, " + std::to_string(want.shape.size()) + " are needed");
+      for (size_t d = 0; d < want.shape.size(); ++d) {
+        if (shapes[i][d] < 0 || (want.shape[d] >= 0 && shapes[i][d] != want.shape[d]))
+          throw Error("input '" + want.name + "' has shape " + show(shapes[i]) + ", the program takes " + show(want.shape) + " (-1 is free)");
+        if (want.shape[d] >= 0 || d >= want.symbols.size() || want.symbols[d].empty()) continue;
+        auto [it, fresh] = bound.try_emplace(want.symbols[d], shapes[i][d], want.name);
+        if (!fresh && it->second.first != shapes[i][d])
+          throw Error("dim '" + want.symbols[d] + "' is " + std::to_string(it->second.first) + " in input '" + it->second.second +
+                      "' and " + std::to_string(shapes[i][d]) + " in input '" + want.name + "'; they must be equal");
+      }
+    }
+  }
+
+  void prepare(const std::vector<Shape>& shapes) {
+    if (ready && shapes == current) return;
+    check_inputs(shapes);
+    ready = false;
+    const auto& infos = program.tensors();
+    tensors.assign(infos.size(), Tensor{});
+    known_values.clear();
+    for (size_t i = 0; i < infos.size(); ++i) {
+      tensors[i].type = infos[i].type;
+      if (infos[i].data != nullptr) {
+        tensors[i].shape = infos[i].shape;
+        tensors[i].data = const_cast<uint8_t*>(infos[i].data);
+        tensors[i].known = true;
+      }
+    }
+    for (size_t i = 0; i < inputs.size(); ++i) tensors[static_cast<size_t>(program.inputs()[i])].shape = shapes[i];
+    std::vector<Lifetime> lives(tensors.size());
+    size_t scratch = 0;
+    for (size_t i = 0; i < ops.size(); ++i) scratch = std::max(scratch, infer(i));
+    plan(lives);
+    scratch_bytes = (scratch + 63) / 64 * 64;
+    uint8_t* s = scratch_block.reserve(scratch_bytes * static_cast<size_t>(pool.size()) + 64);
+    for (auto& c : contexts) {
+      c.scratch = s;
+      c.scratch_bytes = scratch_bytes;
+    }
+    current = shapes;
+    ready = true;
+  }
+
+  size_t infer(size_t i) {
+    const OpInfo& info = program.ops()[i];
+    Context& c = contexts[i];
+    c.kernels = &kernels;
+    c.pool = &pool;
+    c.in.clear();
+    c.out.clear();
+    bool known = true;
+    for (int t : info.inputs) {
+      c.in.push_back(t < 0 ? nullptr : &tensors[static_cast<size_t>(t)]);
+      if (t >= 0) known = known && tensors[static_cast<size_t>(t)].known;
+    }
+    for (int t : info.outputs) c.out.push_back(&tensors[static_cast<size_t>(t)]);
+    ops[i]->infer(c);
+    for (Tensor* t : c.out) {
+      if (t->rank() > kMaxRank) throw Error(info.what() + ": an output has more than 8 dims");
+      if (bytes_of(*t) > (size_t{1} << 38)) throw Error(info.what() + ": an output would take more than 256 GiB; use smaller inputs");
+    }
+    const bool shape_op = info.kind == "Shape" || info.kind == "Size";
+    if ((known || shape_op) && ops[i]->foldable(c)) {
+      for (Tensor* t : c.out) {
+        known_values.emplace_back(bytes_of(*t) + 8);
+        t->data = known_values.back().data();
+        t->known = true;
+      }
+      c.scratch = scratch_block.reserve(64);
+      ops[i]->run(c);
+    }
+    return ops[i]->scratch(c);
+  }
+
+  /// Give every computed value its place in the arena; views share the place of what they view.
+  void plan(std::vector<Lifetime>& lives) {
+    const auto& list = program.ops();
+    owner.resize(tensors.size());
+    std::iota(owner.begin(), owner.end(), 0);
+    for (size_t i = 0; i < list.size(); ++i) {
+      const auto out = static_cast<size_t>(list[i].outputs[0]);
+      if (ops[i]->view() && !tensors[out].known) owner[out] = owner[static_cast<size_t>(list[i].inputs[0])];
+    }
+    const auto end = static_cast<int>(list.size());
+    for (size_t i = 0; i < list.size(); ++i) {
+      for (int t : list[i].outputs) {
+        const auto o = static_cast<size_t>(owner[static_cast<size_t>(t)]);
+        if (o == static_cast<size_t>(t) && !tensors[o].known) lives[o] = {static_cast<int>(i), static_cast<int>(i), bytes_of(tensors[o]), 0};
+      }
+      for (int t : list[i].inputs)
+        if (t >= 0) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = static_cast<int>(i);
+    }
+    for (int t : program.outputs()) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = end;
+    arena_bytes = plan_memory(lives);
+    uint8_t* base = arena.reserve(arena_bytes + 64);
+    for (size_t t = 0; t < tensors.size(); ++t)
+      if (lives[t].first >= 0) tensors[t].data = base + lives[t].offset;
+    for (size_t t = 0; t < tensors.size(); ++t)
+      if (!tensors[t].known) tensors[t].data = tensors[static_cast<size_t>(owner[t])].data;
+  }
+
+  std::vector<Array> run(const std::vector<Array>& arrays) {
+    if (busy.exchange(true)) throw Error("the session is running already; use one session a thread");
+    struct Release {
+      std::atomic<bool>& flag;
+      ~Release() { flag = false; }
+    } release{busy};
+    std::vector<Shape> shapes;
+    for (size_t i = 0; i < arrays.size(); ++i) {
+      shapes.push_back(arrays[i].shape);
+      if (i < inputs.size() && arrays[i].type != inputs[i].type)
+        throw Error("input '" + inputs[i].name + "' is " + name(arrays[i].type) + ", the program takes " + name(inputs[i].type));
+    }
+    prepare(shapes);
+    for (size_t i = 0; i < arrays.size(); ++i) tensors[static_cast<size_t>(program.inputs()[i])].data = const_cast<void*>(arrays[i].data);
+    for (size_t t = 0; t < tensors.size(); ++t) {
+      const auto o = static_cast<size_t>(owner[t]);
+      if (o != t && !tensors[t].known) tensors[t].data = tensors[o].data;
+    }
+    for (size_t i = 0; i < ops.size(); ++i) {
+      if (contexts[i].out[0]->known) continue;
+      if (!profile) {
+        ops[i]->run(contexts[i]);
+        continue;
+      }
+      const auto start = std::chrono::steady_clock::now();
+      ops[i]->run(contexts[i]);
+      times[i].seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      ++times[i].calls;
+    }
+    std::vector<Array> results;
+    for (int t : program.outputs()) {
+      const Tensor& tensor = tensors[static_cast<size_t>(t)];
+      results.push_back({tensor.type, tensor.shape, tensor.data});
+    }
+    return results;
+  }
+
+  Program program;
+  std::string isa;
+  const Kernels& kernels;
+  ThreadPool pool;
+  bool profile;
+  std::vector<std::unique_ptr<Op>> ops;
+  std::vector<OpTime> times;
+  std::vector<Signature> inputs, outputs;
+  std::vector<Tensor> tensors;
+  std::vector<int> owner;
+  std::vector<Context> contexts;
+  std::vector<std::vector<uint8_t>> known_values;
+  std::vector<Shape> current;
+  bool ready = false;
+  std::atomic<bool> busy{false};
+  Block arena, scratch_block;
+  size_t arena_bytes = 0, scratch_bytes = 0;
+};
+
+Session::Session(const std::string& path, const SessionOptions& options) : impl_(std::make_unique<Impl>(path, options)) {}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+const std::vector<Signature>& Session::inputs() const { return impl_->inputs; }
+const std::vector<Signature>& Session::outputs() const { return impl_->outputs; }
+void Session::prepare(const std::vector<Shape>& shapes) { impl_->prepare(shapes); }
+std::vector<Array> Session::run(const std::vector<Array>& inputs) { return impl_->run(inputs); }
+const std::string& Session::isa() const { return impl_->isa; }
+int Session::threads() const { return impl_->pool.size(); }
+size_t Session::arena_bytes() const { return impl_->arena_bytes + impl_->scratch_bytes * static_cast<size_t>(impl_->pool.size()); }
+size_t Session::weight_bytes() const { return impl_->program.weight_bytes(); }
+std::vector<std::pair<std::string, std::string>> Session::metadata() const { return impl_->program.metadata(); }
+
+std::vector<OpTime> Session::profile() const {
+  auto times = impl_->times;
+  for (size_t i = 0; i < times.size(); ++i) {
+    times[i].kind = impl_->program.ops()[i].kind;
+    times[i].name = impl_->program.ops()[i].name;
+  }
+  return times;
+}
+
+}  // namespace qgraph
