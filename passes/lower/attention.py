@@ -92,6 +92,7 @@ def emit(low: Lowering, scores: Scores, v: Codes, node: ir.Node, value: ir.Value
             node, "Attention", [*parts, mask], {**attributes, **out.attributes, "token_major": 1},
             name=f"{name}_tokens", type=out.type, shape=turned,
         )
+        build.note(made, out)
         return build.transpose(node, made, HEADS_FIRST, name, shape)
     rank = len(value.shape or ())
     q, kt, values = scores.q.value, scores.kt.value, v.value

@@ -19,6 +19,7 @@ class Builder:
         self.nodes: list[ir.Node] = []
         self.initializers: dict[str, ir.Value] = {}
         self.names: set[str] = set()
+        self.scales: dict[str, tuple[float, int]] = {}
 
     def unique(self, stem: str) -> str:
         name, n = stem, 1
@@ -60,7 +61,14 @@ class Builder:
     ) -> ir.Value:
         """Append an integer kernel that computes ``value`` as ``out``."""
         every = {**attributes, **out.attributes}
-        return self.add(like, op, inputs, every, name=value.name or op, type=out.type, shape=value.shape)
+        made = self.add(like, op, inputs, every, name=value.name or op, type=out.type, shape=value.shape)
+        self.note(made, out)
+        return made
+
+    def note(self, value: ir.Value, out: Out) -> None:
+        """Remember what the codes of ``value`` mean, for those who look at a running program."""
+        if out.type != ir.DataType.FLOAT and value.name:
+            self.scales[value.name] = (out.scale, out.zero)
 
     def transpose(self, like: ir.Node, x: ir.Value, perm: list[int], name: str, shape: ir.Shape | None) -> ir.Value:
         """Append a Transpose, or undo the one that made ``x``."""

@@ -67,6 +67,7 @@ def movement(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Valu
         made = x.value
     else:
         made = low.moved(node, [x.value, *(low.any(v) for v in node.inputs[1:])], value, x.out.type)
+    low.build.note(made, x.out)
     return low.requantized(Codes(made, x.out), node, value, out)
 
 
@@ -91,7 +92,9 @@ def concat(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value 
         if x is None or v is None:
             return None
         parts.append(low.requantized(x, node, v, out))
-    return low.moved(node, parts, value, out.type)
+    made = low.moved(node, parts, value, out.type)
+    low.build.note(made, out)
+    return made
 
 
 def pad(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:

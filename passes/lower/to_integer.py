@@ -10,6 +10,8 @@ with the names of all such nodes.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
@@ -252,7 +254,9 @@ class Lowering:
         if key not in self._tables:
             self._tables[key] = self.build.constant(f"{value.name}.table", table)
         attributes = {"axis": axis} if axis >= 0 and table.ndim == 2 else {}
-        return self.build.add(node, "Lookup", [x.value, self._tables[key]], attributes, name=value.name or "lookup", type=out.type, shape=value.shape)
+        made = self.build.add(node, "Lookup", [x.value, self._tables[key]], attributes, name=value.name or "lookup", type=out.type, shape=value.shape)
+        self.build.note(made, out)
+        return made
 
     def _embedding(self, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:
         """DQ(Gather(codes)) or Gather(DQ(codes)): gather codes, then requantize with a scale a column."""
@@ -314,6 +318,7 @@ class Lower(Pass):
         common.TopologicalSortPass()(model)
         lowering = Lowering(model)
         model.graph = lowering.run()
+        model.metadata_props["qgraph.scales"] = json.dumps(lowering.build.scales)
         model.functions.clear()
         report.count("integer kernels", sum(n.domain == INTEGER for n in model.graph))
         report.count("data movement and index ops", sum(not n.domain for n in model.graph))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -19,16 +20,19 @@ class Session:
         threads: 0 takes ``QGRAPH_THREADS``, else all cores.
         isa: ``reference``, ``avx2`` or ``avx512_vnni``; empty takes ``QGRAPH_ISA``, else the best of this CPU.
         profile: collect a time for every op.
+        keep: keep every intermediate value for ``values``.
 
     A session runs one call at a time; a concurrent ``run`` raises. Use one session a thread.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, threads: int = 0, isa: str = "", profile: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, threads: int = 0, isa: str = "", profile: bool = False, keep: bool = False
+    ) -> None:
         from qgraph import _runtime
 
         self._failure = _runtime.RuntimeFailure
         try:
-            self._session = _runtime.Session(str(path), threads, isa, profile)
+            self._session = _runtime.Session(str(path), threads, isa, profile, keep)
         except self._failure as error:
             raise QGraphError(str(error)) from None
 
@@ -88,6 +92,19 @@ class Session:
         except self._failure as error:
             raise QGraphError(str(error)) from None
         return dict(zip(self.outputs, results, strict=True))
+
+    def values(self) -> dict[str, np.ndarray]:
+        """The real numbers (float32) of the quantized and float values of the last run; needs ``keep=True``."""
+        scales = json.loads(self.metadata.get("qgraph.scales", "{}"))
+        found = {}
+        for name in self._session.tensor_names:
+            array = self._session.tensor(name)
+            if name in scales:
+                scale, zero = scales[name]
+                found[name] = (array.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+            elif array.dtype == np.float32:
+                found[name] = array
+        return found
 
     def profile(self) -> list[tuple[str, str, float, int]]:
         """(op, node name, seconds, calls) a node; needs ``profile=True``."""

@@ -115,11 +115,11 @@ NB_MODULE(_runtime, m) {
   nb::class_<qgraph::Session>(m, "Session")
       .def(
           "__init__",
-          [](qgraph::Session* self, const std::string& path, int threads, const std::string& isa, bool profile) {
+          [](qgraph::Session* self, const std::string& path, int threads, const std::string& isa, bool profile, bool keep) {
             nb::gil_scoped_release release;
-            new (self) qgraph::Session(path, {threads, isa, profile});
+            new (self) qgraph::Session(path, {threads, isa, profile, keep});
           },
-          "path"_a, "threads"_a = 0, "isa"_a = "", "profile"_a = false)
+          "path"_a, "threads"_a = 0, "isa"_a = "", "profile"_a = false, "keep"_a = false)
       .def_prop_ro("inputs", &qgraph::Session::inputs)
       .def_prop_ro("outputs", &qgraph::Session::outputs)
       .def_prop_ro("isa", &qgraph::Session::isa)
@@ -128,6 +128,8 @@ NB_MODULE(_runtime, m) {
       .def_prop_ro("weight_bytes", &qgraph::Session::weight_bytes)
       .def_prop_ro("metadata", &qgraph::Session::metadata)
       .def("run", &run)
+      .def("tensor", [](const qgraph::Session& s, const std::string& name) { return to_python(s.tensor(name)); })
+      .def_prop_ro("tensor_names", &qgraph::Session::tensor_names)
       .def("profile", [](const qgraph::Session& s) {
         nb::list rows;
         for (const auto& t : s.profile()) rows.append(nb::make_tuple(t.kind, t.name, t.seconds, t.calls));

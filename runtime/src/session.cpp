@@ -55,7 +55,7 @@ std::string show(const Shape& shape) {
 
 struct Session::Impl {
   Impl(const std::string& path, const SessionOptions& options)
-      : program(path), kernels(select_kernels(options.isa, &isa)), pool(thread_count(options.threads)), profile(options.profile) {
+      : program(path), kernels(select_kernels(options.isa, &isa)), pool(thread_count(options.threads)), profile(options.profile), keep(options.keep) {
     for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors())));
     times.resize(ops.size());
     for (int i : program.inputs()) inputs.push_back(signature(i));
@@ -171,6 +171,8 @@ struct Session::Impl {
         if (t >= 0) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = static_cast<int>(i);
     }
     for (int t : program.outputs()) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = end;
+    if (keep)
+      for (auto& life : lives) life.last = end;
     arena_bytes = plan_memory(lives);
     uint8_t* base = arena.reserve(arena_bytes + 64);
     for (size_t t = 0; t < tensors.size(); ++t)
@@ -220,7 +222,7 @@ struct Session::Impl {
   std::string isa;
   const Kernels& kernels;
   ThreadPool pool;
-  bool profile;
+  bool profile, keep;
   std::vector<std::unique_ptr<Op>> ops;
   std::vector<OpTime> times;
   std::vector<Signature> inputs, outputs;
@@ -243,6 +245,22 @@ const std::vector<Signature>& Session::inputs() const { return impl_->inputs; }
 const std::vector<Signature>& Session::outputs() const { return impl_->outputs; }
 void Session::prepare(const std::vector<Shape>& shapes) { impl_->prepare(shapes); }
 std::vector<Array> Session::run(const std::vector<Array>& inputs) { return impl_->run(inputs); }
+
+Array Session::tensor(const std::string& name) const {
+  const auto& infos = impl_->program.tensors();
+  if (!impl_->keep || !impl_->ready) throw Error("values can be read after a run of a session with the option 'keep'");
+  for (size_t i = 0; i < infos.size(); ++i)
+    if (infos[i].name == name && infos[i].data == nullptr) return {impl_->tensors[i].type, impl_->tensors[i].shape, impl_->tensors[i].data};
+  throw Error("the program has no value '" + name + "'");
+}
+
+std::vector<std::string> Session::tensor_names() const {
+  std::vector<std::string> names;
+  for (const OpInfo& op : impl_->program.ops())
+    for (int t : op.outputs) names.push_back(impl_->program.tensors()[static_cast<size_t>(t)].name);
+  return names;
+}
+
 const std::string& Session::isa() const { return impl_->isa; }
 int Session::threads() const { return impl_->pool.size(); }
 size_t Session::arena_bytes() const { return impl_->arena_bytes + impl_->scratch_bytes * static_cast<size_t>(impl_->pool.size()); }

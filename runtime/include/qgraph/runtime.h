@@ -57,6 +57,7 @@ struct SessionOptions {
   int threads = 0;   // 0: QGRAPH_THREADS, else all cores
   std::string isa;   // empty: QGRAPH_ISA, else the best of this CPU: reference, avx2, avx512_vnni
   bool profile = false;
+  bool keep = false;  // keep every intermediate value, so that `tensor` can read it (needs more memory)
 };
 
 /// One loaded program. A session runs one `run` at a time: a concurrent call throws Error. Sessions are independent.
@@ -75,6 +76,11 @@ class Session {
 
   /// Run with arrays in the order of `inputs()`; returns arrays in the order of `outputs()`.
   std::vector<Array> run(const std::vector<Array>& inputs);
+
+  /// An intermediate value of the last run, by name; needs the option `keep`.
+  Array tensor(const std::string& name) const;
+  /// Names of all values that `tensor` knows.
+  std::vector<std::string> tensor_names() const;
 
   const std::string& isa() const;
   int threads() const;

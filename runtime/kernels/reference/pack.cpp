@@ -13,14 +13,16 @@ void pack_weights(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride,
     for (int64_t c = 0; c < kPanel; ++c) {
       const int64_t column = panel * kPanel + c;
       int32_t sum = 0;
-      for (int64_t d = 0; d < words * kDepth; ++d) {
-        int8_t value = 0;
-        if (column < n && d < k) {
-          const uint8_t raw = w[column * column_stride + d * depth_stride];
-          value = offset ? static_cast<int8_t>(static_cast<int>(raw) + offset) : static_cast<int8_t>(raw);
+      const uint8_t* from = w + column * column_stride;
+      const auto shift = static_cast<uint8_t>(offset);  // adding modulo 256 turns uint8 into int8
+      for (int64_t word = 0; word < words; ++word) {
+        int8_t* to = out + (word * kPanel + c) * kDepth;
+        const int64_t left = column < n ? k - word * kDepth : 0;
+        for (int64_t j = 0; j < kDepth; ++j) {
+          const int8_t value = j < left ? static_cast<int8_t>(static_cast<uint8_t>(from[(word * kDepth + j) * depth_stride] + shift)) : int8_t{0};
+          to[j] = value;
+          sum += value;
         }
-        sum += value;
-        out[(d / kDepth) * kPanel * kDepth + c * kDepth + d % kDepth] = value;
       }
       sums[column] = sum;
     }

@@ -3,18 +3,20 @@
 
 #include "kernels/cpu/gemm/gemm.h"
 
+#define UNROLL _Pragma("GCC unroll 8")
+
 namespace qgraph::avx2 {
 namespace {
 
 template <int R>
 void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t k, int32_t* acc, int64_t ldc, int64_t columns) {
   __m256i sum[R][2];  // pairs of partial sums: columns 0-3 and 4-7
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
+  UNROLL for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
   const int64_t words = round_up(k, kDepth) / kDepth, full = k / kDepth;
   for (int64_t w = 0; w < words; ++w) {
     const __m256i low = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(b + w * 64)));
     const __m256i high = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(b + w * 64 + 16)));
-    for (int r = 0; r < R; ++r) {
+    UNROLL for (int r = 0; r < R; ++r) {
       const uint8_t* row = a + r * lda;
       const uint32_t word = w < full ? full_word(row + w * kDepth) : tail_word(row, w * kDepth, k);
       const __m256i x = _mm256_cvtepu8_epi16(_mm_set1_epi32(static_cast<int>(word)));
@@ -22,7 +24,7 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t k, int32_t* ac
       sum[r][1] = _mm256_add_epi32(sum[r][1], _mm256_madd_epi16(x, high));
     }
   }
-  for (int r = 0; r < R; ++r) {
+  UNROLL for (int r = 0; r < R; ++r) {
     const __m256i mixed = _mm256_hadd_epi32(sum[r][0], sum[r][1]);  // columns 0 1 4 5 2 3 6 7
     alignas(32) int32_t out[8];
     _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm256_permute4x64_epi64(mixed, 0xd8));

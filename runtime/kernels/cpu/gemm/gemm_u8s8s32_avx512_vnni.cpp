@@ -3,35 +3,41 @@
 
 #include "kernels/cpu/gemm/gemm.h"
 
+#define UNROLL _Pragma("GCC unroll 8")
+
 namespace qgraph::avx512_vnni {
 namespace {
+
+// GCC 12 copies and spills the accumulators of the intrinsic; as an instruction with one operand they stay in place.
+inline void dot(__m512i& sum, __m512i x, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
 
 template <int R, int P>
 void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel_bytes, int64_t k, int32_t* acc, int64_t ldc,
           int64_t columns) {
+  // unrolled early by the compiler so that the accumulators live in registers
   __m512i sum[R][P];
-  for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) sum[r][p] = _mm512_setzero_si512();
+  UNROLL for (int r = 0; r < R; ++r)
+    UNROLL for (int p = 0; p < P; ++p) sum[r][p] = _mm512_setzero_si512();
   const int64_t full = k / kDepth;
   for (int64_t w = 0; w < full; ++w) {
     __m512i weights[P];
-    for (int p = 0; p < P; ++p) weights[p] = _mm512_load_si512(b + p * panel_bytes + w * 64);
-    for (int r = 0; r < R; ++r) {
+    UNROLL for (int p = 0; p < P; ++p) weights[p] = _mm512_load_si512(b + p * panel_bytes + w * 64);
+    UNROLL for (int r = 0; r < R; ++r) {
       const __m512i x = _mm512_set1_epi32(static_cast<int>(full_word(a + r * lda + w * kDepth)));
-      for (int p = 0; p < P; ++p) sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], x, weights[p]);
+      UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, weights[p]);
     }
   }
   if (full * kDepth < k) {
-    for (int r = 0; r < R; ++r) {
+    UNROLL for (int r = 0; r < R; ++r) {
       const __m512i x = _mm512_set1_epi32(static_cast<int>(tail_word(a + r * lda, full * kDepth, k)));
-      for (int p = 0; p < P; ++p)
-        sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], x, _mm512_load_si512(b + p * panel_bytes + full * 64));
+      UNROLL for (int p = 0; p < P; ++p)
+        dot(sum[r][p], x, _mm512_load_si512(b + p * panel_bytes + full * 64));
     }
   }
-  for (int p = 0; p < P; ++p) {
+  UNROLL for (int p = 0; p < P; ++p) {
     const int64_t left = columns - p * kPanel;
     const __mmask16 mask = left >= kPanel ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    for (int r = 0; r < R; ++r) _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, mask, sum[r][p]);
+    UNROLL for (int r = 0; r < R; ++r) _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, mask, sum[r][p]);
   }
 }
 
