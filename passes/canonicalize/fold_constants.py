@@ -21,6 +21,7 @@ from qgraph.pipeline import Pass, PassReport, register
 
 TRANSPOSED = "qgraph.transposed"
 KEEP = {"QuantizeLinear", "DequantizeLinear"}
+FORCE = {"ConstantOfShape"}  # left alone by default, for models that fill tensors of any size
 # BatchNorm has a pass of its own: training from scratch needs it unfolded
 RULES = [r for r in rewriter._DEFAULT_REWRITE_RULES if "BatchNorm" not in str(r.name)]
 
@@ -49,7 +50,7 @@ class FoldConstants(Pass):
             shape_inference=True,
             input_size_limit=limit,
             output_size_limit=limit,
-            should_fold=lambda node: False if node.op_type in KEEP else None,
+            should_fold=lambda node: False if node.op_type in KEEP else True if node.op_type in FORCE else None,
         )
         before = len(model.graph)
         modified = folder(model).modified

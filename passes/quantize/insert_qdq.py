@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+import onnx_ir.passes.common as common
 
 from qgraph.errors import QGraphError
 from qgraph.ir.ops import attach
@@ -73,6 +74,7 @@ class Quantize(Pass):
                 self._narrow(node)
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
         attach(model)
+        common.RemoveUnusedNodesPass()(model)
         report.count("activations quantized", len(plan.types) + len(plan.probabilities))
         report.count("per-token linears", sum(k == "tokens" for k in plan.linear.values()))
         report.count("static linears", sum(k == "static" for k in plan.linear.values()))

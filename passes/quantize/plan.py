@@ -18,7 +18,7 @@ import onnx_ir as ir
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.regions import LINEAR, Regions
 from qgraph.ir.scopes import matches
-from qgraph.passes.quantize.calibrate import masks
+from qgraph.passes.quantize.calibrate import masks, measured
 
 MOVEMENT = set(
     "DepthToSpace Dropout Expand Flatten Gather Identity MaxPool Pad Reshape Slice SpaceToDepth Split Squeeze Tile "
@@ -125,8 +125,9 @@ class Planner:
 
     def _linear_only(self) -> None:
         for node, kind in self.plan.linear.items():
-            if kind == "static" and node.inputs[0] is not None:
-                self.plan.types[node.inputs[0]] = "int8" if self.activations == "int8" else "uint8"
+            x = node.inputs[0]
+            if kind == "static" and x is not None and measured(x) is not None:  # without a range: weights only
+                self.plan.types[x] = "int8" if self.activations == "int8" else "uint8"
 
     def _capable(self) -> None:
         """Nodes that the integer runtime can execute once their values are quantized."""
@@ -224,6 +225,8 @@ class Planner:
                 continue
             if node.op_type in MOVEMENT and node not in self.plan.embeddings:
                 work.append(node.inputs[0])
+            elif value in self.regions.root and self.regions.axis[value] < 0:
+                work.append(self.regions.root[value])  # a 16-bit table
             elif node.op_type in ("Add", "Sub", "Concat") and value not in self.regions.root:
                 work += node.inputs
         return wide

@@ -142,6 +142,13 @@ class Weights:
             self.report.count("weights quantized")
         codes, params = self.done[key]
         scale, zero = store_params(self.model, table.name or "table", params)
+        if params.type.bits < 8:  # ONNX has no Gather of packed types
+            new = new_node(node, "DequantizeLinear", [codes, scale, zero], {"axis": 1}, name=f"{table.name}_dequantize")
+            new.outputs[0].name, new.outputs[0].shape = f"{table.name}_dequantized", table.shape
+            new.outputs[0].dtype = ir.DataType.FLOAT
+            node.graph.insert_before(node, new)  # type: ignore[union-attr]
+            node.replace_input_with(0, new.outputs[0])
+            return
         gathered = new_node(node, "Gather", [codes, node.inputs[1]], {"axis": 0}, name=node.name)
         gathered.outputs[0].name, gathered.outputs[0].shape = f"{out.name}_codes_of_table", out.shape
         gathered.outputs[0].dtype = codes.dtype

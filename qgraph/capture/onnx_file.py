@@ -26,6 +26,8 @@ def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
         QGraphError: the file cannot be read, an op or opset is not supported (the node is named).
     """
     model = io.load(path)
+    common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
+    model.ir_version = max(model.ir_version, 10)
     common.InlinePass()(model)
     prepare(model, str(path))
     return model

@@ -30,6 +30,7 @@ class Session:
     ) -> None:
         from qgraph import _runtime
 
+        self.keep = keep
         self._failure = _runtime.RuntimeFailure
         try:
             self._session = _runtime.Session(str(path), threads, isa, profile, keep)

@@ -1,4 +1,8 @@
-"""ResNet-50 (He et al. 2015) and MobileNetV2 (Sandler et al. 2018) in plain torch, random weights."""
+"""ResNet-50 (He et al. 2015) and MobileNetV2 (Sandler et al. 2018) in plain torch, random weights.
+
+The last BatchNorm of each residual branch starts small (Goyal et al. 2017 start it at 0): with gains of 1 a deep
+random net is chaotic and any rounding grows from block to block, which no trained net shows.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ class Bottleneck(nn.Module):
         self.body = nn.Sequential(
             *_conv(inputs, width, 1), nn.ReLU(), *_conv(width, width, 3, stride), nn.ReLU(), *_conv(width, 4 * width, 1)
         )
+        _quiet_branch(self.body)
         same = stride == 1 and inputs == 4 * width
         self.shortcut = nn.Identity() if same else nn.Sequential(*_conv(inputs, 4 * width, 1, stride))
 
@@ -42,9 +47,20 @@ class InvertedResidual(nn.Module):
         layers += [*_conv(hidden, hidden, 3, stride, hidden), nn.ReLU6(), *_conv(hidden, outputs, 1)]
         self.body = nn.Sequential(*layers)
         self.residual = stride == 1 and inputs == outputs
+        if self.residual:
+            _quiet_branch(self.body)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x) if self.residual else self.body(x)
+
+
+BRANCH_GAIN = 0.2
+
+
+def _quiet_branch(body: nn.Sequential) -> None:
+    last = body[-1]
+    assert isinstance(last, nn.BatchNorm2d)
+    nn.init.constant_(last.weight, BRANCH_GAIN)
 
 
 def settle(model: nn.Module, shape: tuple[int, ...], passes: int = 2) -> nn.Module:

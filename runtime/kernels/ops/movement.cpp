@@ -303,8 +303,12 @@ class Gather : public Movement {
     batch_ = static_cast<size_t>(s.attributes.integer("batch_dims", 0, 0, kMaxRank));
   }
   void infer(Context& c) override {
-    same_type(c);
     const Tensor &x = in(c, 0), &index = in(c, 1, {DType::I64, DType::I32});
+    packed_ = x.type == DType::I4;
+    if (packed_)
+      require(kind_ == "Gather" && x.known && x.rank() == 2 && axis_ == 0 && out(c).type == DType::I8, "only rows of packed tables can be gathered");
+    else
+      same_type(c);
     require(x.rank() >= 1, "the data is a scalar");
     const int64_t axis = axis_ < 0 ? axis_ + x.rank() : axis_;
     Shape shape;
@@ -338,6 +342,17 @@ class Gather : public Movement {
     uint8_t* to = c.out[0]->as<uint8_t>();
     const auto strides = strides_of(x.shape);
     if (c.out[0]->size() == 0) return;
+    if (packed_) {
+      const int64_t width = x.shape[1];
+      for (int64_t i = 0; i < index.size(); ++i) {
+        const int64_t start = position(index, i, x.shape[0]) * width;
+        for (int64_t j = 0; j < width; ++j) {
+          const int nibble = (from[(start + j) / 2] >> ((start + j) % 2 * 4)) & 15;
+          to[i * width + j] = static_cast<uint8_t>(nibble >= 8 ? nibble - 16 : nibble);
+        }
+      }
+      return;
+    }
     if (kind_ == "GatherND") {
       const int64_t block = batch_ + depth_ < x.shape.size() ? strides[batch_ + depth_ - 1] : 1;
       const int64_t n = index.size() / static_cast<int64_t>(depth_);
@@ -380,6 +395,7 @@ class Gather : public Movement {
   std::string kind_;
   int64_t axis_;
   size_t at_ = 0, batch_ = 0, depth_ = 1;
+  bool packed_ = false;
 };
 
 class Expand : public Movement {

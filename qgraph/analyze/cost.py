@@ -1,0 +1,79 @@
+"""What a model weighs: bytes and bits of every layer's weights, ops, multiply-accumulates."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+
+import onnx_ir as ir
+
+from qgraph.ir.patterns import attr, static_shape
+from qgraph.ir.regions import LINEAR
+from qgraph.ir.scopes import module_path
+
+
+@dataclasses.dataclass
+class Layer:
+    """One stored tensor that is large enough to matter."""
+
+    name: str
+    op: str
+    module: str
+    bits: float
+    elements: int
+    bytes: int
+
+
+def bits_of(dtype: ir.DataType) -> float:
+    return dtype.itemsize * 8
+
+
+def layers(model: ir.Model) -> list[Layer]:
+    """Initializers of two dims or more, and what first reads them, in graph order."""
+    found = []
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or len(tensor.shape) < 2:
+            continue
+        reader = value.uses()[0].node if value.uses() else None
+        while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity") and reader.outputs[0].uses():
+            reader = reader.outputs[0].uses()[0].node
+        found.append(
+            Layer(
+                (value.name or "").removesuffix(".codes"),
+                reader.op_type if reader else "",
+                module_path(reader) if reader else "",
+                bits_of(tensor.dtype),
+                tensor.size,
+                tensor.nbytes,
+            )
+        )
+    return found
+
+
+def ops(model: ir.Model) -> dict[str, int]:
+    """Number of nodes by op type, most frequent first."""
+    names = (f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in model.graph)
+    return dict(collections.Counter(names).most_common())
+
+
+def macs(model: ir.Model) -> int | None:
+    """Multiply-accumulates of linear ops at the static shapes; symbolic dims count as 1. None when shapes are missing."""
+    total = 0
+    for node in model.graph:
+        if node.op_type not in LINEAR:
+            continue
+        out, weight = node.outputs[0].shape, node.inputs[1].shape if node.inputs[1] is not None else None
+        if out is None or weight is None:
+            return None
+        size = math.prod(d for d in out if isinstance(d, int))
+        shape = static_shape(ir.Value(shape=weight)) or tuple(d for d in weight if isinstance(d, int))
+        if node.op_type == "Conv":
+            depth = math.prod(shape[1:])
+        elif node.op_type == "ConvTranspose":
+            depth = math.prod(shape[1:]) * shape[0] // max(1, shape[1] * attr(node, "group", 1))
+        else:
+            depth = shape[-1] if node.op_type == "Gemm" and attr(node, "transB", 0) else shape[-2] if len(shape) > 1 else 1
+        total += size * depth
+    return total

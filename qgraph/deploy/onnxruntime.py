@@ -1,0 +1,88 @@
+"""Export for ONNX Runtime: the quantized dialect in a form that ONNX Runtime executes with integer kernels.
+
+    FakeQuantizeTokens(x) -> MatMul(DQ(W))   ->   QuantizeTokens(x) -> MatMulInteger(codes, W) -> Mul(scales)
+
+Everything else stays Q/DQ, which ONNX Runtime fuses itself. The result passes onnx.checker and is loaded once.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+from qgraph.analyze.activations import session
+from qgraph.errors import QGraphError
+from qgraph.ir import io
+from qgraph.ir.dialects import dialect_of
+from qgraph.ir.ops import attach
+from qgraph.ir.patterns import attr, is_op, new_node, nodes, replace
+from qgraph.passes.lower.values import weight_of
+
+
+def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
+    """Write ``model`` (float or quantized dialect) for ONNX Runtime to ``path``; returns what was written.
+
+    Raises:
+        QGraphError: the model is an integer program, or ONNX Runtime does not load the result.
+    """
+    if dialect_of(model) == "integer":
+        raise QGraphError("the model is lowered to integer kernels; export the quantized model instead")
+    result = finalize(model.clone())
+    result.metadata_props["qgraph.export"] = "onnxruntime"
+    try:
+        if io.size_of(result) < io.EXTERNAL_LIMIT:
+            onnx.checker.check_model(ir.to_proto(result))
+        session(result)
+    except QGraphError:
+        raise
+    except Exception as error:
+        raise QGraphError(f"ONNX Runtime does not load the result: {str(error).splitlines()[0]}") from error
+    io.save(result, path)
+    return result
+
+
+def finalize(model: ir.Model) -> ir.Model:
+    """Rewrite per-token matrix products to integer ones, in place."""
+    quantizers: dict[ir.Node, tuple[ir.Value, ir.Value]] = {}
+    for node in nodes(model, "MatMul"):
+        fake, unpack = node.inputs
+        if not is_op(fake, "FakeQuantizeTokens", domain="qgraph") or not is_op(unpack, "DequantizeLinear"):
+            continue
+        source = unpack.producer()  # type: ignore[union-attr]
+        assert source is not None and fake is not None
+        weight = weight_of(source)
+        if weight is None or weight.codes.dtype != np.int8 or weight.kind.bits != 8 or attr(source, "block_size", 0):
+            continue
+        codes, scales = _quantizer(node, fake, quantizers)
+        product = new_node(node, "MatMulInteger", [codes, source.inputs[0]], name=f"{node.name}_integer")
+        cast = new_node(node, "Cast", [product.outputs[0]], {"to": int(ir.DataType.FLOAT)}, name=f"{node.name}_cast")
+        scale = source.inputs[1]
+        assert scale is not None
+        rows = new_node(node, "Mul", [cast.outputs[0], scales], name=f"{node.name}_rows")
+        columns = new_node(node, "Mul", [rows.outputs[0], scale], name=f"{node.name}_columns")
+        for made, kind in ((product, ir.DataType.INT32), (cast, ir.DataType.FLOAT), (rows, ir.DataType.FLOAT)):
+            made.outputs[0].name = made.name
+            made.outputs[0].shape, made.outputs[0].dtype = node.outputs[0].shape, kind
+        node.graph.insert_before(node, [product, cast, rows, columns])  # type: ignore[union-attr]
+        replace(node.outputs[0], columns.outputs[0])
+    common.RemoveUnusedNodesPass()(model)
+    model.functions.clear()
+    attach(model)
+    return model
+
+
+def _quantizer(node: ir.Node, fake: ir.Value, made: dict[ir.Node, tuple[ir.Value, ir.Value]]) -> tuple[ir.Value, ir.Value]:
+    producer = fake.producer()
+    assert producer is not None
+    if producer not in made:
+        new = new_node(producer, "QuantizeTokens", list(producer.inputs), domain="qgraph", outputs=2, name=f"{producer.name}_codes")
+        codes, scales = new.outputs
+        codes.name, codes.shape, codes.dtype = f"{producer.name}_codes", fake.shape, ir.DataType.INT8
+        scales.name, scales.dtype = f"{producer.name}_scales", ir.DataType.FLOAT
+        producer.graph.insert_before(producer, new)  # type: ignore[union-attr]
+        made[producer] = codes, scales
+    return made[producer]

@@ -1,0 +1,120 @@
+"""The whole way from a float model to a quantized one: passes, checks, and a report to act on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import onnx_ir as ir
+
+from qgraph.analyze import cost
+from qgraph.errors import QGraphError, suggest
+from qgraph.ir.io import size_of
+from qgraph.pipeline import Batch, PassContext, PassReport, Pipeline
+
+_CLEAN = "canonicalize,fold-batchnorm,fuse-bias"
+PRESETS = {
+    "int8": f"{_CLEAN},smooth-quant,calibrate,quantize,bias-correction",
+    "int8-dynamic": f"{_CLEAN},quantize{{activations=tokens placement=linear}}",
+    "w4a8": f"{_CLEAN},smooth-quant,calibrate,quantize{{weights=int4 weight-block=32}},bias-correction",
+}
+CHECKED = 8
+"""Batches of the data that the fidelity check runs on."""
+
+
+@dataclasses.dataclass
+class Report:
+    """What ``transform`` did.
+
+    Attributes:
+        passes: a report a pass.
+        bytes_before, bytes_after: size of all stored tensors.
+        layers: bits and bytes of every weight.
+        kept_float: node name -> why it was not quantized.
+        worst: up to five values with the least SQNR (name, dB).
+        output_sqnr: SQNR in dB of each output against the float model; empty without data.
+    """
+
+    pipeline: str
+    passes: list[PassReport]
+    bytes_before: int
+    bytes_after: int
+    layers: list[cost.Layer]
+    kept_float: dict[str, str]
+    worst: list[tuple[str, float]]
+    output_sqnr: dict[str, float]
+
+    def json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def pipeline_of(passes: str | Pipeline | None, preset: str | None) -> Pipeline:
+    if (passes is None) == (preset is None):
+        raise QGraphError("give either passes or a preset")
+    if preset is not None and preset not in PRESETS:
+        raise QGraphError(f"no preset is called {preset!r}{suggest(preset, PRESETS)}; presets: {', '.join(PRESETS)}")
+    if isinstance(passes, Pipeline):
+        return passes
+    return Pipeline(PRESETS[preset] if preset is not None else passes or "")
+
+
+def transform(
+    model: ir.Model,
+    passes: str | Pipeline | None = None,
+    *,
+    preset: str | None = None,
+    data: Iterable[Batch] | None = None,
+    min_sqnr: float = 10.0,
+    force: bool = False,
+    seed: int = 0,
+    record: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Run ``passes`` (or the passes of ``preset``) on ``model`` in place.
+
+    Args:
+        data: batches for passes that need them and for the fidelity check; iterated several times.
+        min_sqnr: least SQNR in dB of every output against the float model.
+        force: accept a model below ``min_sqnr``.
+        record: keep every graph mutation in the report.
+
+    Raises:
+        QGraphError: a pass refuses, or an output fell below ``min_sqnr``.
+    """
+    pipeline = pipeline_of(passes, preset)
+    before = model.clone()
+    context = PassContext(data=data, seed=seed, record=record)
+    if progress is not None:
+        context.progress = progress
+    reports = pipeline.run(model, context)
+    kept: dict[str, str] = {}
+    for report in reports:
+        kept.update(report.details.get("kept float", {}))
+    worst, outputs = _fidelity(context, before, model, data) if data is not None else ([], {})
+    bad = {name: db for name, db in outputs.items() if db < min_sqnr}
+    result = Report(str(pipeline), reports, size_of(before), size_of(model), cost.layers(model), kept, worst, outputs)
+    if bad and not force:
+        listed = ", ".join(f"{name} {db:.1f} dB" for name, db in bad.items())
+        layers = ", ".join(f"{name} ({db:.1f} dB)" for name, db in worst)
+        raise QGraphError(
+            f"the result lost too much: output {listed}, {min_sqnr:g} dB are wanted; worst values: {layers}; "
+            "exclude them (quantize{exclude=[...]}), use more data, or write it anyway with --force"
+        )
+    return result
+
+
+def _fidelity(
+    context: PassContext, before: ir.Model, after: ir.Model, data: Iterable[Batch]
+) -> tuple[list[tuple[str, float]], dict[str, float]]:
+    """Worst values and output SQNR on the first batches."""
+    import itertools
+
+    from qgraph.analyze.compare import compare
+
+    context.progress("comparing with the float model", 0, 0)
+    reference = context.reference or before
+    inner = compare(reference, after, itertools.islice(iter(data), 2))
+    outer = compare(before, after, itertools.islice(iter(data), CHECKED), layers=False)
+    worst = [(d.name, d.sqnr) for d in inner.worst(5)]
+    return worst, {d.name: d.sqnr for d in outer.outputs}
