@@ -75,6 +75,7 @@ class Quantize(Pass):
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
         attach(model)
         common.RemoveUnusedNodesPass()(model)
+        common.NameFixPass()(model)
         report.count("activations quantized", len(plan.types) + len(plan.probabilities))
         report.count("per-token linears", sum(k == "tokens" for k in plan.linear.values()))
         report.count("static linears", sum(k == "static" for k in plan.linear.values()))

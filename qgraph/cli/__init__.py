@@ -1,0 +1,80 @@
+"""The command line. Heavy imports happen inside the commands, so that ``--help`` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from qgraph import __version__
+from qgraph.errors import QGraphError, suggest
+
+COMMANDS = {
+    "capture": "Capture a PyTorch model or upgrade an ONNX file.",
+    "transform": "Run passes on a model: quantize it, clean it.",
+    "passes": "List the passes, or describe one.",
+    "export": "Write a model for ONNX Runtime.",
+    "compile": "Compile a quantized model to an integer program.",
+    "run": "Run an .onnx or .qgp file on data.",
+    "bench": "Time a model, against other engines if wished.",
+    "compare": "Show how two forms of a model differ on data.",
+    "inspect": "Summarise a model: ops, bits, bytes, MACs.",
+}
+
+
+class Commands(click.Group):
+    """Loads a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"qgraph.cli.{name}_command").command  # type: ignore[no-any-return]
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}{suggest(args[0], COMMANDS)}; commands: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands)
+@click.version_option(__version__, prog_name="qgraph")
+@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Compress neural networks: what you train is what you ship."""
+    context.obj = debug
+
+
+def main() -> None:
+    """Entry point: errors are one sentence; exit code 2 for the user's mistake, 1 for ours."""
+    debug = "--debug" in sys.argv
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except QGraphError as error:
+        if debug:
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(f"error in qgraph itself: {type(error).__name__}: {error}; run again with --debug and report it", err=True)
+        sys.exit(1)

@@ -1,0 +1,45 @@
+"""``qgraph inspect``."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("inspect")
+@click.argument("model")
+@click.option("--layers", "every", is_flag=True, help="List every weight, not only the largest.")
+def command(model: str, every: bool) -> None:
+    """Summarise MODEL (.onnx or .qgp): dialect, inputs, ops, bits, bytes, MACs."""
+    from pathlib import Path
+
+    from rich.console import Console
+    from rich.table import Table
+
+    if model.endswith(".qgp"):
+        from qgraph.deploy.session import Session
+
+        program = Session(model, threads=1)
+        click.echo(f"{model}: integer program, {Path(model).stat().st_size / 1e6:.3f} MB, isa {program.isa}")
+        for name, (dtype, shape) in program.inputs.items():
+            click.echo(f"  input {name}: {dtype} {shape}")
+        click.echo(f"  outputs: {', '.join(program.outputs)}")
+        return
+    from qgraph.analyze import cost
+    from qgraph.ir import io
+    from qgraph.ir.dialects import dialect_of, opset
+
+    graph = io.load(model)
+    click.echo(f"{model}: {dialect_of(graph)} dialect, opset {opset(graph)}, {len(graph.graph)} nodes")
+    for value in graph.graph.inputs:
+        click.echo(f"  input {value.name}: {value.dtype} {value.shape}")
+    click.echo("  ops: " + ", ".join(f"{n} {op}" for op, n in cost.ops(graph).items()))
+    macs = cost.macs(graph)
+    if macs:
+        click.echo(f"  MACs at free dims of 1: {macs / 1e6:.2f} M")
+    layers = sorted(cost.layers(graph), key=lambda layer: -layer.bytes)
+    total = sum(layer.bytes for layer in layers)
+    click.echo(f"  weights: {total / 1e6:.3f} MB in {len(layers)} tensors")
+    table = Table("weight", "op", "bits", "elements", "kB", "share")
+    for layer in layers if every else layers[:12]:
+        table.add_row(layer.name, layer.op, f"{layer.bits:g}", str(layer.elements), f"{layer.bytes / 1e3:.1f}", f"{layer.bytes / max(1, total):.1%}")
+    Console().print(table)

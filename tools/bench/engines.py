@@ -1,0 +1,146 @@
+"""Timing of engines, each in processes of its own that alternate: engines that share a process disturb each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from qgraph.errors import QGraphError
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One engine to time: a model file, its inputs and its threads."""
+
+    model: str
+    data: str | None
+    shapes: tuple[str, ...]
+    threads: int
+    isa: str = ""
+
+
+@dataclasses.dataclass
+class Result:
+    """Seconds a call: ``times`` has the median of each process."""
+
+    name: str
+    times: list[float]
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.times))
+
+    @property
+    def low(self) -> float:
+        return min(self.times)
+
+    @property
+    def high(self) -> float:
+        return max(self.times)
+
+    def row(self) -> dict[str, object]:
+        return {"name": self.name, "median_ms": self.median * 1e3, "times_ms": [t * 1e3 for t in self.times]}
+
+
+def measure(jobs: list[Job], rounds: int) -> list[Result]:
+    """Time every job ``rounds`` times, each time in a new process, the jobs taking turns."""
+    times: list[list[float]] = [[] for _ in jobs]
+    for _ in range(max(1, rounds)):
+        for job, found in zip(jobs, times, strict=True):
+            command = [sys.executable, "-m", "qgraph.tools.bench.engines", json.dumps(dataclasses.asdict(job))]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                raise QGraphError(f"timing {job.model} failed: {message}")
+            found.append(float(done.stdout.strip().splitlines()[-1]))
+    return [Result(Path(job.model).name, found) for job, found in zip(jobs, times, strict=True)]
+
+
+def inputs_of(job: Job, signature: dict[str, tuple[str, list[int | str]]]) -> dict[str, np.ndarray]:
+    """The first batch of the data, or random arrays of the wanted shapes (free dims are 1)."""
+    if job.data is not None:
+        from qgraph.data import Data
+
+        batch = next(iter(Data(job.data)), None)
+        if batch is None:
+            raise QGraphError(f"{job.data} holds no batch")
+        return {name: np.asarray(batch[name]) for name in signature}
+    shapes: dict[str, list[int]] = {}
+    for text in job.shapes:
+        name, _, dims = text.partition("=")
+        if not dims:
+            raise QGraphError(f"--shape {text!r} is not of the form NAME=1,128")
+        shapes[name] = [int(d) for d in dims.split(",")]
+    rng = np.random.default_rng(0)
+    made = {}
+    for name, (dtype, dims) in signature.items():
+        shape = shapes.get(name, [d if isinstance(d, int) and d > 0 else 1 for d in dims])
+        made[name] = rng.standard_normal(shape, np.float32) if dtype == "float32" else np.ones(shape, dtype)
+    return made
+
+
+def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], object]:
+    """A call without arguments that runs the job once, and the session behind it."""
+    if job.model.endswith(".qgp"):
+        from qgraph.deploy.session import Session
+
+        program = Session(job.model, threads=job.threads, isa=job.isa, profile=profiled)
+        feed = inputs_of(job, program.inputs)
+        return (lambda: program.run(feed)), program
+    from qgraph.analyze.activations import session
+    from qgraph.ir import io
+
+    model = io.load(job.model)
+    signature = {
+        v.name or "": (str(v.dtype.numpy()) if v.dtype else "float32", [d if isinstance(d, int) else str(d) for d in v.shape or ()])
+        for v in model.graph.inputs
+    }
+    engine = session(model, threads=job.threads)
+    feed = inputs_of(job, signature)  # type: ignore[arg-type]
+    return (lambda: engine.run(None, feed)), engine
+
+
+def profile(job: Job, runs: int = 20) -> list[tuple[str, str, float]]:
+    """(op, node, seconds a run) of a .qgp program, slowest first."""
+    from qgraph.deploy.session import Session
+
+    call, program = runner(job, profiled=True)
+    if not isinstance(program, Session):
+        raise QGraphError("--ops needs a .qgp program")
+    for _ in range(runs):
+        call()
+    rows = [(op, name, seconds / max(1, calls)) for op, name, seconds, calls in program.profile()]
+    return sorted(rows, key=lambda row: -row[2])
+
+
+def once(job: Job, seconds: float = 1.0) -> float:
+    """Median seconds of a call, after warming up, over about ``seconds``."""
+    call, _ = runner(job)
+    for _ in range(3):
+        call()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+if __name__ == "__main__":
+    wanted = json.loads(sys.argv[1])
+    wanted["shapes"] = tuple(wanted["shapes"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(wanted["threads"]))
+    try:
+        print(once(Job(**wanted)))
+    except QGraphError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)
