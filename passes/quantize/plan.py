@@ -156,7 +156,7 @@ class Planner:
                     plan.inner.add(out)
                     out = add.outputs[0]
                 user = only_user(out)
-                if user is not None and user.op_type in RELU and self.regions.root.get(user.outputs[0]) is out:
+                if user is not None and user.op_type in RELU and user.outputs[0] in ends and self.regions.root.get(user.outputs[0]) is out:
                     plan.inner.add(out)
                 elif plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out):
                     plan.inner.add(out)

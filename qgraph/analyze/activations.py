@@ -25,6 +25,8 @@ def session(
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    # by default 4-bit products quantize their activations once more, which no other engine does
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     # values inside fused ops could not be read back, so reading them needs the graph as it is
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_ENABLE_BASIC

@@ -72,7 +72,7 @@ struct Kernels {
   float (*quantize_tokens)(const void* x, DType type, int32_t zero, float scale, const float* channel, int64_t n,
                            uint8_t* codes, float* scratch);
 
-  /// One row of softmax over scores t[i]: e = rne(2^20 * exp(t - max)); p = rne(e * (top / sum)), clamped to top.
+  /// One row of softmax over scores t[i]: e = rne(2^20 * exp(t - max)); p = rne(e * (top / sum)), clamped to the type.
   /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
   void (*softmax)(float* t, int64_t n, float top, uint8_t* codes, int16_t* wide, float* probabilities);
 

@@ -117,7 +117,12 @@ NB_MODULE(_runtime, m) {
           "__init__",
           [](qgraph::Session* self, const std::string& path, int threads, const std::string& isa, bool profile, bool keep) {
             nb::gil_scoped_release release;
-            new (self) qgraph::Session(path, {threads, isa, profile, keep});
+            qgraph::SessionOptions options;
+            options.threads = threads;
+            options.isa = isa;
+            options.profile = profile;
+            options.keep = keep;
+            new (self) qgraph::Session(path, options);
           },
           "path"_a, "threads"_a = 0, "isa"_a = "", "profile"_a = false, "keep"_a = false)
       .def_prop_ro("inputs", &qgraph::Session::inputs)

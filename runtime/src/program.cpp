@@ -17,6 +17,13 @@ namespace {
   throw Error("cannot load " + path + ": " + why + "; compile the program again");
 }
 
+// The FlatBuffers verifier does not look at the alignment of 8-byte elements, so they are copied out.
+std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v) {
+  std::vector<int64_t> out(v == nullptr ? 0 : v->size());
+  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(int64_t));
+  return out;
+}
+
 std::string text(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
 
 }  // namespace
@@ -75,7 +82,7 @@ Program::Program(const std::string& path) : file_(path) {
     info.name = text(t->name());
     if (t->type() < schema::Type::MIN || t->type() > schema::Type::MAX) damaged(path, "a tensor has an unknown type");
     info.type = static_cast<DType>(t->type());
-    if (t->shape()) info.shape.assign(t->shape()->begin(), t->shape()->end());
+    info.shape = numbers(t->shape());
     if (info.shape.size() > kMaxRank) damaged(path, "tensor '" + info.name + "' has more than 8 dims");
     if (t->symbols())
       for (const auto* s : *t->symbols()) info.symbols.push_back(text(s));
@@ -143,8 +150,7 @@ Attributes::Attributes(const schema::Op* op, std::string what) : what_(std::move
 
 std::vector<int64_t> Attributes::integers(const char* name) const {
   auto it = found_.find(name);
-  if (it == found_.end() || !it->second->ints()) return {};
-  return {it->second->ints()->begin(), it->second->ints()->end()};
+  return it == found_.end() ? std::vector<int64_t>() : numbers(it->second->ints());
 }
 
 int64_t Attributes::integer(const char* name) const {

@@ -55,7 +55,7 @@ std::string show(const Shape& shape) {
 
 struct Session::Impl {
   Impl(const std::string& path, const SessionOptions& options)
-      : program(path), kernels(select_kernels(options.isa, &isa)), pool(thread_count(options.threads)), profile(options.profile), keep(options.keep) {
+      : program(path), kernels(select_kernels(options.isa, &isa)), pool(thread_count(options.threads)), profile(options.profile), keep(options.keep), memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
     for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors())));
     times.resize(ops.size());
     for (int i : program.inputs()) inputs.push_back(signature(i));
@@ -137,7 +137,7 @@ struct Session::Impl {
     ops[i]->infer(c);
     for (Tensor* t : c.out) {
       if (t->rank() > kMaxRank) throw Error(info.what() + ": an output has more than 8 dims");
-      if (bytes_of(*t) > (size_t{1} << 38)) throw Error(info.what() + ": an output would take more than 256 GiB; use smaller inputs");
+      if (bytes_of(*t) > memory_limit) throw Error(info.what() + ": an output would take more than the memory limit; use smaller inputs");
     }
     const bool shape_op = info.kind == "Shape" || info.kind == "Size";
     if ((known || shape_op) && ops[i]->foldable(c)) {
@@ -149,7 +149,9 @@ struct Session::Impl {
       c.scratch = scratch_block.reserve(64);
       ops[i]->run(c);
     }
-    return ops[i]->scratch(c);
+    const size_t scratch = ops[i]->scratch(c);
+    if (scratch > memory_limit) throw Error(info.what() + ": its scratch would take more than the memory limit; use smaller inputs");
+    return scratch;
   }
 
   /// Give every computed value its place in the arena; views share the place of what they view.
@@ -223,6 +225,7 @@ struct Session::Impl {
   const Kernels& kernels;
   ThreadPool pool;
   bool profile, keep;
+  size_t memory_limit;
   std::vector<std::unique_ptr<Op>> ops;
   std::vector<OpTime> times;
   std::vector<Signature> inputs, outputs;

@@ -63,23 +63,24 @@ class Pool : public Op {
  private:
   void one(const Context& c, const Tensor& x, int64_t plane, int64_t o) const {
     const int64_t y0 = o / out_[1] * stride_[0] - begin_[0], x0 = o % out_[1] * stride_[1] - begin_[1];
-    int64_t sum = 0, count = 0;
+    // the taps that fall on the input, and those that count (padding up to its declared end, not beyond: ceil mode)
+    const int64_t corner[2] = {y0, x0};
+    int64_t first[2], last[2], counted = 1;
+    for (int i = 0; i < 2; ++i) {
+      const int64_t d = dilation_[i], room = size_[i] - 1 - corner[i], padded = room + end_[i];
+      first[i] = corner[i] >= 0 ? 0 : (-corner[i] + d - 1) / d;
+      last[i] = room < 0 ? 0 : std::min(kernel_[i], room / d + 1);
+      const int64_t within = padded < 0 ? 0 : std::min(kernel_[i], padded / d + 1);
+      counted *= include_pad_ ? within : std::max<int64_t>(0, last[i] - first[i]);
+    }
+    int64_t sum = 0;
     int32_t peak = INT32_MIN;
-    for (int64_t ky = 0; ky < kernel_[0]; ++ky) {
-      const int64_t iy = y0 + ky * dilation_[0];
-      for (int64_t kx = 0; kx < kernel_[1]; ++kx) {
-        const int64_t ix = x0 + kx * dilation_[1];
-        if (iy < 0 || iy >= size_[0] || ix < 0 || ix >= size_[1]) {
-          // padding counts up to the declared end, not beyond it (ceil mode)
-          count += include_pad_ && iy < size_[0] + end_[0] && ix < size_[1] + end_[1];
-          continue;
-        }
-        const int32_t v = read(x, (plane * size_[0] + iy) * size_[1] + ix);
+    for (int64_t ky = first[0]; ky < last[0]; ++ky)
+      for (int64_t kx = first[1]; kx < last[1]; ++kx) {
+        const int32_t v = read(x, (plane * size_[0] + y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]);
         peak = std::max(peak, v);
         sum += v - zero_;
-        ++count;
       }
-    }
     const int64_t at = plane * out_[0] * out_[1] + o;
     if (!average_) {
       if (peak == INT32_MIN) peak = x.type == DType::U8 ? 0 : -32768;
@@ -89,7 +90,7 @@ class Pool : public Op {
         c.out[0]->as<int16_t>()[at] = static_cast<int16_t>(peak);
       return;
     }
-    const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(count, 1));
+    const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(counted, 1));
     c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
                           c.out[0]->as<uint8_t>() + at * (bits(epilogue_.type) / 8));
   }

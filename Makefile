@@ -1,0 +1,42 @@
+# make test and make demo set up all that they need in .venv; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUILD := build/cpp
+PACKAGES := g++ cmake flatbuffers-compiler libflatbuffers-dev libgtest-dev
+
+.PHONY: setup system demo test test-python test-cpp lint clean
+
+setup: $(VENV)/.ready
+
+system:
+	@sh tools/setup_system.sh $(PACKAGES)
+
+$(VENV)/.ready: pyproject.toml runtime/CMakeLists.txt | system
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip
+	$(BIN)/pip install -q -e ".[dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/pip install -q --no-deps -e .
+	$(BIN)/python -m qgraph.tools.demo
+
+test: test-cpp test-python
+
+test-python: setup
+	$(BIN)/pip install -q --no-deps -e .
+	$(BIN)/python -m pytest
+
+test-cpp: system
+	cmake -S runtime -B $(BUILD) -DQGRAPH_TESTS=ON -DQGRAPH_SANITIZE=ON > /dev/null
+	cmake --build $(BUILD) -j 2
+	ctest --test-dir $(BUILD) --output-on-failure
+
+lint: setup
+	$(BIN)/ruff check qgraph passes tools tests
+	$(BIN)/mypy
+	find runtime -name '*.cpp' -o -name '*.h' -o -name '*.inc' | xargs $(BIN)/clang-format --dry-run --Werror
+
+clean:
+	rm -rf build $(VENV)

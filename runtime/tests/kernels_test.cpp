@@ -1,0 +1,140 @@
+// Every instruction set against a definition written here, and against the reference, byte for byte.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include "src/cpu.h"
+
+namespace qgraph {
+namespace {
+
+struct Packed {
+  Packed(const std::vector<int8_t>& w, int64_t n, int64_t k)
+      : bytes(static_cast<size_t>(packed_bytes(n, k)) + 64), sums(static_cast<size_t>(round_up(n, kPanel))) {
+    auto* at = reinterpret_cast<int8_t*>((reinterpret_cast<uintptr_t>(bytes.data()) + 63) / 64 * 64);
+    pack_weights(reinterpret_cast<const uint8_t*>(w.data()), n, k, k, 1, 0, at, sums.data());
+    view = {at, sums.data(), n, k};
+  }
+  std::vector<int8_t> bytes;
+  std::vector<int32_t> sums;
+  PackedWeights view;
+};
+
+class EveryIsa : public testing::TestWithParam<std::string> {
+ protected:
+  EveryIsa() : kernels(select_kernels(GetParam(), &chosen)), reference(reference::kernels()) {}
+  std::string chosen;
+  const Kernels& kernels;
+  const Kernels& reference;
+  std::mt19937 random{7};
+};
+
+TEST_P(EveryIsa, GemmEqualsTheSumOfProducts) {
+  const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 65, 100};
+  for (int round = 0; round < 150; ++round) {
+    const int64_t m = sizes[random() % 10], n = sizes[random() % 14], k = sizes[random() % 14] * (1 + static_cast<int64_t>(random() % 5));
+    const bool extreme = round % 3 == 0;  // 255 x 127 and 255 x -128 in every product: what saturating instructions get wrong
+    std::vector<uint8_t> a(static_cast<size_t>(m * k));
+    std::vector<int8_t> w(static_cast<size_t>(n * k));
+    for (auto& v : a) v = extreme ? 255 : static_cast<uint8_t>(random());
+    for (size_t i = 0; i < w.size(); ++i) w[i] = extreme ? (round % 2 ? 127 : -128) : static_cast<int8_t>(random());
+    Packed packed(w, n, k);
+    std::vector<int32_t> acc(static_cast<size_t>(m * n), 123);
+    kernels.gemm(a.data(), k, m, packed.view, 0, n, acc.data(), n);
+    for (int64_t r = 0; r < m; ++r)
+      for (int64_t c = 0; c < n; ++c) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < k; ++i) sum += int64_t{a[static_cast<size_t>(r * k + i)]} * w[static_cast<size_t>(c * k + i)];
+        ASSERT_EQ(acc[static_cast<size_t>(r * n + c)], sum) << m << " " << n << " " << k;
+      }
+  }
+}
+
+TEST_P(EveryIsa, FinishRoundsHalfToEvenAndClamps) {
+  const std::vector<int32_t> acc{1, 3, 5, -1, -3, 1 << 30, -(1 << 30), 0, 509, 511};
+  const float half = 0.5f;
+  Epilogue e;
+  e.multiplier = &half;
+  e.multiplier_stride = 0;
+  e.zero = 3;
+  e.low = -3;
+  e.high = 252;
+  std::vector<uint8_t> y(acc.size());
+  kernels.finish(e, acc.data(), 10, 1, 10, y.data(), 10, nullptr);
+  EXPECT_EQ(y, (std::vector<uint8_t>{3, 5, 5, 3, 1, 255, 0, 3, 255, 255}));  // 254.5 -> 254 + 3 is beyond 255
+}
+
+TEST_P(EveryIsa, RowKernelsEqualTheReference) {
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n = 1 + static_cast<int64_t>(random() % 300);
+    const auto size = static_cast<size_t>(n);
+    std::normal_distribution<float> normal;
+    std::vector<float> t(size), gamma(size), beta(size), scratch(size);
+    std::vector<int16_t> wide(size), other(size);
+    std::vector<uint8_t> narrow(size);
+    for (size_t i = 0; i < size; ++i) {
+      t[i] = normal(random) * 8;
+      if (random() % 17 == 0) t[i] = -std::numeric_limits<float>::infinity();
+      gamma[i] = normal(random);
+      beta[i] = normal(random);
+      wide[i] = static_cast<int16_t>(random());
+      other[i] = static_cast<int16_t>(random());
+      narrow[i] = static_cast<uint8_t>(random());
+    }
+    if (round % 20 == 0) std::fill(t.begin(), t.end(), -std::numeric_limits<float>::infinity());
+    if (round % 21 == 0) std::fill(wide.begin(), wide.end(), int16_t{0});
+    auto both = [&](auto&& f) {
+      std::vector<uint8_t> a(size * 4 + 8), b(size * 4 + 8);
+      f(kernels, a.data());
+      f(reference, b.data());
+      ASSERT_EQ(a, b) << "round " << round << " n " << n;
+    };
+    both([&](const Kernels& k, uint8_t* y) {
+      auto copy = t;
+      k.softmax(copy.data(), n, 255, y, nullptr, nullptr);
+    });
+    both([&](const Kernels& k, uint8_t* y) {
+      auto copy = t;
+      k.softmax(copy.data(), n, 255, nullptr, nullptr, reinterpret_cast<float*>(y));
+    });
+    Epilogue e;
+    e.type = DType::I16;
+    e.low = -32768;
+    e.high = 32767;
+    both([&](const Kernels& k, uint8_t* y) {
+      const float scale = k.quantize_tokens(wide.data(), DType::I16, 0, 0.01f, gamma.data(), n, y, scratch.data());
+      std::memcpy(y + size, &scale, 4);
+    });
+    both([&](const Kernels& k, uint8_t* y) { k.layer_norm(wide.data(), DType::I16, n, 1e-5f, gamma.data(), beta.data(), e, y); });
+    both([&](const Kernels& k, uint8_t* y) { k.layer_norm(narrow.data(), DType::U8, n, 1e-5f, gamma.data(), beta.data(), Epilogue{}, y); });
+    for (int op = 0; op < 6; ++op)
+      both([&](const Kernels& k, uint8_t* y) {
+        k.binary(op, wide.data(), DType::I16, 5, 0.3f, 1, other.data(), DType::I16, -7, 0.7f, round % 2, n, e, y);
+      });
+    both([&](const Kernels& k, uint8_t* y) { k.requantize(narrow.data(), DType::U8, 9, gamma.data(), 1, n, e, y); });
+    both([&](const Kernels& k, uint8_t* y) { k.quantize(t.data(), 0.1f, n, e, y); });
+  }
+}
+
+TEST_P(EveryIsa, SoftmaxIsCloseToTheRealOne) {
+  std::vector<float> t{0.0f, 1.0f, -2.0f, 3.5f, 3.0f, -40.0f};
+  std::vector<float> p(t.size());
+  double total = 0;
+  for (float v : t) total += std::exp(static_cast<double>(v));
+  auto copy = t;
+  kernels.softmax(copy.data(), 6, 255, nullptr, nullptr, p.data());
+  for (size_t i = 0; i < t.size(); ++i) EXPECT_NEAR(p[i], std::exp(static_cast<double>(t[i])) / total, 2e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryIsa, testing::ValuesIn(available_isas()), [](const auto& info) { return info.param; });
+
+TEST(Isa, UnknownNameIsRefused) {
+  std::string chosen;
+  EXPECT_THROW(select_kernels("sse9", &chosen), Error);
+}
+
+}  // namespace
+}  // namespace qgraph

@@ -1,0 +1,192 @@
+"""The command line: the commands of the README, and one clear sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from qgraph.zoo.digits import split
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def qgraph(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "qgraph", *words], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def refused(*words: str, says: str, cwd: Path | None = None) -> None:
+    done = qgraph(*words, cwd=cwd)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    message = done.stderr.strip()
+    assert re.search(says, message), message
+    assert "Traceback" not in message
+    assert len([s for s in message.splitlines() if s.startswith("error")]) <= 1
+
+
+@pytest.fixture(scope="module")
+def work(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    for file in digits.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    np.savez(folder / "x.npz", input=split()[2][:8])
+    return folder
+
+
+def commands() -> list[str]:
+    """Every line of the README's console blocks that starts with ``qgraph``."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("qgraph ")]
+
+
+def test_every_command_of_the_readme(tmp_path: Path) -> None:
+    found = commands()
+    assert len(found) >= 9
+    np.savez(tmp_path / "x.npz", input=split()[2][:8])
+    for line in found:
+        done = qgraph(*shlex.split(line)[1:], cwd=tmp_path)
+        assert done.returncode == 0, (line, done.stderr)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys; sys.argv = ['qgraph', '--help']\nfrom qgraph.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass\nprint([m for m in ('torch', 'onnx', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
+
+
+def test_report_and_compare_json(work: Path) -> None:
+    done = qgraph(
+        "transform", "digits.onnx", "-o", "t.onnx", "--preset", "int8", "--data", "qgraph.zoo:digits_data",
+        "--report", "r.json", cwd=work,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "size:" in done.stdout and "output SQNR" in done.stdout and "worst values" in done.stdout
+    report = json.loads((work / "r.json").read_text())
+    assert report["passes"][0]["mutations"] and report["layers"]
+    done = qgraph("compare", "digits.onnx", "digits.qgp", "--data", "x.npz", "--json", cwd=work)
+    rows = json.loads(done.stdout)
+    assert rows["outputs"][0]["sqnr_db"] > 25 and rows["values"]
+
+
+def test_same_answer_from_both_engines(work: Path) -> None:
+    for model, out in (("digits_int8.onnx", "a.npz"), ("digits.qgp", "b.npz")):
+        assert qgraph("run", model, "--inputs", "x.npz", "-o", out, cwd=work).returncode == 0
+    a, b = (np.load(work / n)["linear"] for n in ("a.npz", "b.npz"))
+    assert (a.argmax(1) == b.argmax(1)).all()
+
+
+def test_wrong_files(work: Path) -> None:
+    (work / "text.onnx").write_text("hello, this is no model")
+    (work / "cut.onnx").write_bytes((work / "digits.onnx").read_bytes()[:5000])
+    (work / "cut.qgp").write_bytes((work / "digits.qgp").read_bytes()[:3000])
+    data = bytearray((work / "digits.qgp").read_bytes())
+    preset = ("--preset", "int8", "--data", "x.npz")
+    refused("transform", "none.onnx", "-o", "o.onnx", *preset, says="no such file", cwd=work)
+    refused("transform", "text.onnx", "-o", "o.onnx", *preset, says="ONNX file", cwd=work)
+    refused("transform", "cut.onnx", "-o", "o.onnx", *preset, says="not a complete ONNX file", cwd=work)
+    refused("run", "cut.qgp", "--inputs", "x.npz", "-o", "y.npz", says="cut short|damaged", cwd=work)
+    refused("run", "digits.onnx", "--inputs", "none.npz", "-o", "y.npz", says="no such file", cwd=work)
+    version = data.find((1).to_bytes(4, "little"))
+    while version >= 0:  # the version field is the first 1 that changes the message
+        other = bytearray(data)
+        other[version] = 9
+        (work / "other.qgp").write_bytes(other)
+        done = qgraph("inspect", "other.qgp", cwd=work)
+        if "of version 9" in done.stderr:
+            break
+        version = data.find((1).to_bytes(4, "little"), version + 1)
+        assert version < 4096, "no version field found"
+    assert not (work / "o.onnx").exists()
+
+
+def test_external_data_missing(work: Path) -> None:
+    model = onnx.load(work / "digits.onnx")
+    onnx.save(model, work / "ext.onnx", save_as_external_data=True, location="ext.data", size_threshold=0)
+    assert qgraph("capture", "ext.onnx", "-o", "again.onnx", cwd=work).returncode == 0
+    (work / "ext.data").unlink()
+    refused("capture", "ext.onnx", "-o", "again.onnx", says="external data file .*ext.data .* is missing", cwd=work)
+
+
+def test_unsupported_ops_and_opsets(work: Path) -> None:
+    def save(name: str, text: str) -> None:
+        onnx.save(onnx.parser.parse_model(text), work / name)
+
+    save("new.onnx", '<ir_version: 10, opset_import: ["" : 99]> g (float[1] x) => (float[1] y) { y = Relu(x) }')
+    refused("capture", "new.onnx", "-o", "o.onnx", says="newer than the installed onnx", cwd=work)
+    save("custom.onnx", '<ir_version: 10, opset_import: ["" : 21, "my" : 1]> g (float[1] x) => (float[1] y) { y = my.Magic(x) }')
+    refused("capture", "custom.onnx", "-o", "o.onnx", says="Magic node .* does not belong", cwd=work)
+    save("typo.onnx", '<ir_version: 10, opset_import: ["" : 21]> g (float[1] x) => (float[1] y) { y = Relou(x) }')
+    refused("capture", "typo.onnx", "-o", "o.onnx", says="Relou node .* is no op of ONNX opset 21", cwd=work)
+
+
+def test_wrong_inputs(work: Path) -> None:
+    image = split()[2][:2]
+    cases = {
+        "name": ({"inptu": image}, "did you mean 'input'|no input 'inptu'"),
+        "rank": ({"input": image[0]}, r"dims|shape \[1, 8, 8\]"),
+        "dtype": ({"input": image.astype(np.int64)}, "int64"),
+    }
+    for name, (arrays, says) in cases.items():
+        np.savez(work / f"{name}.npz", **arrays)
+        for model in ("digits.onnx", "digits.qgp"):
+            refused("run", model, "--inputs", f"{name}.npz", "-o", "y.npz", says=says, cwd=work)
+
+
+def test_wrong_data(work: Path) -> None:
+    bad = split()[2][:2].copy()
+    bad[0, 0, 0, 0] = np.nan
+    np.savez(work / "nan.npz", input=bad)
+    (work / "empty").mkdir(exist_ok=True)
+    start = ("transform", "digits.onnx", "-o", "o.onnx", "--preset", "int8")
+    refused(*start, says="needs real calibration data", cwd=work)
+    refused(*start, "--data", "nan.npz", says="NaN or infinity", cwd=work)
+    refused(*start, "--data", "empty", says="holds no .npz", cwd=work)
+    refused(*start, "--data", "qgraph.zoo:digit_data", says="did you mean 'digits_data'", cwd=work)
+
+
+def test_wrong_words(work: Path) -> None:
+    refused("transfrom", says="did you mean 'transform'")
+    start = ("transform", "digits.onnx", "-o", "o.onnx", "--data", "x.npz")
+    refused(*start, "--passes", "canonicalise", says="did you mean 'canonicalize'", cwd=work)
+    refused(*start, "--passes", "quantize{weigths=int4}", says="did you mean 'weights'", cwd=work)
+    refused(*start, "--preset", "int7", says="presets: int8", cwd=work)
+    refused("compile", "digits.onnx", "-o", "o.qgp", says="not quantized", cwd=work)
+
+
+def test_unwritable_outputs(work: Path) -> None:
+    refused("capture", "digits.onnx", "-o", "/nowhere/o.onnx", says="cannot write", cwd=work)
+    refused("compile", "digits_int8.onnx", "-o", "/nowhere/o.qgp", says="cannot write", cwd=work)
+
+
+def test_a_full_disk_leaves_nothing(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qgraph.errors import QGraphError
+    from qgraph.ir import io
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    model = io.load(work / "digits.onnx")
+    (work / "kept.onnx").write_text("old")
+    before = sorted(p.name for p in work.iterdir())
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(QGraphError, match="No space left"):
+        io.save(model, work / "kept.onnx")
+    monkeypatch.undo()
+    assert (work / "kept.onnx").read_text() == "old"
+    assert sorted(p.name for p in work.iterdir()) == before
+
+
+def test_a_ruined_model_is_not_written(work: Path) -> None:
+    start = ("transform", "digits.onnx", "-o", "ruined.onnx", "--preset", "int8", "--data", "qgraph.zoo:digits_data")
+    refused(*start, "--min-sqnr", "90", says="lost too much.*--force", cwd=work)
+    assert not (work / "ruined.onnx").exists()
+    assert qgraph(*start, "--min-sqnr", "90", "--force", cwd=work).returncode == 0

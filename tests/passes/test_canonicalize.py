@@ -1,0 +1,123 @@
+"""Recognition passes on graphs in ONNX text form: what comes out, and that the function stays the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from qgraph.pipeline import Pipeline
+from tests.conftest import run_onnx
+
+HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
+
+
+def model_of(text: str) -> ir.Model:
+    model = ir.from_onnx_text(HEAD + text)
+    import onnx_ir.passes.common as common
+
+    common.ShapeInferencePass(data_prop=True)(model)
+    return model
+
+
+def check(text: str, passes: str, ops: list[str], feed: dict[str, np.ndarray], atol: float = 1e-5) -> ir.Model:
+    model = model_of(text)
+    before = run_onnx(model, feed)
+    Pipeline(passes).run(model)
+    assert [n.op_type for n in model.graph] == ops
+    for a, b in zip(before, run_onnx(model, feed), strict=True):
+        np.testing.assert_allclose(a, b, atol=atol, rtol=1e-5)
+    again = [str(n) for n in model.graph]
+    Pipeline(passes).run(model)
+    assert [str(n) for n in model.graph] == again, "the pass is not idempotent"
+    return model
+
+
+X = np.random.default_rng(0).standard_normal((2, 5, 8)).astype(np.float32) * 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "d = Div(x, root) e = Erf(d) s = Add(e, one) m = Mul(x, s) y = Mul(m, half)",
+        "h = Mul(x, half) d = Div(x, root) e = Erf(d) s = Add(one, e) y = Mul(s, h)",
+        "d = Mul(x, inv) e = Erf(d) s = Add(e, one) h = Mul(half, s) y = Mul(h, x)",
+    ],
+)
+def test_gelu_erf(body: str) -> None:
+    text = f"""g (float[2,5,8] x) => (float[2,5,8] y)
+      <float root = {{1.4142135}}, float inv = {{0.70710677}}, float one = {{1}}, float half = {{0.5}}> {{ {body} }}"""
+    model = check(text, "recognize-gelu", ["Gelu"], {"x": X})
+    assert model.graph.outputs[0].name == "y"
+
+
+@pytest.mark.parametrize("cube", ["c = Pow(x, three)", "q = Mul(x, x) c = Mul(q, x)"])
+def test_gelu_tanh(cube: str) -> None:
+    text = f"""g (float[2,5,8] x) => (float[2,5,8] y)
+      <float three = {{3}}, float a = {{0.044715}}, float k = {{0.7978846}}, float one = {{1}}, float half = {{0.5}}> {{
+        {cube} t = Mul(c, a) i = Add(x, t) j = Mul(i, k) h = Tanh(j) s = Add(h, one) m = Mul(x, half) y = Mul(m, s) }}"""
+    model = check(text, "recognize-gelu", ["Gelu"], {"x": X})
+    assert model.graph[0].attributes["approximate"].as_string() == "tanh"
+
+
+def test_gelu_with_other_constants_is_left_alone() -> None:
+    text = """g (float[2,5,8] x) => (float[2,5,8] y) <float root = {1.5}, float one = {1}, float half = {0.5}> {
+        d = Div(x, root) e = Erf(d) s = Add(e, one) m = Mul(x, s) y = Mul(m, half) }"""
+    check(text, "recognize-gelu", ["Div", "Erf", "Add", "Mul", "Mul"], {"x": X})
+
+
+def test_layernorm() -> None:
+    text = """g (float[2,5,8] x) => (float[2,5,8] y)
+      <int64[1] axis = {-1}, float two = {2}, float eps = {0.00001},
+       float[8] gamma = {1,2,3,4,5,6,7,8}, float[8] beta = {8,7,6,5,4,3,2,1}> {
+        m = ReduceMean(x, axis) d = Sub(x, m) p = Pow(d, two) v = ReduceMean(p, axis)
+        e = Add(v, eps) r = Sqrt(e) n = Div(d, r) s = Mul(n, gamma) y = Add(s, beta) }"""
+    check(text, "recognize-layernorm", ["LayerNormalization"], {"x": X}, atol=1e-4)
+
+
+def test_attention_scale_comes_to_one_place() -> None:
+    text = """g (float[1,2,3,4] q, float[1,2,4,3] k, float[1,2,3,4] v) => (float[1,2,3,4] y) <float c = {0.7}, float d = {2}> {
+        a = Mul(q, c) b = Mul(k, c) s = MatMul(a, b) t = Div(s, d) p = Softmax(t) y = MatMul(p, v) }"""
+    rng = np.random.default_rng(0)
+    feed = {n: rng.standard_normal(s).astype(np.float32) for n, s in (("q", (1, 2, 3, 4)), ("k", (1, 2, 4, 3)), ("v", (1, 2, 3, 4)))}
+    model = check(text, "recognize-attention", ["MatMul", "Mul", "Softmax", "MatMul"], feed)
+    scale = model.graph[1].inputs[1].const_value.numpy()  # type: ignore[union-attr]
+    np.testing.assert_allclose(scale, 0.49 / 2, rtol=1e-6)
+
+
+def test_shapes_of_symbolic_dims_become_constants() -> None:
+    text = """g (float[b,l,12] x) => (float[b,l,3,4] y) <int64[1] minus = {-1}, int64[1] four = {4}> {
+        s = Shape<start=0, end=2>(x) t = Concat<axis=0>(s, minus, four) y = Reshape(x, t) }"""
+    model = check(text, "canonicalize", ["Reshape"], {"x": np.ones((2, 3, 12), np.float32)})
+    assert model.graph[0].inputs[1].const_value.numpy().tolist() in ([0, 0, -1, 4], [0, 0, 3, 4])  # type: ignore[union-attr]
+
+
+def test_fold_batchnorm_keeps_weight_names() -> None:
+    text = """g (float[1,2,4,4] x) => (float[1,3,4,4] y) <float[3,2,1,1] w = {1,2,3,4,5,6}, float[3] s = {1,2,3},
+        float[3] b = {1,0,-1}, float[3] m = {0.5,0,1}, float[3] v = {1,4,9}> {
+        c = Conv<kernel_shape=[1,1]>(x, w) y = BatchNormalization(c, s, b, m, v) }"""
+    feed = {"x": np.random.default_rng(0).standard_normal((1, 2, 4, 4)).astype(np.float32)}
+    model = check(text, "fold-batchnorm", ["Conv"], feed)
+    assert model.graph[0].inputs[1].name == "w"  # type: ignore[union-attr]
+
+
+def test_batchnorm_without_a_producer_becomes_mul_add() -> None:
+    text = """g (float[1,3,2,2] x) => (float[1,3,2,2] y) <float[3] s = {1,2,3}, float[3] b = {1,0,-1},
+        float[3] m = {0.5,0,1}, float[3] v = {1,4,9}> { y = BatchNormalization(x, s, b, m, v) }"""
+    check(text, "fold-batchnorm", ["Mul", "Add"], {"x": np.ones((1, 3, 2, 2), np.float32)})
+
+
+def test_canonicalize_leaves_batchnorm_for_its_pass() -> None:
+    text = """g (float[1,2,4,4] x) => (float[1,3,4,4] y) <float[3,2,1,1] w = {1,2,3,4,5,6}, float[3] s = {1,2,3},
+        float[3] b = {1,0,-1}, float[3] m = {0.5,0,1}, float[3] v = {1,4,9}> {
+        c = Conv<kernel_shape=[1,1]>(x, w) y = BatchNormalization(c, s, b, m, v) }"""
+    check(text, "canonicalize", ["Conv", "BatchNormalization"], {"x": np.ones((1, 2, 4, 4), np.float32)})
+
+
+def test_fuse_bias() -> None:
+    text = """g (float[1,2,4,4] x) => (float[1,3,4,4] y) <float[3,2,1,1] w = {1,2,3,4,5,6}, float[1,3,1,1] b = {1,2,3}> {
+        c = Conv<kernel_shape=[1,1]>(x, w) y = Add(c, b) }"""
+    check(text, "fuse-bias", ["Conv"], {"x": np.ones((1, 2, 4, 4), np.float32)})
+    text = """g (float[n,2] x) => (float[n,3] y) <float[2,3] w = {1,2,3,4,5,6}, float[3] b = {1,2,3}> {
+        c = MatMul(x, w) y = Add(b, c) }"""
+    check(text, "fuse-bias", ["Gemm"], {"x": np.ones((4, 2), np.float32)})
