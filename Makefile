@@ -35,6 +35,7 @@ test-cpp: system
 
 lint: setup
 	$(BIN)/ruff check qgraph passes tools tests
+	$(BIN)/ruff format --check -q qgraph passes tools tests
 	$(BIN)/mypy
 	find runtime -name '*.cpp' -o -name '*.h' -o -name '*.inc' | xargs $(BIN)/clang-format --dry-run --Werror
 

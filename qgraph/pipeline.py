@@ -107,9 +107,7 @@ class Pass(ir.passes.InPlacePass):
         if self.context.record:
             with Journal() as journal:
                 self.apply(model, report)
-            report.mutations = [
-                {"operation": e.operation, "class": e.class_name, "details": e.details} for e in journal.entries
-            ]
+            report.mutations = [{"operation": e.operation, "class": e.class_name, "details": e.details} for e in journal.entries]
         else:
             self.apply(model, report)
         report.seconds = time.perf_counter() - start

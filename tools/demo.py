@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from qgraph.tools.bench.engines import Job, measure
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +16,6 @@ from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir import io
-from qgraph.tools.bench.engines import Job, measure
 from qgraph.transform import transform
 from qgraph.zoo.text import calibration, sentences, tokens
 

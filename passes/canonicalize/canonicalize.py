@@ -1,19 +1,19 @@
 """The canonical form: all clean-up and recognition passes, in order, until nothing changes.
 
-    inline functions -> fold constants -> shapes -> masks -> gelu, layer norm, attention -> fold constants
+inline functions -> fold constants -> shapes -> masks -> gelu, layer norm, attention -> fold constants
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-
 from qgraph.passes.canonicalize.fold_constants import FoldConstants
 from qgraph.passes.canonicalize.recognize_attention import RecognizeAttention
 from qgraph.passes.canonicalize.recognize_gelu import RecognizeGelu
 from qgraph.passes.canonicalize.recognize_layernorm import RecognizeLayerNorm
 from qgraph.passes.canonicalize.simplify_masks import SimplifyMasks
 from qgraph.passes.canonicalize.simplify_shapes import SimplifyShapes
+
 from qgraph.pipeline import Pass, PassReport, register
 
 

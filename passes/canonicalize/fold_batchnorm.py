@@ -63,7 +63,7 @@ class FoldBatchNorm(Pass):
                 continue
             for value, old in zip(node.inputs[1:3], names.get(node.outputs[0].name, []), strict=False):
                 if value is not None and old and value.name != old and old not in model.graph.initializers:
-                    model.graph.initializers.pop(value.name)
+                    model.graph.initializers.pop(value.name or "")
                     value.name = old
                     model.graph.initializers[old] = value
 

@@ -77,7 +77,7 @@ class FoldConstants(Pass):
         table = model.graph.initializers
         for name, source in transposed.items():
             folded = table.get(name) if name else None
-            if folded is None or source.name is None or source.name in table or constant(folded) is None:
+            if folded is None or name is None or source.name is None or source.name in table or constant(folded) is None:
                 continue
             del table[name]
             folded.name = source.name

@@ -38,7 +38,7 @@ class FuseBias(Pass):
                 channels = (node.outputs[0].shape or [None, None])[1]
                 spatial = weight.ndim - 2
                 full = (1,) * (spatial + 2 - bias.ndim) + bias.shape
-                if len(node.inputs) > 2 and node.inputs[2] is not None or full != (1, channels, *[1] * spatial):
+                if (len(node.inputs) > 2 and node.inputs[2] is not None) or full != (1, channels, *[1] * spatial):
                     continue
                 vector = add_initializer(model, f"{other.name}_bias", bias.reshape(-1).astype(np.float32))
             op = "Gemm" if node.op_type == "MatMul" else node.op_type

@@ -70,7 +70,7 @@ class RecognizeAttention(Pass):
             factor, end = factor * found[1], after[0].outputs[0]
         if factor == 1.0 and end is out:
             return
-        number = add_initializer(model, f"{out.name}_scale", np.float32(factor))
+        number = add_initializer(model, f"{out.name}_scale", np.array(factor, np.float32))
         scale = new_node(node, "Mul", [out, number], name=f"{node.name}_scale")
         graph = node.graph
         assert graph is not None

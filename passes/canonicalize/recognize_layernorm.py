@@ -1,6 +1,6 @@
 """Recognise decomposed layer normalization (Ba et al. 2016) over the last axis.
 
-    d = x - mean(x) ; d / sqrt(mean(d^2) + eps) [* gamma] [+ beta]   ->  LayerNormalization(x, gamma, beta)
+d = x - mean(x) ; d / sqrt(mean(d^2) + eps) [* gamma] [+ beta]   ->  LayerNormalization(x, gamma, beta)
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Resolve the exporter's mask arithmetic.
 
-    Range(0, n, 1) >= 0                                 ->  true
-    GatherND(mask[b,l], grid of Range(b) x Range(l))    ->  Unsqueeze(mask)
-    And(x, true), Expand(x), where readers broadcast    ->  x
+Range(0, n, 1) >= 0                                 ->  true
+GatherND(mask[b,l], grid of Range(b) x Range(l))    ->  Unsqueeze(mask)
+And(x, true), Expand(x), where readers broadcast    ->  x
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.passes.canonicalize.simplify_shapes import ELEMENTWISE, broadcast, dims_of
 
 from qgraph.ir.patterns import add_initializer, attr, constant, is_op, new_node, nodes, replace, scalar
-from qgraph.passes.canonicalize.simplify_shapes import ELEMENTWISE, broadcast, dims_of
 from qgraph.pipeline import Pass, PassReport, register
 
 UNARY = {"Cast", "Not", "Identity"}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.lower.values import Codes, Out
 
 from qgraph.ir.patterns import attr, is_op, scalar
-from qgraph.passes.lower.values import Codes, Out
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.to_integer import Lowering
@@ -89,8 +89,13 @@ def emit(low: Lowering, scores: Scores, v: Codes, node: ir.Node, value: ir.Value
         shape = value.shape
         turned = None if shape is None else ir.Shape([shape[0], shape[2], shape[1], shape[3]])
         made = build.add(
-            node, "Attention", [*parts, mask], {**attributes, **out.attributes, "token_major": 1},
-            name=f"{name}_tokens", type=out.type, shape=turned,
+            node,
+            "Attention",
+            [*parts, mask],
+            {**attributes, **out.attributes, "token_major": 1},
+            name=f"{name}_tokens",
+            type=out.type,
+            shape=turned,
         )
         build.note(made, out)
         return build.transpose(node, made, HEADS_FIRST, name, shape)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.lower.values import Out
 
 from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import attr, new_node
-from qgraph.passes.lower.values import Out
 
 
 class Builder:

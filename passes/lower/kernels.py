@@ -10,18 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-
-from qgraph.ir.patterns import attr, constant, rank, scalar
 from qgraph.passes.lower import attention
 from qgraph.passes.lower.linear import geometry
 from qgraph.passes.lower.values import Codes, Out
+
+from qgraph.ir.patterns import attr, constant, rank, scalar
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.to_integer import Lowering
 
 Translator = Callable[["Lowering", ir.Node, ir.Value, Out], ir.Value | None]
 BINARY = {"Add": 0, "Sub": 1, "Mul": 2, "Div": 3, "Max": 4, "Min": 5, "Sum": 0}
-MOVES = set("Reshape Transpose Slice Squeeze Unsqueeze Flatten Identity Dropout Expand Tile DepthToSpace SpaceToDepth Gather GatherElements GatherND".split())
+MOVES = set(
+    [
+        "Reshape",
+        "Transpose",
+        "Slice",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Identity",
+        "Dropout",
+        "Expand",
+        "Tile",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+    ]
+)
 
 
 def f32(x: float) -> float:
@@ -189,7 +207,10 @@ def norm(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | 
     else:
         attributes["groups"] = attr(node, "num_groups", gamma.size)
     name = value.name or "norm"
-    scaled = [low.build.constant(f"{name}.{n}", (a.astype(np.float64) / out.scale).astype(np.float32)) for n, a in (("gamma", gamma), ("beta", beta))]
+    scaled = [
+        low.build.constant(f"{name}.{n}", (a.astype(np.float64) / out.scale).astype(np.float32))
+        for n, a in (("gamma", gamma), ("beta", beta))
+    ]
     return low.build.kernel(node, op, [x.value, *scaled], out, attributes, value)
 
 
@@ -215,8 +236,17 @@ def resize(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value 
     coordinates = {"half_pixel": 0, "asymmetric": 1, "align_corners": 2, "pytorch_half_pixel": 3}.get(
         attr(node, "coordinate_transformation_mode", "half_pixel")
     )
-    nearest = {"round_prefer_floor": 0, "round_prefer_ceil": 1, "floor": 2, "ceil": 3}[attr(node, "nearest_mode", "round_prefer_floor")]
-    if x is None or n is None or mode not in ("nearest", "linear") or coordinates is None or attr(node, "axes") or attr(node, "antialias", 0):
+    nearest = {"round_prefer_floor": 0, "round_prefer_ceil": 1, "floor": 2, "ceil": 3}[
+        attr(node, "nearest_mode", "round_prefer_floor")
+    ]
+    if (
+        x is None
+        or n is None
+        or mode not in ("nearest", "linear")
+        or coordinates is None
+        or attr(node, "axes")
+        or attr(node, "antialias", 0)
+    ):
         return None
     scales = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else None
     sizes = constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] is not None else None

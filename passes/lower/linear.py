@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.lower.values import Codes, Out, Weight
 
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, is_op, scalar
 from qgraph.ir.scopes import where
-from qgraph.passes.lower.values import Codes, Out, Weight
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.to_integer import Lowering
@@ -152,7 +152,9 @@ def _oriented(weight: Weight, node: ir.Node) -> Weight:
     params = weight.params
     scale = params.scale.T if params.block else params.scale
     axis = None if params.axis is None else 1 - params.axis
-    turned = dataclasses.replace(params, scale=scale, zero_point=params.zero_point.T if params.block else params.zero_point, axis=axis)
+    turned = dataclasses.replace(
+        params, scale=scale, zero_point=params.zero_point.T if params.block else params.zero_point, axis=axis
+    )
     return Weight(weight.name, np.ascontiguousarray(weight.codes.T), turned)
 
 
@@ -171,7 +173,11 @@ def _bias(
 
 def _prove(node: ir.Node, weight: Weight, reach: int, bias: ir.Value | None) -> None:
     """The largest |accumulator| of any input must fit int32, also before the zero point is taken away."""
-    axes = tuple(i for i in range(weight.codes.ndim) if i != 0) if node.op_type != "ConvTranspose" else (0, 2, 3)[: weight.codes.ndim - 1]
+    axes = (
+        tuple(i for i in range(weight.codes.ndim) if i != 0)
+        if node.op_type != "ConvTranspose"
+        else (0, 2, 3)[: weight.codes.ndim - 1]
+    )
     total = np.abs(weight.codes.astype(np.int64)).sum(axes).max(initial=0) * (255 + reach)
     added = constant(bias)
     if added is not None and added.dtype == np.int32 and added.size:

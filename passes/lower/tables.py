@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-
-from qgraph.ir.patterns import constant
 from qgraph.passes.lower.values import Codes, Out
 
+from qgraph.ir.patterns import constant
 
-def build(members: list[ir.Node], root: ir.Value, end: ir.Value, axis: int, x: Codes, out: Out, opsets: dict[str, int]) -> np.ndarray:
+
+def build(
+    members: list[ir.Node], root: ir.Value, end: ir.Value, axis: int, x: Codes, out: Out, opsets: dict[str, int]
+) -> np.ndarray:
     """The table of the region ``members`` from ``root`` (quantized as ``x``) to ``end``.
 
     Returns [entries], or [channels, entries] when the region has constants along ``axis``.
@@ -59,7 +61,9 @@ def evaluate(members: list[ir.Node], root: ir.Value, end: ir.Value, x: np.ndarra
         nodes.append(copy)
     result = names[end]
     result.type = ir.TensorType(ir.DataType.FLOAT)
-    graph = ir.Graph([names[root]], [result], nodes=nodes, initializers=initializers, opset_imports={"": opsets[""]}, name="region")
+    graph = ir.Graph(
+        [names[root]], [result], nodes=nodes, initializers=initializers, opset_imports={"": opsets[""]}, name="region"
+    )
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1

@@ -15,6 +15,10 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.passes.lower import attention, linear, tables
+from qgraph.passes.lower.builder import Builder
+from qgraph.passes.lower.kernels import TRANSLATORS
+from qgraph.passes.lower.values import FLOAT, KINDS, Codes, Out, Weight, out_of, weight_of
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import INTEGER
@@ -22,16 +26,49 @@ from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES, QParams, dequantize
-from qgraph.passes.lower import attention, linear, tables
-from qgraph.passes.lower.builder import Builder
-from qgraph.passes.lower.kernels import TRANSLATORS
-from qgraph.passes.lower.values import FLOAT, KINDS, Codes, Out, Weight, out_of, weight_of
 from qgraph.pipeline import Pass, PassReport, register
 
 SMALL = set(
-    "Shape Size Cast Add Sub Mul Div Mod Max Min Equal Greater Less GreaterOrEqual LessOrEqual And Or Xor Not IsNaN "
-    "Neg Abs Where Range ConstantOfShape Reshape Squeeze Unsqueeze Flatten Identity Transpose Slice Concat Gather "
-    "GatherElements GatherND Expand Tile".split()
+    [
+        "Shape",
+        "Size",
+        "Cast",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Mod",
+        "Max",
+        "Min",
+        "Equal",
+        "Greater",
+        "Less",
+        "GreaterOrEqual",
+        "LessOrEqual",
+        "And",
+        "Or",
+        "Xor",
+        "Not",
+        "IsNaN",
+        "Neg",
+        "Abs",
+        "Where",
+        "Range",
+        "ConstantOfShape",
+        "Reshape",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Identity",
+        "Transpose",
+        "Slice",
+        "Concat",
+        "Gather",
+        "GatherElements",
+        "GatherND",
+        "Expand",
+        "Tile",
+    ]
 )
 SMALL_TYPES = {ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
 
@@ -75,8 +112,12 @@ class Lowering:
             )
         nodes = self.build.live(outputs)
         return ir.Graph(
-            inputs, outputs, nodes=nodes, initializers=list(self.build.initializers.values()),
-            opset_imports={**graph.opset_imports, INTEGER: 1}, name=graph.name,
+            inputs,
+            outputs,
+            nodes=nodes,
+            initializers=list(self.build.initializers.values()),
+            opset_imports={**graph.opset_imports, INTEGER: 1},
+            name=graph.name,
         )
 
     def _quantize(self, node: ir.Node) -> None:
@@ -110,12 +151,14 @@ class Lowering:
             self.codes[result] = Codes(self._new[source], out_of(node))
 
     def _output(self, value: ir.Value) -> ir.Value:
-        made = self.as_float(value) if value.dtype == ir.DataType.FLOAT else self.any(value)
+        made = self.as_float(value) if value.dtype == ir.DataType.FLOAT else self._small(value)
         if made.producer() is None or made.name != value.name:
             first = next(iter(self.model.graph), None)
             if made.producer() is None or made in self._new.values():
                 assert first is not None and made.dtype is not None
-                made = self.build.add(first, "Identity", [made], name=value.name or "output", type=made.dtype, shape=value.shape, domain="")
+                made = self.build.add(
+                    first, "Identity", [made], name=value.name or "output", type=made.dtype, shape=value.shape, domain=""
+                )
         return made
 
     # What translators call.
@@ -189,7 +232,9 @@ class Lowering:
         attributes = {k: attr(node, k) for k in node.attributes}
         if node.op_type == "DepthToSpace":
             attributes = {"blocksize": attributes["blocksize"], "dcr": int(attributes.get("mode", "DCR") == "DCR")}
-        return self.build.add(node, node.op_type, inputs, attributes, name=value.name or node.op_type, type=type, shape=value.shape, domain="")
+        return self.build.add(
+            node, node.op_type, inputs, attributes, name=value.name or node.op_type, type=type, shape=value.shape, domain=""
+        )
 
     def split(self, node: ir.Node, x: Codes) -> list[ir.Value]:
         made = self.moved(node, [x.value, *(self.any(v) for v in node.inputs[1:])], node.outputs[0], x.out.type)
@@ -213,8 +258,18 @@ class Lowering:
             x = self.codes.get(source)
             attributes = {} if x is None else {"scale": float(np.float32(x.scale)), "x_zero": x.zero}
             codes = x.value if x is not None else self.as_float(source)
-            factors = None if np.all(channel == 1) else self.build.constant(f"{node.inputs[1].name}", channel.reshape(-1).astype(np.float32))  # type: ignore[union-attr]
-            made = self.build.add(node, "QuantizeTokens", [codes, factors], attributes, name=value.name or "tokens", type=ir.DataType.UINT8, shape=value.shape)
+            factors = None
+            if not np.all(channel == 1):
+                factors = self.build.constant(f"{value.name}_channels", channel.reshape(-1).astype(np.float32))
+            made = self.build.add(
+                node,
+                "QuantizeTokens",
+                [codes, factors],
+                attributes,
+                name=value.name or "tokens",
+                type=ir.DataType.UINT8,
+                shape=value.shape,
+            )
             first = made.producer()
             assert first is not None
             first.resize_outputs(2)
@@ -254,7 +309,15 @@ class Lowering:
         if key not in self._tables:
             self._tables[key] = self.build.constant(f"{value.name}.table", table)
         attributes = {"axis": axis} if axis >= 0 and table.ndim == 2 else {}
-        made = self.build.add(node, "Lookup", [x.value, self._tables[key]], attributes, name=value.name or "lookup", type=out.type, shape=value.shape)
+        made = self.build.add(
+            node,
+            "Lookup",
+            [x.value, self._tables[key]],
+            attributes,
+            name=value.name or "lookup",
+            type=out.type,
+            shape=value.shape,
+        )
         self.build.note(made, out)
         return made
 
@@ -264,14 +327,29 @@ class Lowering:
         if gather is None or gather.op_type != "Gather" or attr(gather, "axis", 0) != 0:
             return None
         weight = self.weights.get(gather.inputs[0]) if node is gather else self._table(node, gather)  # type: ignore[arg-type]
-        if weight is None or weight.codes.ndim != 2 or weight.params.axis != 1 or weight.params.block or np.any(weight.params.zero_point):
+        if (
+            weight is None
+            or weight.codes.ndim != 2
+            or weight.params.axis != 1
+            or weight.params.block
+            or np.any(weight.params.zero_point)
+        ):
             return None
         index = self.any(gather.inputs[1])
         codes = self.build.add(
-            node, "Gather", [self.weight_constant(weight), index], {"axis": 0}, name=f"{value.name}_codes", type=ir.DataType.INT8, shape=value.shape, domain=""
+            node,
+            "Gather",
+            [self.weight_constant(weight), index],
+            {"axis": 0},
+            name=f"{value.name}_codes",
+            type=ir.DataType.INT8,
+            shape=value.shape,
+            domain="",
         )
         factors = (weight.params.scale.astype(np.float64) / out.scale).astype(np.float32)
-        return self.build.kernel(node, "Requantize", [codes, self.build.constant(f"{value.name}.multiplier", factors)], out, {}, value)
+        return self.build.kernel(
+            node, "Requantize", [codes, self.build.constant(f"{value.name}.multiplier", factors)], out, {}, value
+        )
 
     @staticmethod
     def _table(node: ir.Node, gather: ir.Node) -> Weight | None:
@@ -280,8 +358,11 @@ class Lowering:
         last = attr(node, "axis", 1) in (-1, len(node.outputs[0].shape or ()) - 1)
         if codes is None or scale is None or scale.ndim != 1 or not last:
             return None
-        kind = INT_TYPES[KINDS[gather.inputs[0].const_value.dtype]]  # type: ignore[union-attr]
-        return Weight(gather.inputs[0].name or "", codes.astype(np.int8), QParams(kind, scale, np.zeros(scale.shape, np.int64), 1))  # type: ignore[union-attr]
+        table = gather.inputs[0]
+        assert table is not None and table.const_value is not None
+        kind = INT_TYPES[KINDS[table.const_value.dtype]]
+        params = QParams(kind, scale, np.zeros(scale.shape, np.int64), 1)
+        return Weight(table.name or "", codes.astype(np.int8), params)
 
     def _small(self, value: ir.Value) -> ir.Value:
         """Copy a small op on masks, shapes and indices; refuse what is none."""
@@ -304,9 +385,20 @@ class Lowering:
         attributes = {k: attr(node, k) for k in node.attributes if k not in ("to", "saturate", "round_mode", "value")}
         if node.op_type == "ConstantOfShape":
             fill = node.attributes.get("value")
-            inputs.append(self.build.constant(f"{value.name}.value", fill.as_tensor().numpy() if fill else np.zeros(1, np.float32)))
+            inputs.append(
+                self.build.constant(f"{value.name}.value", fill.as_tensor().numpy() if fill else np.zeros(1, np.float32))
+            )
         assert value.dtype is not None
-        return self.build.add(node, node.op_type, inputs, attributes, name=value.name or node.op_type, type=value.dtype, shape=value.shape, domain="")
+        return self.build.add(
+            node,
+            node.op_type,
+            inputs,
+            attributes,
+            name=value.name or node.op_type,
+            type=value.dtype,
+            shape=value.shape,
+            domain="",
+        )
 
 
 @register("lower")

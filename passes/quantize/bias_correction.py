@@ -1,18 +1,18 @@
 """Take the mean error of weight rounding out of the biases (Nagel et al. 2019, section 4.2, with measured means).
 
-    b  ->  b - (W^ - W) E[x]        per output channel; W^ the dequantized weight, x the input on the user's data
+b  ->  b - (W^ - W) E[x]        per output channel; W^ the dequantized weight, x the input on the user's data
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.lower.values import weight_of
 
 from qgraph.analyze.activations import observe
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, is_op, only_user
 from qgraph.numerics.affine import dequantize
-from qgraph.passes.lower.values import weight_of
 from qgraph.pipeline import Pass, PassReport, register
 
 

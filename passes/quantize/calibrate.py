@@ -24,15 +24,15 @@ from qgraph.pipeline import Pass, PassReport, register
 
 RANGE, EXTREMES = "qgraph.range", "qgraph.minmax"
 MASKED = -1e4
+CARRIES_MASK = {"Add", "Sub", "Mul", "Where", "Expand", "Unsqueeze", "Reshape", "Cast", "Identity", "Max"}
 
 
 def masks(model: ir.Model) -> set[ir.Value]:
     """Values that a constant near -inf flows into, up to the softmax that takes it away."""
     found = {v for v in model.graph.initializers.values() if _is_mask(v)}
     for node in model.graph:
-        if node.op_type in ("Add", "Sub", "Mul", "Where", "Expand", "Unsqueeze", "Reshape", "Cast", "Identity", "Max"):
-            if any(v in found for v in node.inputs):
-                found.add(node.outputs[0])
+        if node.op_type in CARRIES_MASK and any(v in found for v in node.inputs):
+            found.add(node.outputs[0])
     return found
 
 
@@ -110,6 +110,4 @@ class Calibrate(Pass):
         if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
             node = value.producer()
             place = where(node) if node is not None else f"input {value.name!r}"
-            raise QGraphError(
-                f"data batch {number} gives NaN or infinity at {place}; check the data and the float model"
-            )
+            raise QGraphError(f"data batch {number} gives NaN or infinity at {place}; check the data and the float model")

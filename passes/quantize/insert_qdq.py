@@ -1,9 +1,9 @@
 """Insert quantizers by plan.
 
-    W                ->  DequantizeLinear(W as INT8/INT4, per channel or block)
-    x -> op          ->  x -> QuantizeLinear -> DequantizeLinear -> op          (static, by measured range)
-    x -> MatMul(W)   ->  x -> qgraph.FakeQuantizeTokens -> MatMul(W)            (dynamic, one scale a token)
-    b of Conv, Gemm  ->  DequantizeLinear(b as INT32, scale = s_x * s_w)
+W                ->  DequantizeLinear(W as INT8/INT4, per channel or block)
+x -> op          ->  x -> QuantizeLinear -> DequantizeLinear -> op          (static, by measured range)
+x -> MatMul(W)   ->  x -> qgraph.FakeQuantizeTokens -> MatMul(W)            (dynamic, one scale a token)
+b of Conv, Gemm  ->  DequantizeLinear(b as INT32, scale = s_x * s_w)
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
+from qgraph.passes.quantize.plan import MOVEMENT, Plan, Planner
+from qgraph.passes.quantize.weights import Weights, store, store_params
 
 from qgraph.errors import QGraphError
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import new_node
 from qgraph.numerics.affine import INT_TYPES, QParams, from_range
-from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
-from qgraph.passes.quantize.plan import MOVEMENT, Plan, Planner
-from qgraph.passes.quantize.weights import Weights, store, store_params
 from qgraph.pipeline import Pass, PassReport, register
 
-NARROW_ONLY = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+Reader = tuple[ir.Node, int]
+
+
+def readers(value: ir.Value) -> list[Reader]:
+    """The nodes that read ``value``, with the index of the input."""
+    return [(use.node, use.idx) for use in value.uses()]
 
 
 @register("quantize")
@@ -61,7 +66,7 @@ class Quantize(Pass):
             self._activation(value, kind, plan)
         for value in plan.probabilities:
             unit = QParams(INT_TYPES["uint8"], np.float32(1 / 255), np.uint8(0))  # type: ignore[arg-type]
-            self._insert(value, unit, value.producer(), list(value.uses()))
+            self._insert(value, unit, value.producer(), readers(value))
         if options.weights != "none":
             Weights(model, INT_TYPES[options.weights], options.weight_block, report).run(plan, self._input_scale)
         for node, kind in plan.linear.items():
@@ -86,7 +91,7 @@ class Quantize(Pass):
         if producer is not None and producer.op_type in MOVEMENT and producer not in plan.embeddings:
             before = self.params.get(self.sources.get(producer.inputs[0], producer.inputs[0]))  # type: ignore[arg-type]
             if before is not None and before.type.name == kind:
-                self._insert(value, before, producer, list(value.uses()))
+                self._insert(value, before, producer, readers(value))
                 return
         found = measured(value, EXTREMES if kind == "int16" else RANGE)
         if found is None:
@@ -95,30 +100,30 @@ class Quantize(Pass):
                 "or use quantize{activations=tokens placement=linear}, which needs none"
             )
         symmetric = kind == "int16"
-        self._insert(value, from_range(*found, INT_TYPES[kind], symmetric=symmetric), producer, list(value.uses()))
+        self._insert(value, from_range(found[0], found[1], INT_TYPES[kind], symmetric=symmetric), producer, readers(value))
 
-    def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[ir.Usage]) -> ir.Value:
+    def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[Reader]) -> ir.Value:
         """Put Q and DQ behind ``value`` and let ``uses`` read the result, which is returned."""
         self.params[value] = params
         graph = self.model.graph
-        like = near or (uses[0].node if uses else graph[0])
+        like = near or (uses[0][0] if uses else graph[0])
         name = value.name or "value"
         scale, zero = store_params(self.model, name, params)
         quantize = new_node(like, "QuantizeLinear", [value, scale, zero], name=f"{name}_quantize")
         codes = quantize.outputs[0]
-        codes.name, codes.shape, codes.dtype = f"{name}_codes", value.shape, zero.dtype
+        codes.name, codes.shape, codes.type = f"{name}_codes", value.shape, zero.type
         dequantize = new_node(like, "DequantizeLinear", [codes, scale, zero], name=f"{name}_dequantize")
         result = dequantize.outputs[0]
-        result.name, result.shape, result.dtype = f"{name}_quantized", value.shape, value.dtype
+        result.name, result.shape, result.type = f"{name}_quantized", value.shape, value.type
         if near is not None:
             graph.insert_after(near, [quantize, dequantize])
         else:
             graph.insert_before(graph[0], [quantize, dequantize])
-        for use in uses:
-            use.node.replace_input_with(use.idx, result)
+        for reader, index in uses:
+            reader.replace_input_with(index, result)
         if value.is_graph_output():
-            index = next(i for i, v in enumerate(graph.outputs) if v is value)
-            graph.outputs[index] = result
+            place = next(i for i, v in enumerate(graph.outputs) if v is value)
+            graph.outputs[place] = result
             value.name, result.name = f"{name}_raw", name
         self.params[result] = params
         self.sources[result] = value
@@ -132,8 +137,8 @@ class Quantize(Pass):
                 continue
             source = self.sources[value]
             found = measured(source) or (-float(params.scale) * 32767, float(params.scale) * 32767)
-            narrow = from_range(*found, INT_TYPES["uint8"], symmetric=False)
-            self._insert(value, narrow, value.producer(), [ir.Usage(node, i)])
+            narrow = from_range(found[0], found[1], INT_TYPES["uint8"], symmetric=False)
+            self._insert(value, narrow, value.producer(), [(node, i)])
             self.params[value] = params
 
     def _tokens(self, node: ir.Node) -> None:
@@ -149,9 +154,7 @@ class Quantize(Pass):
         if cached:
             node.replace_input_with(0, cached[0].outputs[0])
             return
-        fake = new_node(
-            node, "FakeQuantizeTokens", [x, channel], domain="qgraph", name=f"{node.name}_tokens"
-        )
+        fake = new_node(node, "FakeQuantizeTokens", [x, channel], domain="qgraph", name=f"{node.name}_tokens")
         out = fake.outputs[0]
         out.name, out.shape, out.type = f"{node.name}_tokens", x.shape, x.type
         node.graph.insert_before(node, fake)  # type: ignore[union-attr]
@@ -171,5 +174,3 @@ class Quantize(Pass):
             self._narrow(node)
             params = self.params[node.inputs[0]]  # type: ignore[index]
         return float(params.scale)
-
-

@@ -14,19 +14,55 @@ from __future__ import annotations
 import dataclasses
 
 import onnx_ir as ir
+from qgraph.passes.quantize.calibrate import masks, measured
 
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.regions import LINEAR, Regions
 from qgraph.ir.scopes import matches
-from qgraph.passes.quantize.calibrate import masks, measured
 
 MOVEMENT = set(
-    "DepthToSpace Dropout Expand Flatten Gather Identity MaxPool Pad Reshape Slice SpaceToDepth Split Squeeze Tile "
-    "Transpose Unsqueeze Upsample".split()
+    [
+        "DepthToSpace",
+        "Dropout",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "MaxPool",
+        "Pad",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+        "Upsample",
+    ]
 )
 KERNELS = set(
-    "Add Sub Mul Div Concat AveragePool GlobalAveragePool GlobalMaxPool ReduceMean Softmax LayerNormalization "
-    "GroupNormalization InstanceNormalization LRN Resize MatMul Max Min Sum".split()
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Concat",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "ReduceMean",
+        "Softmax",
+        "LayerNormalization",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LRN",
+        "Resize",
+        "MatMul",
+        "Max",
+        "Min",
+        "Sum",
+    ]
 )
 RELU = {"Relu", "Clip"}
 FLOAT_OUT = LINEAR | {"LayerNormalization", "Softmax"}
@@ -72,7 +108,9 @@ class Plan:
 class Planner:
     """Builds a ``Plan`` for a canonical float graph."""
 
-    def __init__(self, model: ir.Model, activations: str, placement: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: ir.Model, activations: str, placement: str, include: tuple[str, ...], exclude: tuple[str, ...]
+    ) -> None:
         self.graph = model.graph
         self.activations, self.placement = activations, placement
         self.include, self.exclude = include, exclude
@@ -156,9 +194,12 @@ class Planner:
                     plan.inner.add(out)
                     out = add.outputs[0]
                 user = only_user(out)
-                if user is not None and user.op_type in RELU and user.outputs[0] in ends and self.regions.root.get(user.outputs[0]) is out:
-                    plan.inner.add(out)
-                elif plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out):
+                if (
+                    user is not None
+                    and user.op_type in RELU
+                    and user.outputs[0] in ends
+                    and self.regions.root.get(user.outputs[0]) is out
+                ) or (plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out)):
                     plan.inner.add(out)
             elif node.op_type == "Softmax" and not node.domain:
                 self._attention(node)
@@ -183,7 +224,8 @@ class Planner:
             path.append(value)
             a, b = value.producer().inputs  # type: ignore[union-attr]
             value = b if scalar(a) is not None else a
-        if not is_op(value, "MatMul") or value.producer() not in self.plan.capable:  # type: ignore[union-attr]
+        product = value.producer() if value is not None else None
+        if product is None or not is_op(value, "MatMul") or product not in self.plan.capable:
             return
         out = node.outputs[0]
         users = {u.node for u in out.uses()}
@@ -197,9 +239,10 @@ class Planner:
             return
         self.plan.inner |= {v for v in (*path, value) if v is not None}
         self.plan.probabilities.add(out)
-        self.plan.capable |= {n for v in (*path, out) if v is not None and (n := v.producer()) is not None}
-        for v in (*path, out):
-            self.plan.kept_float.pop((v.producer().name if v is not None and v.producer() else "") or "", None)  # type: ignore[union-attr]
+        makers = {n for v in (*path, out) if v is not None and (n := v.producer()) is not None}
+        self.plan.capable |= makers
+        for maker in makers:
+            self.plan.kept_float.pop(maker.name or "", None)
 
     def _wide(self) -> set[ir.Value]:
         """Values kept in 16 bits: residual streams, and what per-token quantizers read."""
@@ -220,15 +263,15 @@ class Planner:
             if value is None or value in wide or constant(value) is not None:
                 continue
             wide.add(value)
-            node = value.producer()
-            if node is None or node.domain:
+            maker = value.producer()
+            if maker is None or maker.domain:
                 continue
-            if node.op_type in MOVEMENT and node not in self.plan.embeddings:
-                work.append(node.inputs[0])
+            if maker.op_type in MOVEMENT and maker not in self.plan.embeddings:
+                work.append(maker.inputs[0])
             elif value in self.regions.root and self.regions.axis[value] < 0:
                 work.append(self.regions.root[value])  # a 16-bit table
-            elif node.op_type in ("Add", "Sub", "Concat") and value not in self.regions.root:
-                work += node.inputs
+            elif maker.op_type in ("Add", "Sub", "Concat") and value not in self.regions.root:
+                work += maker.inputs
         return wide
 
     def _stored(self, value: ir.Value) -> bool:

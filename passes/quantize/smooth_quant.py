@@ -12,10 +12,10 @@ import dataclasses
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.quantize.plan import SMOOTH, weight_of
 
 from qgraph.analyze.activations import observe
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
-from qgraph.passes.quantize.plan import SMOOTH, weight_of
 from qgraph.pipeline import Pass, PassReport, register
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.quantize.plan import Plan
 
 from qgraph.ir.patterns import add_initializer, attr, constant, new_node
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
-from qgraph.passes.quantize.plan import Plan
 from qgraph.pipeline import PassReport
 
 ONNX_TYPES = {
@@ -151,7 +151,7 @@ class Weights:
             return
         gathered = new_node(node, "Gather", [codes, node.inputs[1]], {"axis": 0}, name=node.name)
         gathered.outputs[0].name, gathered.outputs[0].shape = f"{out.name}_codes_of_table", out.shape
-        gathered.outputs[0].dtype = codes.dtype
+        gathered.outputs[0].type = codes.type
         axis = len(out.shape or ()) - 1
         new = new_node(
             node, "DequantizeLinear", [gathered.outputs[0], scale, zero], {"axis": axis}, name=f"{node.name}_dequantize"

@@ -16,9 +16,7 @@ Batch = Mapping[str, np.ndarray]
 LARGE = 1_000_000_000
 
 
-def session(
-    model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True
-) -> Any:
+def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True) -> Any:
     """An ONNX Runtime session of ``model``; with ``outputs`` these values are what it returns."""
     import onnxruntime as ort
 
@@ -89,9 +87,7 @@ def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndar
     return feed
 
 
-def observe(
-    model: ir.Model, values: Sequence[ir.Value], batches: Iterable[Batch]
-) -> Iterator[dict[ir.Value, np.ndarray]]:
+def observe(model: ir.Model, values: Sequence[ir.Value], batches: Iterable[Batch]) -> Iterator[dict[ir.Value, np.ndarray]]:
     """Yield, batch by batch, the arrays of ``values`` (any values of the main graph)."""
     values = list(dict.fromkeys(values))
     inputs = {v for v in values if v.is_graph_input()}

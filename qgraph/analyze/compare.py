@@ -1,6 +1,6 @@
 """Fidelity: how two forms of a model differ on the user's data, output by output and value by value.
 
-    cosine = <a, b> / (|a| |b|)        SQNR = 10 log10(sum a^2 / sum (a - b)^2)  in dB, a the first model
+cosine = <a, b> / (|a| |b|)        SQNR = 10 log10(sum a^2 / sum (a - b)^2)  in dB, a the first model
 """
 
 from __future__ import annotations

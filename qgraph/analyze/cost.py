@@ -29,6 +29,11 @@ def bits_of(dtype: ir.DataType) -> float:
     return dtype.itemsize * 8
 
 
+def first_reader(value: ir.Value) -> ir.Node | None:
+    use = next(iter(value.uses()), None)
+    return use.node if use is not None else None
+
+
 def layers(model: ir.Model) -> list[Layer]:
     """Initializers of two dims or more, and what first reads them, in graph order."""
     found = []
@@ -36,9 +41,11 @@ def layers(model: ir.Model) -> list[Layer]:
         tensor = value.const_value
         if tensor is None or len(tensor.shape) < 2:
             continue
-        reader = value.uses()[0].node if value.uses() else None
-        while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity") and reader.outputs[0].uses():
-            reader = reader.outputs[0].uses()[0].node
+        reader = first_reader(value)
+        while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity"):
+            reader = first_reader(reader.outputs[0]) or reader
+            if not reader.outputs[0].uses():
+                break
         found.append(
             Layer(
                 (value.name or "").removesuffix(".codes"),

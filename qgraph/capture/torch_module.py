@@ -42,9 +42,7 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
     try:
         with _quiet():
             program = torch.export.export(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
-            exported = torch.onnx.export(
-                program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET
-            )
+            exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
     except Exception as error:
         raise QGraphError(_explain(module, error)) from error
     finally:
@@ -106,9 +104,7 @@ def _explain(module: Any, error: BaseException) -> str:
         chain = chain.__cause__
         text += "\n" + str(chain)
     first = next((s for s in str(chain).splitlines() if s.strip()), type(chain).__name__).strip()
-    lines = [
-        (f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f
-    ]
+    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f]
     if lines:
         place = f"{lines[-1][0]}:{lines[-1][1]}"
     else:

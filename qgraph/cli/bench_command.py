@@ -7,7 +7,11 @@ import click
 
 @click.command("bench")
 @click.argument("model")
-@click.option("--against", multiple=True, help="Other files or engines: an .onnx, a .qgp, or 'onnxruntime' for the float model given by --float.")
+@click.option(
+    "--against",
+    multiple=True,
+    help="Other files or engines: an .onnx, a .qgp, or 'onnxruntime' for the float model given by --float.",
+)
 @click.option("--float", "reference", help="The float ONNX file that 'onnxruntime' runs.")
 @click.option("--data", help="Inputs: an .npz or MODULE:FACTORY (the first batch); random without it.")
 @click.option("--shape", "shapes", multiple=True, help="NAME=1,128: shape of an input when no data is given.")
@@ -17,8 +21,16 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--ops", "per_op", is_flag=True, help="Show where the time goes, op by op (.qgp).")
 def command(
-    model: str, against: tuple[str, ...], reference: str | None, data: str | None, shapes: tuple[str, ...], threads: int,
-    rounds: int, isa: str, as_json: bool, per_op: bool,
+    model: str,
+    against: tuple[str, ...],
+    reference: str | None,
+    data: str | None,
+    shapes: tuple[str, ...],
+    threads: int,
+    rounds: int,
+    isa: str,
+    as_json: bool,
+    per_op: bool,
 ) -> None:
     """Time MODEL; with --against each engine runs in processes of its own, alternating, and ratios are printed."""
     import json
@@ -38,7 +50,9 @@ def command(
         click.echo(json.dumps([r.row() for r in results], indent=1))
     else:
         base = results[0]
-        click.echo(f"{base.name}: median {base.median * 1e3:.3f} ms ({base.low * 1e3:.3f} to {base.high * 1e3:.3f}), {threads} threads")
+        click.echo(
+            f"{base.name}: median {base.median * 1e3:.3f} ms ({base.low * 1e3:.3f} to {base.high * 1e3:.3f}), {threads} threads"
+        )
         for other_result in results[1:]:
             ratios = sorted(b / a for a, b in zip(base.times, other_result.times, strict=True))
             middle = ratios[len(ratios) // 2]

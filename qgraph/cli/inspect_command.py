@@ -41,5 +41,12 @@ def command(model: str, every: bool) -> None:
     click.echo(f"  weights: {total / 1e6:.3f} MB in {len(layers)} tensors")
     table = Table("weight", "op", "bits", "elements", "kB", "share")
     for layer in layers if every else layers[:12]:
-        table.add_row(layer.name, layer.op, f"{layer.bits:g}", str(layer.elements), f"{layer.bytes / 1e3:.1f}", f"{layer.bytes / max(1, total):.1%}")
+        table.add_row(
+            layer.name,
+            layer.op,
+            f"{layer.bits:g}",
+            str(layer.elements),
+            f"{layer.bytes / 1e3:.1f}",
+            f"{layer.bytes / max(1, total):.1%}",
+        )
     Console().print(table)

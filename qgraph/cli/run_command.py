@@ -34,6 +34,6 @@ def command(model: str, inputs: str, output: str, threads: int, isa: str) -> Non
         feed = check_batch(graph, batch, 1)
         results = dict(zip(names, session(graph, threads=threads).run(names, feed), strict=True))
     with io.atomic_path(output) as temporary, temporary.open("wb") as file:
-        np.savez(file, **results)
+        np.savez(file, **results)  # type: ignore[arg-type]
     for name, array in results.items():
         click.echo(f"{name}: {array.dtype} {list(array.shape)}")

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Write the model even below --min-sqnr.")
 @click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
 def command(
-    model: str, output: str, passes: str | None, preset: str | None, data: str | None, report: str | None,
-    min_sqnr: float, force: bool, seed: int,
+    model: str,
+    output: str,
+    passes: str | None,
+    preset: str | None,
+    data: str | None,
+    report: str | None,
+    min_sqnr: float,
+    force: bool,
+    seed: int,
 ) -> None:
     """Run passes on MODEL (an ONNX file) and write the result."""
     import json
@@ -42,7 +49,13 @@ def command(
     console = Console(stderr=True)
     with console.status("starting") as status:
         result = transform(
-            graph, pipeline, data=source, min_sqnr=min_sqnr, force=force, seed=seed, record=report is not None,
+            graph,
+            pipeline,
+            data=source,
+            min_sqnr=min_sqnr,
+            force=force,
+            seed=seed,
+            record=report is not None,
             progress=lambda text, done, total: status.update(f"{text} ({done}/{total})" if total else text),
         )
     io.save(graph, output)

@@ -79,7 +79,9 @@ def _quantizer(node: ir.Node, fake: ir.Value, made: dict[ir.Node, tuple[ir.Value
     producer = fake.producer()
     assert producer is not None
     if producer not in made:
-        new = new_node(producer, "QuantizeTokens", list(producer.inputs), domain="qgraph", outputs=2, name=f"{producer.name}_codes")
+        new = new_node(
+            producer, "QuantizeTokens", list(producer.inputs), domain="qgraph", outputs=2, name=f"{producer.name}_codes"
+        )
         codes, scales = new.outputs
         codes.name, codes.shape, codes.dtype = f"{producer.name}_codes", fake.shape, ir.DataType.INT8
         scales.name, scales.dtype = f"{producer.name}_scales", ir.DataType.FLOAT

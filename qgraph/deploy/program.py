@@ -62,7 +62,7 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
             data, shape, symbols = None, [], []
             if value.const_value is not None and not is_input:
                 tensor = value.const_value
-                data, shape = tensor.tobytes(), [int(d) for d in tensor.shape]
+                data, shape = tensor.tobytes(), list(tensor.numpy().shape)
             elif is_input:
                 if value.shape is None:
                     raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")

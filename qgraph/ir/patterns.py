@@ -33,7 +33,7 @@ def is_op(value: ir.Value | None, *ops: str, domain: str = "") -> bool:
 
 def only_user(value: ir.Value) -> ir.Node | None:
     """The single node that reads ``value``, or None when there are several or it is a graph output."""
-    uses = value.uses()
+    uses = list(value.uses())
     return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
 
 

@@ -10,9 +10,47 @@ import onnx_ir as ir
 from qgraph.ir.patterns import constant, is_op, only_user
 
 POINTWISE = set(
-    "Abs Add Ceil Celu Clip Cos Div Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Max Min Mish "
-    "Mul Neg PRelu Pow Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Sub Sum Swish Tanh "
-    "ThresholdedRelu".split()
+    [
+        "Abs",
+        "Add",
+        "Ceil",
+        "Celu",
+        "Clip",
+        "Cos",
+        "Div",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Max",
+        "Min",
+        "Mish",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Pow",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Swish",
+        "Tanh",
+        "ThresholdedRelu",
+    ]
 )
 LINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
@@ -86,7 +124,7 @@ class Regions:
     def _absorbed(self, value: ir.Value) -> bool:
         user = only_user(value)
         if user is None and len({u.node for u in value.uses()}) == 1 and not value.is_graph_output():
-            user = value.uses()[0].node
+            user = next(iter(value.uses())).node
         if user is None or user.outputs[0] not in self.root:
             return False
         return self.root[user.outputs[0]] is not value

@@ -83,9 +83,7 @@ def _round(x: np.ndarray, rounding: Rounding, rng: np.random.Generator | None) -
     return low + (rng.random(x.shape) < x - low)
 
 
-def quantize(
-    x: np.ndarray, params: QParams, rounding: Rounding = "even", rng: np.random.Generator | None = None
-) -> np.ndarray:
+def quantize(x: np.ndarray, params: QParams, rounding: Rounding = "even", rng: np.random.Generator | None = None) -> np.ndarray:
     """Quantize float32 ``x``; returns codes of the same shape in ``params.type.container``.
 
     ``rounding="floor"`` with the zero point's sign turned is the form ``floor(r / S) - Z``.
@@ -125,9 +123,7 @@ def from_range(
     return QParams(kind, scale, zero, axis)
 
 
-def weight_params(
-    w: np.ndarray, kind: IntType, axis: int | None, *, block: int = 0, symmetric: bool = True
-) -> QParams:
+def weight_params(w: np.ndarray, kind: IntType, axis: int | None, *, block: int = 0, symmetric: bool = True) -> QParams:
     """Parameters of a weight: per tensor (``axis=None``), per channel of ``axis``, or per ``block`` along ``axis``."""
     if block:
         assert axis is not None
@@ -137,9 +133,7 @@ def weight_params(
         padded = np.moveaxis(np.pad(w, pad, mode="edge"), axis, 0)
         groups = padded.reshape(-1, block, *padded.shape[1:])
         params = from_range(groups.min(1), groups.max(1), kind, symmetric=symmetric)
-        return QParams(
-            kind, np.moveaxis(params.scale, 0, axis), np.moveaxis(params.zero_point, 0, axis), axis, block
-        )
+        return QParams(kind, np.moveaxis(params.scale, 0, axis), np.moveaxis(params.zero_point, 0, axis), axis, block)
     if axis is None:
         low, high = (w.min(), w.max()) if w.size else (0.0, 0.0)
         return from_range(low, high, kind, symmetric=symmetric)

@@ -16,12 +16,52 @@ from torch import Tensor, nn
 
 from qgraph.errors import QGraphError
 
-MODULES = (
-    "argparse asyncio collections contextlib csv dataclasses datetime decimal difflib email enum fractions "
-    "functools http.client inspect ipaddress itertools json logging mailbox os pathlib pickle random "
-    "re shutil smtplib socket sqlite3 statistics string subprocess tarfile tempfile textwrap threading "
-    "tkinter turtle typing unittest urllib.request uuid xml.etree.ElementTree zipfile"
-).split()
+MODULES = [
+    "argparse",
+    "asyncio",
+    "collections",
+    "contextlib",
+    "csv",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "difflib",
+    "email",
+    "enum",
+    "fractions",
+    "functools",
+    "http.client",
+    "inspect",
+    "ipaddress",
+    "itertools",
+    "json",
+    "logging",
+    "mailbox",
+    "os",
+    "pathlib",
+    "pickle",
+    "random",
+    "re",
+    "shutil",
+    "smtplib",
+    "socket",
+    "sqlite3",
+    "statistics",
+    "string",
+    "subprocess",
+    "tarfile",
+    "tempfile",
+    "textwrap",
+    "threading",
+    "tkinter",
+    "turtle",
+    "typing",
+    "unittest",
+    "urllib.request",
+    "uuid",
+    "xml.etree.ElementTree",
+    "zipfile",
+]
 
 
 @functools.cache
@@ -34,7 +74,9 @@ def sentences() -> tuple[str, ...]:
         except ImportError:
             continue
         for owner in [module, *(getattr(module, n) for n in sorted(dir(module)))]:
-            members = [owner, *(inspect.getattr_static(owner, n) for n in sorted(vars(owner)))] if inspect.isclass(owner) else [owner]
+            members = (
+                [owner, *(inspect.getattr_static(owner, n) for n in sorted(vars(owner)))] if inspect.isclass(owner) else [owner]
+            )
             for thing in members:
                 text = thing.__doc__ if isinstance(getattr(thing, "__doc__", None), str) else ""
                 for sentence in re.split(r"(?<=[.!?])\s+|\n\s*\n", text):
@@ -128,8 +170,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         batch, length, width = x.shape
         q, k, v = (
-            f(x).view(batch, length, self.heads, width // self.heads).transpose(1, 2)
-            for f in (self.query, self.key, self.value)
+            f(x).view(batch, length, self.heads, width // self.heads).transpose(1, 2) for f in (self.query, self.key, self.value)
         )
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(batch, length, width)))

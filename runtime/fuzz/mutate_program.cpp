@@ -29,15 +29,23 @@ int main(int argc, char** argv) {
     for (int e = 0; e < edits; ++e) {
       const size_t at = random() % bad.size();
       switch (random() % 5) {
-        case 0: bad[at] = static_cast<char>(random()); break;
-        case 1: bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8)); break;
-        case 2: bad[at] = random() % 2 ? '\xff' : '\0'; break;
+        case 0:
+          bad[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bad[at] = static_cast<char>(bad[at] ^ (1 << random() % 8));
+          break;
+        case 2:
+          bad[at] = random() % 2 ? '\xff' : '\0';
+          break;
         case 3:
           for (size_t k = at; k < std::min(at + 8, bad.size()); ++k) bad[k] = static_cast<char>(random() % 2 ? 0xff : random());
           break;
         default:
-          if (random() % 8 == 0) bad.resize(at);
-          else bad[at] = static_cast<char>(bad[at] + 1);
+          if (random() % 8 == 0)
+            bad.resize(at);
+          else
+            bad[at] = static_cast<char>(bad[at] + 1);
       }
       if (bad.empty()) bad = "x";
     }

@@ -28,8 +28,8 @@ inline int64_t packed_bytes(int64_t n, int64_t k) { return round_up(n, kPanel) *
 
 /// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride],
 /// plus `offset` (-128 turns uint8 into int8). `packed` has packed_bytes(n, k), `sums` round_up(n, 16) elements.
-void pack_weights(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride, int64_t depth_stride, int offset,
-                  int8_t* packed, int32_t* sums);
+void pack_weights(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride, int64_t depth_stride, int offset, int8_t* packed,
+                  int32_t* sums);
 
 /// How an int32 accumulator becomes an output element:
 ///   static    t = float(acc + bias) * multiplier[c]
@@ -55,8 +55,8 @@ struct Kernels {
   const char* isa;
 
   /// acc[r * ldc + c] = sum_k a[r * lda + k] * w[k, c] over the columns [column, column + columns); column % 16 == 0.
-  void (*gemm)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-               int32_t* acc, int64_t ldc);
+  void (*gemm)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
+               int64_t ldc);
 
   /// Subtract zero_a * column_sums (and zero_b * row sums - k * zero_a * zero_b where row_sums is given).
   void (*correct)(int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, const int32_t* column_sums, int32_t zero_a,
@@ -64,13 +64,13 @@ struct Kernels {
 
   /// Turn rows x columns accumulators into outputs; y's element (r, c) is at y + r * row_stride + c (in elements).
   /// Row r reads row_scale[r]; column c reads multiplier[c], bias[c].
-  void (*finish)(const Epilogue& e, const int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, void* y,
-                 int64_t row_stride, const void* residual);
+  void (*finish)(const Epilogue& e, const int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, void* y, int64_t row_stride,
+                 const void* residual);
 
   /// One row: v = (float(x - zero) * scale) * channel[i] (channel may be null); codes = rne(v * (127 / max|v|)) + 128.
   /// Returns max|v| / 127.
-  float (*quantize_tokens)(const void* x, DType type, int32_t zero, float scale, const float* channel, int64_t n,
-                           uint8_t* codes, float* scratch);
+  float (*quantize_tokens)(const void* x, DType type, int32_t zero, float scale, const float* channel, int64_t n, uint8_t* codes,
+                           float* scratch);
 
   /// One row of softmax over scores t[i]: e = rne(2^20 * exp(t - max)); p = rne(e * (top / sum)), clamped to the type.
   /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
@@ -85,8 +85,8 @@ struct Kernels {
 
   /// y = (float(a - za) * ma) op (float(b - zb) * mb); op: 0 add, 1 sub, 4 max, 5 min; for 2 mul, 3 div the operands
   /// come first: t = (fa op fb) * ma. b_stride 0 broadcasts one element, same for a.
-  void (*binary)(int op, const void* a, DType a_type, int32_t za, float ma, int64_t a_stride, const void* b,
-                 DType b_type, int32_t zb, float mb, int64_t b_stride, int64_t n, const Epilogue& e, void* y);
+  void (*binary)(int op, const void* a, DType a_type, int32_t za, float ma, int64_t a_stride, const void* b, DType b_type,
+                 int32_t zb, float mb, int64_t b_stride, int64_t n, const Epilogue& e, void* y);
 
   /// y[i] = quantize(float(x[i] - zero) * multiplier[i * stride]).
   void (*requantize)(const void* x, DType type, int32_t zero, const float* multiplier, int64_t stride, int64_t n,

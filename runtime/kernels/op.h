@@ -30,7 +30,7 @@ struct Tensor {
 struct Context {
   const Kernels* kernels = nullptr;
   ThreadPool* pool = nullptr;
-  uint8_t* scratch = nullptr;   // scratch_bytes of the op for each worker
+  uint8_t* scratch = nullptr;  // scratch_bytes of the op for each worker
   size_t scratch_bytes = 0;
   std::vector<const Tensor*> in;  // null where absent
   std::vector<Tensor*> out;

@@ -1,11 +1,11 @@
 // The Python binding: Session, write_program, available_isas.
-#include <algorithm>
-
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
+
+#include <algorithm>
 
 #include "qgraph/runtime.h"
 #include "src/write.h"
@@ -39,13 +39,27 @@ nb::object to_python(const qgraph::Array& a) {
   nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<uint8_t*>(p); });
   nb::dlpack::dtype type;
   switch (a.type) {
-    case qgraph::DType::F32: type = nb::dtype<float>(); break;
-    case qgraph::DType::I64: type = nb::dtype<int64_t>(); break;
-    case qgraph::DType::I32: type = nb::dtype<int32_t>(); break;
-    case qgraph::DType::I16: type = nb::dtype<int16_t>(); break;
-    case qgraph::DType::I8: type = nb::dtype<int8_t>(); break;
-    case qgraph::DType::Bool: type = nb::dtype<bool>(); break;
-    default: type = nb::dtype<uint8_t>(); break;
+    case qgraph::DType::F32:
+      type = nb::dtype<float>();
+      break;
+    case qgraph::DType::I64:
+      type = nb::dtype<int64_t>();
+      break;
+    case qgraph::DType::I32:
+      type = nb::dtype<int32_t>();
+      break;
+    case qgraph::DType::I16:
+      type = nb::dtype<int16_t>();
+      break;
+    case qgraph::DType::I8:
+      type = nb::dtype<int8_t>();
+      break;
+    case qgraph::DType::Bool:
+      type = nb::dtype<bool>();
+      break;
+    default:
+      type = nb::dtype<uint8_t>();
+      break;
   }
   return nb::cast(nb::ndarray<nb::numpy>(copy, shape.size(), shape.data(), owner, nullptr, type));
 }
@@ -68,7 +82,7 @@ std::vector<nb::object> run(qgraph::Session& session, const std::vector<Input>& 
 }
 
 void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::vector<int> outputs,
-           std::vector<std::pair<std::string, std::string>> metadata, const std::string& path) {
+                std::vector<std::pair<std::string, std::string>> metadata, const std::string& path) {
   qgraph::ProgramSpec spec;
   spec.inputs = std::move(inputs);
   spec.outputs = std::move(outputs);

@@ -21,7 +21,9 @@ size_t plan_memory(std::vector<Lifetime>& lives) {
     }
     life->offset = at;
     total = std::max(total, at + size);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), life, [](const Lifetime* a, const Lifetime* b) { return a->offset < b->offset; }), life);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), life,
+                                   [](const Lifetime* a, const Lifetime* b) { return a->offset < b->offset; }),
+                  life);
   }
   return total;
 }

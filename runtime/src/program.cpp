@@ -44,7 +44,7 @@ int64_t elements(const Shape& shape) {
 MappedFile::MappedFile(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) throw Error("cannot load " + path + ": " + std::strerror(errno));
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     close(fd);
     throw Error("cannot load " + path + ": it is not a file");
@@ -74,8 +74,7 @@ Program::Program(const std::string& path) : file_(path) {
   const uint64_t weights = program->weights_offset();
   if (weights > file_.size() || weights % 64 != 0) damaged(path, "its weights lie outside the file");
   const uint64_t room = file_.size() - weights;
-  if (!program->tensors() || !program->ops() || !program->inputs() || !program->outputs())
-    damaged(path, "a table is missing");
+  if (!program->tensors() || !program->ops() || !program->inputs() || !program->outputs()) damaged(path, "a table is missing");
 
   for (const auto* t : *program->tensors()) {
     TensorInfo info;
@@ -161,8 +160,7 @@ int64_t Attributes::integer(const char* name) const {
 
 int64_t Attributes::integer(const char* name, int64_t otherwise, int64_t low, int64_t high) const {
   const int64_t value = has(name) ? integer(name) : otherwise;
-  if (value < low || value > high)
-    throw Error(what_ + ": attribute '" + name + "' is out of range; compile the program again");
+  if (value < low || value > high) throw Error(what_ + ": attribute '" + name + "' is out of range; compile the program again");
   return value;
 }
 

@@ -62,8 +62,10 @@ int qgraph_run(qgraph_session* session, const qgraph_array* inputs, size_t n_inp
   return guarded([&] {
     std::vector<qgraph::Array> arrays;
     for (size_t i = 0; i < n_inputs; ++i) {
-      if (inputs[i].rank < 0 || inputs[i].rank > 8 || inputs[i].type < 0 || inputs[i].type > 6) throw qgraph::Error("input " + std::to_string(i) + " has a bad rank or type");
-      arrays.push_back({static_cast<qgraph::DType>(inputs[i].type), {inputs[i].shape, inputs[i].shape + inputs[i].rank}, inputs[i].data});
+      if (inputs[i].rank < 0 || inputs[i].rank > 8 || inputs[i].type < 0 || inputs[i].type > 6)
+        throw qgraph::Error("input " + std::to_string(i) + " has a bad rank or type");
+      arrays.push_back(
+          {static_cast<qgraph::DType>(inputs[i].type), {inputs[i].shape, inputs[i].shape + inputs[i].rank}, inputs[i].data});
     }
     const auto results = session->session.run(arrays);
     if (n_outputs != results.size()) throw qgraph::Error("room for " + std::to_string(results.size()) + " outputs is needed");

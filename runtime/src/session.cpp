@@ -55,7 +55,12 @@ std::string show(const Shape& shape) {
 
 struct Session::Impl {
   Impl(const std::string& path, const SessionOptions& options)
-      : program(path), kernels(select_kernels(options.isa, &isa)), pool(thread_count(options.threads)), profile(options.profile), keep(options.keep), memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
+      : program(path),
+        kernels(select_kernels(options.isa, &isa)),
+        pool(thread_count(options.threads)),
+        profile(options.profile),
+        keep(options.keep),
+        memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
     for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors())));
     times.resize(ops.size());
     for (int i : program.inputs()) inputs.push_back(signature(i));
@@ -73,15 +78,18 @@ struct Session::Impl {
 
   void check_inputs(const std::vector<Shape>& shapes) const {
     if (shapes.size() != inputs.size())
-      throw Error("the program takes " + std::to_string(inputs.size()) + " inputs, " + std::to_string(shapes.size()) + " were given");
+      throw Error("the program takes " + std::to_string(inputs.size()) + " inputs, " + std::to_string(shapes.size()) +
+                  " were given");
     std::map<std::string, std::pair<int64_t, std::string>> bound;
     for (size_t i = 0; i < inputs.size(); ++i) {
       const Signature& want = inputs[i];
       if (shapes[i].size() != want.shape.size())
-        throw Error("input '" + want.name + "' has " + std::to_string(shapes[i].size()) + " dims, " + std::to_string(want.shape.size()) + " are needed");
+        throw Error("input '" + want.name + "' has " + std::to_string(shapes[i].size()) + " dims, " +
+                    std::to_string(want.shape.size()) + " are needed");
       for (size_t d = 0; d < want.shape.size(); ++d) {
         if (shapes[i][d] < 0 || (want.shape[d] >= 0 && shapes[i][d] != want.shape[d]))
-          throw Error("input '" + want.name + "' has shape " + show(shapes[i]) + ", the program takes " + show(want.shape) + " (-1 is free)");
+          throw Error("input '" + want.name + "' has shape " + show(shapes[i]) + ", the program takes " + show(want.shape) +
+                      " (-1 is free)");
         if (want.shape[d] >= 0 || d >= want.symbols.size() || want.symbols[d].empty()) continue;
         auto [it, fresh] = bound.try_emplace(want.symbols[d], shapes[i][d], want.name);
         if (!fresh && it->second.first != shapes[i][d])
@@ -137,7 +145,8 @@ struct Session::Impl {
     ops[i]->infer(c);
     for (Tensor* t : c.out) {
       if (t->rank() > kMaxRank) throw Error(info.what() + ": an output has more than 8 dims");
-      if (bytes_of(*t) > memory_limit) throw Error(info.what() + ": an output would take more than the memory limit; use smaller inputs");
+      if (bytes_of(*t) > memory_limit)
+        throw Error(info.what() + ": an output would take more than the memory limit; use smaller inputs");
     }
     const bool shape_op = info.kind == "Shape" || info.kind == "Size";
     if ((known || shape_op) && ops[i]->foldable(c)) {
@@ -150,7 +159,8 @@ struct Session::Impl {
       ops[i]->run(c);
     }
     const size_t scratch = ops[i]->scratch(c);
-    if (scratch > memory_limit) throw Error(info.what() + ": its scratch would take more than the memory limit; use smaller inputs");
+    if (scratch > memory_limit)
+      throw Error(info.what() + ": its scratch would take more than the memory limit; use smaller inputs");
     return scratch;
   }
 
@@ -167,7 +177,8 @@ struct Session::Impl {
     for (size_t i = 0; i < list.size(); ++i) {
       for (int t : list[i].outputs) {
         const auto o = static_cast<size_t>(owner[static_cast<size_t>(t)]);
-        if (o == static_cast<size_t>(t) && !tensors[o].known) lives[o] = {static_cast<int>(i), static_cast<int>(i), bytes_of(tensors[o]), 0};
+        if (o == static_cast<size_t>(t) && !tensors[o].known)
+          lives[o] = {static_cast<int>(i), static_cast<int>(i), bytes_of(tensors[o]), 0};
       }
       for (int t : list[i].inputs)
         if (t >= 0) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = static_cast<int>(i);
@@ -196,7 +207,8 @@ struct Session::Impl {
         throw Error("input '" + inputs[i].name + "' is " + name(arrays[i].type) + ", the program takes " + name(inputs[i].type));
     }
     prepare(shapes);
-    for (size_t i = 0; i < arrays.size(); ++i) tensors[static_cast<size_t>(program.inputs()[i])].data = const_cast<void*>(arrays[i].data);
+    for (size_t i = 0; i < arrays.size(); ++i)
+      tensors[static_cast<size_t>(program.inputs()[i])].data = const_cast<void*>(arrays[i].data);
     for (size_t t = 0; t < tensors.size(); ++t) {
       const auto o = static_cast<size_t>(owner[t]);
       if (o != t && !tensors[t].known) tensors[t].data = tensors[o].data;
@@ -253,7 +265,8 @@ Array Session::tensor(const std::string& name) const {
   const auto& infos = impl_->program.tensors();
   if (!impl_->keep || !impl_->ready) throw Error("values can be read after a run of a session with the option 'keep'");
   for (size_t i = 0; i < infos.size(); ++i)
-    if (infos[i].name == name && infos[i].data == nullptr) return {impl_->tensors[i].type, impl_->tensors[i].shape, impl_->tensors[i].data};
+    if (infos[i].name == name && infos[i].data == nullptr)
+      return {impl_->tensors[i].type, impl_->tensors[i].shape, impl_->tensors[i].data};
   throw Error("the program has no value '" + name + "'");
 }
 
@@ -266,7 +279,9 @@ std::vector<std::string> Session::tensor_names() const {
 
 const std::string& Session::isa() const { return impl_->isa; }
 int Session::threads() const { return impl_->pool.size(); }
-size_t Session::arena_bytes() const { return impl_->arena_bytes + impl_->scratch_bytes * static_cast<size_t>(impl_->pool.size()); }
+size_t Session::arena_bytes() const {
+  return impl_->arena_bytes + impl_->scratch_bytes * static_cast<size_t>(impl_->pool.size());
+}
 size_t Session::weight_bytes() const { return impl_->program.weight_bytes(); }
 std::vector<std::pair<std::string, std::string>> Session::metadata() const { return impl_->program.metadata(); }
 

@@ -35,7 +35,8 @@ class EveryIsa : public testing::TestWithParam<std::string> {
 TEST_P(EveryIsa, GemmEqualsTheSumOfProducts) {
   const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 65, 100};
   for (int round = 0; round < 150; ++round) {
-    const int64_t m = sizes[random() % 10], n = sizes[random() % 14], k = sizes[random() % 14] * (1 + static_cast<int64_t>(random() % 5));
+    const int64_t m = sizes[random() % 10], n = sizes[random() % 14],
+                  k = sizes[random() % 14] * (1 + static_cast<int64_t>(random() % 5));
     const bool extreme = round % 3 == 0;  // 255 x 127 and 255 x -128 in every product: what saturating instructions get wrong
     std::vector<uint8_t> a(static_cast<size_t>(m * k));
     std::vector<int8_t> w(static_cast<size_t>(n * k));
@@ -109,7 +110,9 @@ TEST_P(EveryIsa, RowKernelsEqualTheReference) {
       std::memcpy(y + size, &scale, 4);
     });
     both([&](const Kernels& k, uint8_t* y) { k.layer_norm(wide.data(), DType::I16, n, 1e-5f, gamma.data(), beta.data(), e, y); });
-    both([&](const Kernels& k, uint8_t* y) { k.layer_norm(narrow.data(), DType::U8, n, 1e-5f, gamma.data(), beta.data(), Epilogue{}, y); });
+    both([&](const Kernels& k, uint8_t* y) {
+      k.layer_norm(narrow.data(), DType::U8, n, 1e-5f, gamma.data(), beta.data(), Epilogue{}, y);
+    });
     for (int op = 0; op < 6; ++op)
       both([&](const Kernels& k, uint8_t* y) {
         k.binary(op, wide.data(), DType::I16, 5, 0.3f, 1, other.data(), DType::I16, -7, 0.7f, round % 2, n, e, y);

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-
 #include <cstdio>
 #include <fstream>
 #include <random>

@@ -31,7 +31,8 @@ struct Maker {
     for (auto& v : w) v = static_cast<int8_t>(next() >> 24);
     return w;
   }
-  void op(const char* kind, std::vector<int> in, std::vector<int> out, std::vector<std::pair<std::string, std::vector<int64_t>>> ints = {},
+  void op(const char* kind, std::vector<int> in, std::vector<int> out,
+          std::vector<std::pair<std::string, std::vector<int64_t>>> ints = {},
           std::vector<std::pair<std::string, std::vector<float>>> floats = {}) {
     spec.ops.push_back({kind, kind, std::move(in), std::move(out), std::move(ints), std::move(floats)});
   }
@@ -52,7 +53,13 @@ void write_sample(const std::string& path) {
   const int factor = m.constant<float>("factor", DType::F32, {3}, {0.004f, 0.003f, 0.005f});
   const int bias = m.constant<int32_t>("bias", DType::I32, {3}, {100, -200, 300});
   m.op("Conv", {image, kernel, factor, bias}, {conv},
-       {{"x_zero", {120}}, {"y_zero", {10}}, {"clamp_min", {10}}, {"group", {1}}, {"strides", {1, 1}}, {"dilations", {1, 1}}, {"pads", {1, 1, 1, 1}}});
+       {{"x_zero", {120}},
+        {"y_zero", {10}},
+        {"clamp_min", {10}},
+        {"group", {1}},
+        {"strides", {1, 1}},
+        {"dilations", {1, 1}},
+        {"pads", {1, 1, 1, 1}}});
   const int pool = m.value("pool", DType::U8);
   m.op("MaxPool", {conv}, {pool}, {{"kernel", {2, 2}}, {"strides", {2, 2}}, {"dilations", {1, 1}}, {"pads", {0, 0, 0, 0}}});
   const int flat = m.value("flat", DType::U8);
@@ -64,7 +71,8 @@ void write_sample(const std::string& path) {
   const int tokens = m.value("tokens", DType::U8), scales = m.value("scales", DType::F32);
   m.op("QuantizeTokens", {looked}, {tokens, scales}, {{"x_zero", {128}}}, {{"scale", {0.1f}}});
   const int dense = m.constant<int8_t>("dense", DType::I8, {kSampleOutputs, 12}, m.weights(12 * kSampleOutputs));
-  const int dense_factor = m.constant<float>("dense_factor", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 20.0f));
+  const int dense_factor =
+      m.constant<float>("dense_factor", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 20.0f));
   const int wide = m.value("wide", DType::I16), normed = m.value("normed", DType::I16), sum = m.value("sum", DType::I16);
   m.op("Linear", {tokens, dense, dense_factor, -1, scales}, {wide}, {{"x_zero", {128}}});
   const int one = m.constant<float>("one", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 4000.0f));

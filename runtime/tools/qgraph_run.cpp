@@ -86,7 +86,8 @@ int work(int argc, char** argv) {
     if (files.count(input.name)) {
       std::ifstream file(files[input.name], std::ios::binary);
       if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())) || file.peek() != EOF)
-        throw qgraph::Error("cannot read " + std::to_string(bytes.size()) + " bytes for input '" + input.name + "' from " + files[input.name]);
+        throw qgraph::Error("cannot read " + std::to_string(bytes.size()) + " bytes for input '" + input.name + "' from " +
+                            files[input.name]);
     } else if (input.type == qgraph::DType::F32) {
       std::normal_distribution<float> normal;
       for (size_t k = 0; k < count; ++k) {
@@ -112,18 +113,22 @@ int work(int argc, char** argv) {
   std::printf("median %.3f ms, fastest %.3f ms of %d runs\n", times[times.size() / 2], times[0], runs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const auto& sig = session.outputs()[i];
-    const size_t bytes = static_cast<size_t>(qgraph::elements(outputs[i].shape)) * static_cast<size_t>(qgraph::bits(outputs[i].type) / 8);
+    const size_t bytes =
+        static_cast<size_t>(qgraph::elements(outputs[i].shape)) * static_cast<size_t>(qgraph::bits(outputs[i].type) / 8);
     std::printf("output %s: %s, %zu bytes\n", sig.name.c_str(), qgraph::name(outputs[i].type), bytes);
     if (!folder.empty()) {
       std::ofstream file(folder + "/" + sig.name + ".bin", std::ios::binary);
-      if (!file.write(static_cast<const char*>(outputs[i].data), static_cast<std::streamsize>(bytes))) throw qgraph::Error("cannot write to " + folder);
+      if (!file.write(static_cast<const char*>(outputs[i].data), static_cast<std::streamsize>(bytes)))
+        throw qgraph::Error("cannot write to " + folder);
     }
   }
   if (options.profile) {
     auto rows = session.profile();
     std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
     for (const auto& row : rows)
-      if (row.calls > 0) std::printf("%9.3f ms  %-18s %s\n", row.seconds * 1e3 / static_cast<double>(row.calls), row.kind.c_str(), row.name.c_str());
+      if (row.calls > 0)
+        std::printf("%9.3f ms  %-18s %s\n", row.seconds * 1e3 / static_cast<double>(row.calls), row.kind.c_str(),
+                    row.name.c_str());
   }
   return 0;
 }

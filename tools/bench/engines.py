@@ -75,10 +75,10 @@ def inputs_of(job: Job, signature: dict[str, tuple[str, list[int | str]]]) -> di
         return {name: np.asarray(batch[name]) for name in signature}
     shapes: dict[str, list[int]] = {}
     for text in job.shapes:
-        name, _, dims = text.partition("=")
-        if not dims:
+        name, _, numbers = text.partition("=")
+        if not numbers:
             raise QGraphError(f"--shape {text!r} is not of the form NAME=1,128")
-        shapes[name] = [int(d) for d in dims.split(",")]
+        shapes[name] = [int(d) for d in numbers.split(",")]
     rng = np.random.default_rng(0)
     made = {}
     for name, (dtype, dims) in signature.items():
@@ -99,12 +99,12 @@ def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], o
     from qgraph.ir import io
 
     model = io.load(job.model)
-    signature = {
-        v.name or "": (str(v.dtype.numpy()) if v.dtype else "float32", [d if isinstance(d, int) else str(d) for d in v.shape or ()])
-        for v in model.graph.inputs
-    }
+    signature: dict[str, tuple[str, list[int | str]]] = {}
+    for value in model.graph.inputs:
+        dims: list[int | str] = [d if isinstance(d, int) else str(d) for d in value.shape or ()]
+        signature[value.name or ""] = (str(value.dtype.numpy()) if value.dtype else "float32", dims)
     engine = session(model, threads=job.threads)
-    feed = inputs_of(job, signature)  # type: ignore[arg-type]
+    feed = inputs_of(job, signature)
     return (lambda: engine.run(None, feed)), engine
 
 

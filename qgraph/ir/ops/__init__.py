@@ -14,7 +14,7 @@ def attach(model: ir.Model) -> None:
     """Add to ``model`` the definitions of the ``qgraph`` ops that it uses, so that any ONNX engine runs it."""
     used = {n.op_type for n in model.graph if n.domain == DOMAIN}
     for name in sorted(used):
-        function = ir.from_proto(FUNCTIONS[name].to_function_proto())
+        function = ir.serde.deserialize_function(FUNCTIONS[name].to_function_proto())
         model.functions[function.identifier()] = function
     if used:
         model.graph.opset_imports[DOMAIN] = 1

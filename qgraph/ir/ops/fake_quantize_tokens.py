@@ -19,18 +19,18 @@ QGRAPH = Opset("qgraph", 1)
 
 
 @script(QGRAPH, default_opset=opset21)
-def FakeQuantizeTokens(x, channel):  # type: ignore[no-untyped-def]  # noqa: N802
+def FakeQuantizeTokens(x, channel):  # type: ignore[no-untyped-def]
     v = op.Mul(x, channel)
-    amax = op.ReduceMax(op.Abs(v), op.Constant(value_ints=[-1]), keepdims=1)
+    amax = op.ReduceMax(op.Abs(v), op.Constant(value_ints=[-1]), keepdims=1)  # type: ignore[arg-type]
     safe = op.Where(op.Equal(amax, op.Constant(value_float=0.0)), op.Constant(value_float=1.0), amax)
     codes = op.Round(op.Mul(v, op.Div(op.Constant(value_float=127.0), safe)))
     return op.Mul(codes, op.Div(amax, op.Constant(value_float=127.0)))
 
 
 @script(QGRAPH, default_opset=opset21)
-def QuantizeTokens(x, channel):  # type: ignore[no-untyped-def]  # noqa: N802
+def QuantizeTokens(x, channel):  # type: ignore[no-untyped-def]
     v = op.Mul(x, channel)
-    amax = op.ReduceMax(op.Abs(v), op.Constant(value_ints=[-1]), keepdims=1)
+    amax = op.ReduceMax(op.Abs(v), op.Constant(value_ints=[-1]), keepdims=1)  # type: ignore[arg-type]
     safe = op.Where(op.Equal(amax, op.Constant(value_float=0.0)), op.Constant(value_float=1.0), amax)
     codes = op.Cast(op.Round(op.Mul(v, op.Div(op.Constant(value_float=127.0), safe))), to=INT8.dtype)
     scale = op.Div(amax, op.Constant(value_float=127.0))

@@ -27,8 +27,7 @@ int qgraph_output_count(const qgraph_session* session, size_t* out);
 const char* qgraph_input_name(const qgraph_session* session, size_t index);
 const char* qgraph_output_name(const qgraph_session* session, size_t index);
 /* Outputs stay valid until the next run or close of the session. */
-int qgraph_run(qgraph_session* session, const qgraph_array* inputs, size_t n_inputs, qgraph_array* outputs,
-               size_t n_outputs);
+int qgraph_run(qgraph_session* session, const qgraph_array* inputs, size_t n_inputs, qgraph_array* outputs, size_t n_outputs);
 /* The message of this thread's last failure. */
 const char* qgraph_last_error(void);
 

@@ -52,9 +52,7 @@ class Attention : public Op {
     }
   }
 
-  size_t scratch(const Context&) const override {
-    return static_cast<size_t>(layout().total);
-  }
+  size_t scratch(const Context&) const override { return static_cast<size_t>(layout().total); }
 
   void run(Context& c) override {
     // one task: a head with all its query rows, so that keys and values are packed once

@@ -250,7 +250,9 @@ class ConvTranspose : public ConvBase {
     take_input(c);
     for (int i = 0; i < 2; ++i) {
       require(extra_[i] >= 0 && extra_[i] < (1 << 20), "bad output padding");
-      out_[i] = size_[i] == 0 ? 0 : g_.stride[i] * (size_[i] - 1) + extra_[i] + g_.dilation[i] * (g_.kernel[i] - 1) + 1 - g_.begin[i] - g_.end[i];
+      out_[i] = size_[i] == 0 ? 0
+                              : g_.stride[i] * (size_[i] - 1) + extra_[i] + g_.dilation[i] * (g_.kernel[i] - 1) + 1 -
+                                    g_.begin[i] - g_.end[i];
     }
     set_output(c);
   }

@@ -74,11 +74,18 @@ class Cast : public Small {
   template <typename T>
   void from(const T* x, int64_t n, Tensor& y) const {
     for (int64_t i = 0; i < n; ++i) {
-      if (y.type == DType::F32) y.as<float>()[i] = static_cast<float>(x[i]);
-      else if (y.type == DType::Bool) y.as<uint8_t>()[i] = x[i] != T{0};
-      else if (y.type == DType::I64) y.as<int64_t>()[i] = std::is_floating_point_v<T> ? saturate<int64_t>(static_cast<double>(x[i])) : static_cast<int64_t>(x[i]);
-      else if (y.type == DType::I32) y.as<int32_t>()[i] = std::is_floating_point_v<T> ? saturate<int32_t>(static_cast<double>(x[i])) : static_cast<int32_t>(x[i]);
-      else fail("this cast is not known");
+      if (y.type == DType::F32)
+        y.as<float>()[i] = static_cast<float>(x[i]);
+      else if (y.type == DType::Bool)
+        y.as<uint8_t>()[i] = x[i] != T{0};
+      else if (y.type == DType::I64)
+        y.as<int64_t>()[i] =
+            std::is_floating_point_v<T> ? saturate<int64_t>(static_cast<double>(x[i])) : static_cast<int64_t>(x[i]);
+      else if (y.type == DType::I32)
+        y.as<int32_t>()[i] =
+            std::is_floating_point_v<T> ? saturate<int32_t>(static_cast<double>(x[i])) : static_cast<int32_t>(x[i]);
+      else
+        fail("this cast is not known");
     }
   }
 };
@@ -122,7 +129,8 @@ class Elementwise : public Small {
     logic_ = kind_ == "And" || kind_ == "Or" || kind_ == "Xor";
   }
   void infer(Context& c) override {
-    const Tensor &a = in(c, 0, {DType::F32, DType::I64, DType::I32, DType::Bool}), &b = in(c, 1, {DType::F32, DType::I64, DType::I32, DType::Bool});
+    const Tensor &a = in(c, 0, {DType::F32, DType::I64, DType::I32, DType::Bool}),
+                 &b = in(c, 1, {DType::F32, DType::I64, DType::I32, DType::Bool});
     require(a.type == b.type, "the operands differ in type");
     require(!logic_ || a.type == DType::Bool, "logic needs bool operands");
     require(out(c).type == (compares_ || logic_ ? DType::Bool : a.type), "the output has the wrong type");
@@ -199,9 +207,12 @@ class Unary : public Small {
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
     for (int64_t i = 0; i < x.size(); ++i) {
-      if (kind_ == "Not") c.out[0]->as<uint8_t>()[i] = x.as<uint8_t>()[i] == 0;
-      else if (kind_ == "IsNaN") c.out[0]->as<uint8_t>()[i] = std::isnan(x.as<float>()[i]);
-      else if (x.type == DType::F32) c.out[0]->as<float>()[i] = kind_ == "Neg" ? -x.as<float>()[i] : std::fabs(x.as<float>()[i]);
+      if (kind_ == "Not")
+        c.out[0]->as<uint8_t>()[i] = x.as<uint8_t>()[i] == 0;
+      else if (kind_ == "IsNaN")
+        c.out[0]->as<uint8_t>()[i] = std::isnan(x.as<float>()[i]);
+      else if (x.type == DType::F32)
+        c.out[0]->as<float>()[i] = kind_ == "Neg" ? -x.as<float>()[i] : std::fabs(x.as<float>()[i]);
       else {
         const int64_t v = x.as<int64_t>()[i];
         c.out[0]->as<int64_t>()[i] = kind_ == "Neg" || v < 0 ? wrap(0, v, '-') : v;
@@ -227,7 +238,8 @@ class Where : public Small {
     const size_t size = static_cast<size_t>(bits(c.out[0]->type) / 8);
     for (int64_t i = 0; i < c.out[0]->size(); ++i) {
       const bool yes = c.in[0]->as<uint8_t>()[w.at(i)] != 0;
-      const uint8_t* from = yes ? c.in[1]->as<uint8_t>() + static_cast<size_t>(a.at(i)) * size : c.in[2]->as<uint8_t>() + static_cast<size_t>(b.at(i)) * size;
+      const uint8_t* from = yes ? c.in[1]->as<uint8_t>() + static_cast<size_t>(a.at(i)) * size
+                                : c.in[2]->as<uint8_t>() + static_cast<size_t>(b.at(i)) * size;
       std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, from, size);
     }
   }
@@ -260,7 +272,9 @@ class Range : public Small {
 // Input: shape; constant 1 is the value (one element).
 class Fill : public Small {
  public:
-  explicit Fill(const OpSource& s) : Small(s.info) { require(s.input(1).data != nullptr && elements(s.input(1).shape) == 1, "the value must be one constant"); }
+  explicit Fill(const OpSource& s) : Small(s.info) {
+    require(s.input(1).data != nullptr && elements(s.input(1).shape) == 1, "the value must be one constant");
+  }
   void infer(Context& c) override {
     const Tensor& shape = in(c, 0, {DType::I64});
     require(shape.known, "the shape depends on the data, not on the input shapes");
@@ -271,7 +285,8 @@ class Fill : public Small {
   }
   void run(Context& c) override {
     const size_t size = static_cast<size_t>(bits(c.out[0]->type) / 8);
-    for (int64_t i = 0; i < c.out[0]->size(); ++i) std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, c.in[1]->data, size);
+    for (int64_t i = 0; i < c.out[0]->size(); ++i)
+      std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, c.in[1]->data, size);
   }
 };
 
@@ -281,7 +296,8 @@ void add_index_ops(OpTable& table) {
   table.push_back(entry<ShapeOf>("Shape"));
   table.push_back(entry<ShapeOf>("Size"));
   table.push_back(entry<Cast>("Cast"));
-  for (const char* kind : {"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor"})
+  for (const char* kind : {"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Equal", "Greater", "Less", "GreaterOrEqual",
+                           "LessOrEqual", "And", "Or", "Xor"})
     table.push_back(entry<Elementwise>(kind));
   for (const char* kind : {"Not", "IsNaN", "Neg", "Abs"}) table.push_back(entry<Unary>(kind));
   table.push_back(entry<Where>("Where"));

@@ -8,8 +8,8 @@
 namespace qgraph {
 namespace {
 
-constexpr int64_t kRows = 48;      // rows of a tile: a multiple of the kernels' 6
-constexpr int64_t kColumns = 64;   // columns of a tile: one group of panels
+constexpr int64_t kRows = 48;     // rows of a tile: a multiple of the kernels' 6
+constexpr int64_t kColumns = 64;  // columns of a tile: one group of panels
 
 struct AlignedBytes {
   explicit AlignedBytes(size_t bytes = 0) { resize(bytes); }
@@ -109,8 +109,8 @@ class Linear : public Op {
   }
 
  private:
-  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row,
-           int64_t column, int worker) const {
+  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row, int64_t column,
+           int worker) const {
     const int64_t rows = std::min(kRows, rows_ - row), columns = std::min(kColumns, n_ - column);
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
     Epilogue e = epilogue_;
@@ -132,8 +132,8 @@ class Linear : public Op {
   }
 
   // One scale a block: t = sum over blocks, in order, of float(acc_b) * multiplier[b, c]; then row scale, bias, residual.
-  void blocks(const Context& c, const uint8_t* x, Epilogue e, int64_t rows, int64_t column, int64_t columns,
-              int32_t* acc, void* y, const void* residual) const {
+  void blocks(const Context& c, const uint8_t* x, Epilogue e, int64_t rows, int64_t column, int64_t columns, int32_t* acc,
+              void* y, const void* residual) const {
     auto* total = reinterpret_cast<float*>(acc + kRows * kColumns);
     std::fill(total, total + kRows * kColumns, 0.0f);
     for (size_t b = 0; b < parts_.size(); ++b) {
@@ -199,8 +199,8 @@ class MatMul : public Op {
   }
 
   size_t scratch(const Context&) const override {
-    return static_cast<size_t>(round_up(packed_bytes(n_, k_), 64) + round_up(n_, kPanel) * 4 + kRows * kColumns * 4 +
-                               kRows * 4 + 256);
+    return static_cast<size_t>(round_up(packed_bytes(n_, k_), 64) + round_up(n_, kPanel) * 4 + kRows * kColumns * 4 + kRows * 4 +
+                               256);
   }
 
   void run(Context& c) override {

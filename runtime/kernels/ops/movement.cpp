@@ -41,7 +41,8 @@ void gather_strided(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape&
         for (int64_t i = 0; i < last; ++i) to[i] = x[at + i * step];
       } else {
         for (int64_t i = 0; i < last; ++i)
-          std::memcpy(to + static_cast<size_t>(i) * bytes, x + static_cast<std::ptrdiff_t>(at + i * step) * static_cast<std::ptrdiff_t>(size), bytes);
+          std::memcpy(to + static_cast<size_t>(i) * bytes,
+                      x + static_cast<std::ptrdiff_t>(at + i * step) * static_cast<std::ptrdiff_t>(size), bytes);
       }
     }
   });
@@ -181,7 +182,8 @@ class Slice : public Movement {
     std::vector<int64_t> axes, steps;
     if (given(c, 3)) axes = known(in(c, 3), what_);
     if (given(c, 4)) steps = known(in(c, 4), what_);
-    require(starts.size() == ends.size() && (axes.empty() || axes.size() == starts.size()) && (steps.empty() || steps.size() == starts.size()),
+    require(starts.size() == ends.size() && (axes.empty() || axes.size() == starts.size()) &&
+                (steps.empty() || steps.size() == starts.size()),
             "starts, ends, axes and steps differ in length");
     Shape shape = x.shape;
     strides_ = strides_of(x.shape);
@@ -206,7 +208,8 @@ class Slice : public Movement {
   }
   void run(Context& c) override {
     const size_t size = byte_size(c.in[0]->type);
-    gather_strided(*c.pool, c.in[0]->as<uint8_t>() + static_cast<size_t>(base_) * size, c.out[0]->as<uint8_t>(), c.out[0]->shape, strides_, size);
+    gather_strided(*c.pool, c.in[0]->as<uint8_t>() + static_cast<size_t>(base_) * size, c.out[0]->as<uint8_t>(), c.out[0]->shape,
+                   strides_, size);
   }
 
  private:
@@ -229,7 +232,8 @@ class Split : public Movement {
       parts = known(in(c, 1), what_);
     } else {
       const int64_t each = (x.shape[a] + n - 1) / n;
-      for (int64_t i = 0, left = x.shape[a]; i < n; ++i, left -= each) parts.push_back(std::max<int64_t>(0, std::min(each, left)));
+      for (int64_t i = 0, left = x.shape[a]; i < n; ++i, left -= each)
+        parts.push_back(std::max<int64_t>(0, std::min(each, left)));
     }
     require(static_cast<int64_t>(parts.size()) == n, "the parts differ from the outputs");
     starts_.clear();
@@ -299,14 +303,16 @@ class Concat : public Movement {
 // Gather, GatherElements and GatherND; an index out of range is an error, never a read outside.
 class Gather : public Movement {
  public:
-  explicit Gather(const OpSource& s) : Movement(s.info), kind_(s.info.kind), axis_(s.attributes.integer("axis", 0, -kMaxRank, kMaxRank - 1)) {
+  explicit Gather(const OpSource& s)
+      : Movement(s.info), kind_(s.info.kind), axis_(s.attributes.integer("axis", 0, -kMaxRank, kMaxRank - 1)) {
     batch_ = static_cast<size_t>(s.attributes.integer("batch_dims", 0, 0, kMaxRank));
   }
   void infer(Context& c) override {
     const Tensor &x = in(c, 0), &index = in(c, 1, {DType::I64, DType::I32});
     packed_ = x.type == DType::I4;
     if (packed_)
-      require(kind_ == "Gather" && x.known && x.rank() == 2 && axis_ == 0 && out(c).type == DType::I8, "only rows of packed tables can be gathered");
+      require(kind_ == "Gather" && x.known && x.rank() == 2 && axis_ == 0 && out(c).type == DType::I8,
+              "only rows of packed tables can be gathered");
     else
       same_type(c);
     require(x.rank() >= 1, "the data is a scalar");
@@ -324,7 +330,8 @@ class Gather : public Movement {
       at_ = static_cast<size_t>(axis);
       if (kind_ == "GatherElements") {
         require(index.rank() == x.rank(), "the index must have the data's rank");
-        for (size_t i = 0; i < x.shape.size(); ++i) require(i == at_ || index.shape[i] <= x.shape[i], "the index does not fit the data");
+        for (size_t i = 0; i < x.shape.size(); ++i)
+          require(i == at_ || index.shape[i] <= x.shape[i], "the index does not fit the data");
         shape = index.shape;
       } else {
         shape.assign(x.shape.begin(), x.shape.begin() + axis);
@@ -362,8 +369,10 @@ class Gather : public Movement {
       for (int64_t i = 0; i < n; ++i) {
         int64_t at = i / per_batch * batch_stride;
         for (size_t d = 0; d < depth_; ++d)
-          at += position(index, i * static_cast<int64_t>(depth_) + static_cast<int64_t>(d), x.shape[batch_ + d]) * strides[batch_ + d];
-        std::memcpy(to + static_cast<size_t>(i * block) * size, from + static_cast<size_t>(at) * size, static_cast<size_t>(block) * size);
+          at += position(index, i * static_cast<int64_t>(depth_) + static_cast<int64_t>(d), x.shape[batch_ + d]) *
+                strides[batch_ + d];
+        std::memcpy(to + static_cast<size_t>(i * block) * size, from + static_cast<size_t>(at) * size,
+                    static_cast<size_t>(block) * size);
       }
     } else if (kind_ == "GatherElements") {
       for (int64_t i = 0; i < index.size(); ++i) {
@@ -381,7 +390,8 @@ class Gather : public Movement {
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t i = 0; i < n; ++i)
           std::memcpy(to + static_cast<size_t>((r * n + i) * block) * size,
-                      from + static_cast<size_t>(r * row + position(index, i, x.shape[at_]) * block) * size, static_cast<size_t>(block) * size);
+                      from + static_cast<size_t>(r * row + position(index, i, x.shape[at_]) * block) * size,
+                      static_cast<size_t>(block) * size);
     }
   }
 
@@ -435,7 +445,8 @@ class Expand : public Movement {
         at += rest % shape[d] % x.shape[d] * own[d];
         rest /= shape[d];
       }
-      std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, x.as<uint8_t>() + static_cast<size_t>(at) * size, size);
+      std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, x.as<uint8_t>() + static_cast<size_t>(at) * size,
+                  size);
     }
   }
 
@@ -467,7 +478,8 @@ class Pad : public Movement {
       require(a >= 0 && a < x.rank(), "an axis is out of range");
       const int64_t low = pads[i], high = pads[i + axes.size()], limit = int64_t{1} << 40, dim = x.shape[static_cast<size_t>(a)];
       require(low > -limit && low < limit && high > -limit && high < limit, "a bad pad");
-      if (mode_ == 1) require(low < std::max<int64_t>(dim, 1) && high < std::max<int64_t>(dim, 1), "a reflection is longer than the input");
+      if (mode_ == 1)
+        require(low < std::max<int64_t>(dim, 1) && high < std::max<int64_t>(dim, 1), "a reflection is longer than the input");
       if (mode_ != 0) require(dim > 0 || low + high == 0, "an empty axis cannot be extended");
       begin_[static_cast<size_t>(a)] = low;
       shape[static_cast<size_t>(a)] = dim + low + high;
@@ -489,15 +501,20 @@ class Pad : public Movement {
           const int64_t n = x.shape[d];
           rest /= shape[d];
           if (p < 0 || p >= n) {
-            if (mode_ == 0) inside = false;
-            else if (mode_ == 1) p = p < 0 ? -p : 2 * (n - 1) - p;
-            else if (mode_ == 2) p = p < 0 ? 0 : n - 1;
-            else p = ((p % n) + n) % n;
+            if (mode_ == 0)
+              inside = false;
+            else if (mode_ == 1)
+              p = p < 0 ? -p : 2 * (n - 1) - p;
+            else if (mode_ == 2)
+              p = p < 0 ? 0 : n - 1;
+            else
+              p = ((p % n) + n) % n;
           }
           at += p * own[d];
         }
         uint8_t* to = c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size;
-        std::memcpy(to, inside ? x.as<uint8_t>() + static_cast<size_t>(at) * size : reinterpret_cast<const uint8_t*>(&value_), size);
+        std::memcpy(to, inside ? x.as<uint8_t>() + static_cast<size_t>(at) * size : reinterpret_cast<const uint8_t*>(&value_),
+                    size);
       }
     });
   }

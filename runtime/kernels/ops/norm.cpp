@@ -31,8 +31,8 @@ class LayerNorm : public Op {
     const Tensor& x = *c.in[0];
     c.pool->parallel(x.size() / n_, std::max<int64_t>(1, 4096 / n_), [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r)
-        c.kernels->layer_norm(x.as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(x.type), x.type, n_, epsilon_,
-                              gamma_, beta_, epilogue_,
+        c.kernels->layer_norm(x.as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(x.type), x.type, n_, epsilon_, gamma_,
+                              beta_, epilogue_,
                               c.out[0]->as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(epilogue_.type));
     });
   }
@@ -161,7 +161,7 @@ class LocalResponseNorm : public Op {
     const Attributes& a = s.attributes;
     size_ = a.integer("size", 1, 1, 1 << 16);
     zero_ = static_cast<int32_t>(a.integer("x_zero", 0, -32768, 32767));
-    factor_ = a.number("factor");          // alpha / size * scale^2
+    factor_ = a.number("factor");  // alpha / size * scale^2
     bias_ = a.number("bias");
     beta_ = a.number("beta");
     multiplier_ = a.number("multiplier");  // input scale / output scale

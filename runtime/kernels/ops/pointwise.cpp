@@ -39,8 +39,8 @@ class Dequantize : public Op {
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
     c.pool->parallel(x.size(), kGrain, [&](int64_t begin, int64_t end, int) {
-      c.kernels->dequantize(x.as<uint8_t>() + static_cast<size_t>(begin) * byte_size(x.type), x.type, zero_, scale_,
-                            end - begin, c.out[0]->as<float>() + begin);
+      c.kernels->dequantize(x.as<uint8_t>() + static_cast<size_t>(begin) * byte_size(x.type), x.type, zero_, scale_, end - begin,
+                            c.out[0]->as<float>() + begin);
     });
   }
 
@@ -72,8 +72,8 @@ class Requantize : public Op {
       const int64_t step = count_ == 1 ? end - begin : 1;
       for (int64_t r = begin; r < end; r += step) {
         const size_t at = static_cast<size_t>(r * row);
-        c.kernels->requantize(x.as<uint8_t>() + at * in_size, x.type, zero_, multiplier_, count_ == 1 ? 0 : 1,
-                              step * row, epilogue_, c.out[0]->as<uint8_t>() + at * out_size);
+        c.kernels->requantize(x.as<uint8_t>() + at * in_size, x.type, zero_, multiplier_, count_ == 1 ? 0 : 1, step * row,
+                              epilogue_, c.out[0]->as<uint8_t>() + at * out_size);
       }
     });
   }
@@ -111,12 +111,13 @@ class QuantizeTokens : public Op {
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
     const int64_t n = x.shape.back(), rows = c.out[1]->size();
-    c.pool->parallel(rows, std::max<int64_t>(1, kGrain / 4 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end, int worker) {
-      for (int64_t r = begin; r < end; ++r)
-        c.out[1]->as<float>()[r] = c.kernels->quantize_tokens(
-            x.as<uint8_t>() + static_cast<size_t>(r * n) * byte_size(x.type), x.type, zero_, scale_, channel_, n,
-            c.out[0]->as<uint8_t>() + r * n, reinterpret_cast<float*>(c.worker_scratch(worker)));
-    });
+    c.pool->parallel(rows, std::max<int64_t>(1, kGrain / 4 / std::max<int64_t>(n, 1)),
+                     [&](int64_t begin, int64_t end, int worker) {
+                       for (int64_t r = begin; r < end; ++r)
+                         c.out[1]->as<float>()[r] = c.kernels->quantize_tokens(
+                             x.as<uint8_t>() + static_cast<size_t>(r * n) * byte_size(x.type), x.type, zero_, scale_, channel_, n,
+                             c.out[0]->as<uint8_t>() + r * n, reinterpret_cast<float*>(c.worker_scratch(worker)));
+                     });
   }
 
  private:

@@ -12,7 +12,8 @@ class Pool : public Op {
  public:
   Pool(const OpSource& s, bool average) : Op(s.info), average_(average), epilogue_(output_epilogue(s)) {
     const Attributes& a = s.attributes;
-    const auto kernel = a.integers("kernel"), strides = a.integers("strides"), dilations = a.integers("dilations"), pads = a.integers("pads");
+    const auto kernel = a.integers("kernel"), strides = a.integers("strides"), dilations = a.integers("dilations"),
+               pads = a.integers("pads");
     const size_t n = kernel.size();
     require((n == 1 || n == 2) && strides.size() == n && dilations.size() == n && pads.size() == 2 * n, "bad window");
     spatial_ = static_cast<int>(n);
@@ -91,8 +92,7 @@ class Pool : public Op {
       return;
     }
     const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(counted, 1));
-    c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
-                          c.out[0]->as<uint8_t>() + at * (bits(epilogue_.type) / 8));
+    c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_, c.out[0]->as<uint8_t>() + at * (bits(epilogue_.type) / 8));
   }
 
   bool average_, ceil_ = false, include_pad_ = false;
@@ -142,15 +142,17 @@ class ReduceMean : public Op {
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
     const int64_t n = elements(inner_shape_);
-    c.pool->parallel(elements(kept_shape_), std::max<int64_t>(1, 4096 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end, int) {
-      for (int64_t o = begin; o < end; ++o) {
-        const int64_t start = offset(o, kept_shape_, kept_strides_);
-        int64_t sum = 0;
-        for (int64_t i = 0; i < n; ++i) sum += read(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
-        const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(n, 1));
-        c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_, c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));
-      }
-    });
+    c.pool->parallel(
+        elements(kept_shape_), std::max<int64_t>(1, 4096 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end, int) {
+          for (int64_t o = begin; o < end; ++o) {
+            const int64_t start = offset(o, kept_shape_, kept_strides_);
+            int64_t sum = 0;
+            for (int64_t i = 0; i < n; ++i) sum += read(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
+            const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(n, 1));
+            c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
+                                  c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));
+          }
+        });
   }
 
  private:

@@ -75,18 +75,24 @@ class Resize : public Op {
   int64_t near(int64_t o, int i) const {
     const float s = source(o, i);
     float r;
-    if (nearest_ == 0) r = s == std::floor(s) + 0.5f ? std::floor(s) : std::floor(s + 0.5f);
-    else if (nearest_ == 1) r = std::floor(s + 0.5f);
-    else if (nearest_ == 2) r = std::floor(s);
-    else r = std::ceil(s);
+    if (nearest_ == 0)
+      r = s == std::floor(s) + 0.5f ? std::floor(s) : std::floor(s + 0.5f);
+    else if (nearest_ == 1)
+      r = std::floor(s + 0.5f);
+    else if (nearest_ == 2)
+      r = std::floor(s);
+    else
+      r = std::ceil(s);
     return std::min(std::max<int64_t>(static_cast<int64_t>(r), 0), in_[i] - 1);
   }
   void one(const Context& c, const Tensor& x, int64_t plane, int64_t o) const {
     const int64_t base = plane * in_[0] * in_[1], at = plane * out_[0] * out_[1] + o, oy = o / out_[1], ox = o % out_[1];
     if (!linear_) {
       const int64_t from = base + near(oy, 0) * in_[1] + near(ox, 1);
-      if (x.type == DType::U8) c.out[0]->as<uint8_t>()[at] = x.as<uint8_t>()[from];
-      else c.out[0]->as<int16_t>()[at] = x.as<int16_t>()[from];
+      if (x.type == DType::U8)
+        c.out[0]->as<uint8_t>()[at] = x.as<uint8_t>()[from];
+      else
+        c.out[0]->as<int16_t>()[at] = x.as<int16_t>()[from];
       return;
     }
     int64_t low[2], high[2];

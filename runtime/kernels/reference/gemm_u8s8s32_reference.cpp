@@ -3,8 +3,8 @@
 
 namespace qgraph::reference {
 
-void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-          int32_t* acc, int64_t ldc) {
+void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
+          int64_t ldc) {
   const int64_t words = round_up(w.k, kDepth) / kDepth;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < columns; ++c) {

@@ -20,10 +20,10 @@ inline uint32_t full_word(const uint8_t* a) {
   return word;
 }
 
-#define QGRAPH_DECLARE_GEMM(isa)                                                                                  \
-  namespace isa {                                                                                                 \
-  void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, \
-            int32_t* acc, int64_t ldc);                                                                           \
+#define QGRAPH_DECLARE_GEMM(isa)                                                                                                \
+  namespace isa {                                                                                                               \
+  void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc, \
+            int64_t ldc);                                                                                                       \
   }
 QGRAPH_DECLARE_GEMM(reference)
 QGRAPH_DECLARE_GEMM(avx2)

@@ -34,8 +34,8 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t k, int32_t* ac
 
 }  // namespace
 
-void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-          int32_t* acc, int64_t ldc) {
+void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
+          int64_t ldc) {
   const int64_t panel_bytes = round_up(w.k, kDepth) * kPanel;
   for (int64_t c = 0; c < columns; c += 8) {
     const int8_t* b = w.data + (column + c) / kPanel * panel_bytes + (column + c) % kPanel * kDepth;

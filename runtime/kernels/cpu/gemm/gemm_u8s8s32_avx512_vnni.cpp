@@ -16,8 +16,7 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel_bytes, i
           int64_t columns) {
   // unrolled early by the compiler so that the accumulators live in registers
   __m512i sum[R][P];
-  UNROLL for (int r = 0; r < R; ++r)
-    UNROLL for (int p = 0; p < P; ++p) sum[r][p] = _mm512_setzero_si512();
+  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] = _mm512_setzero_si512();
   const int64_t full = k / kDepth;
   for (int64_t w = 0; w < full; ++w) {
     __m512i weights[P];
@@ -30,8 +29,7 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel_bytes, i
   if (full * kDepth < k) {
     UNROLL for (int r = 0; r < R; ++r) {
       const __m512i x = _mm512_set1_epi32(static_cast<int>(tail_word(a + r * lda, full * kDepth, k)));
-      UNROLL for (int p = 0; p < P; ++p)
-        dot(sum[r][p], x, _mm512_load_si512(b + p * panel_bytes + full * 64));
+      UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, _mm512_load_si512(b + p * panel_bytes + full * 64));
     }
   }
   UNROLL for (int p = 0; p < P; ++p) {
@@ -42,8 +40,8 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel_bytes, i
 }
 
 template <int P>
-void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel_bytes, int64_t k,
-                int32_t* acc, int64_t ldc, int64_t columns) {
+void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel_bytes, int64_t k, int32_t* acc,
+                int64_t ldc, int64_t columns) {
   int64_t r = 0;
   for (; r + 6 <= rows; r += 6) tile<6, P>(a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
   for (; r + 2 <= rows; r += 2) tile<2, P>(a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
@@ -52,15 +50,16 @@ void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, in
 
 }  // namespace
 
-void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-          int32_t* acc, int64_t ldc) {
+void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
+          int64_t ldc) {
   const int64_t panel_bytes = round_up(w.k, kDepth) * kPanel;
   for (int64_t c = 0; c < columns; c += 4 * kPanel) {
     const int8_t* b = w.data + (column + c) / kPanel * panel_bytes;
     const int64_t left = columns - c;
-    const auto run = left > 3 * kPanel ? columns_of<4> : left > 2 * kPanel ? columns_of<3>
-                                                     : left > kPanel       ? columns_of<2>
-                                                                           : columns_of<1>;
+    const auto run = left > 3 * kPanel   ? columns_of<4>
+                     : left > 2 * kPanel ? columns_of<3>
+                     : left > kPanel     ? columns_of<2>
+                                         : columns_of<1>;
     run(a, lda, rows, b, panel_bytes, w.k, acc + c, ldc, left);
   }
 }
