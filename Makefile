@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD := build/cpp
+RUNTIME := $(shell find runtime -type f)
 PACKAGES := g++ cmake flatbuffers-compiler libflatbuffers-dev libgtest-dev
 
 .PHONY: setup system demo test test-python test-cpp lint clean
@@ -12,20 +13,17 @@ setup: $(VENV)/.ready
 system:
 	@sh tools/setup_system.sh $(PACKAGES)
 
-$(VENV)/.ready: pyproject.toml runtime/CMakeLists.txt | system
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --upgrade pip
+$(VENV)/.ready: pyproject.toml $(RUNTIME) | system
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -e ".[dev]"
 	touch $@
 
 demo: setup
-	$(BIN)/pip install -q --no-deps -e .
 	$(BIN)/python -m qgraph.tools.demo
 
 test: test-cpp test-python
 
 test-python: setup
-	$(BIN)/pip install -q --no-deps -e .
 	$(BIN)/python -m pytest
 
 test-cpp: system
