@@ -23,7 +23,9 @@ TRANSPOSED = "qgraph.transposed"
 KEEP = {"QuantizeLinear", "DequantizeLinear"}
 FORCE = {"ConstantOfShape"}  # left alone by default, for models that fill tensors of any size
 # BatchNorm has a pass of its own: training from scratch needs it unfolded
-RULES = [r for r in rewriter._DEFAULT_REWRITE_RULES if "BatchNorm" not in str(r.name)]
+# and a rule with two outputs is tried on every pair of nodes, which takes quadratic time
+LEFT_OUT = ("BatchNorm", "SlicesSplit")
+RULES = [r for r in rewriter._DEFAULT_REWRITE_RULES if not any(word in str(r.name) for word in LEFT_OUT)]
 
 
 @register("fold-constants")
