@@ -1,8 +1,10 @@
 // An op of a loaded program: attributes are parsed and checked once, shapes are inferred a signature, `run` only computes.
 #pragma once
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,31 @@ struct Tensor {
   T* as() const {
     return static_cast<T*>(data);
   }
+};
+
+/// Bytes of one element of an unpacked type.
+inline size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
+
+/// Code i of a uint8 or int16 tensor.
+inline int32_t read_code(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
+
+/// Memory aligned to 64 bytes, for packed weights.
+class AlignedBytes {
+ public:
+  AlignedBytes() = default;
+  ~AlignedBytes() { std::free(data_); }
+  AlignedBytes(const AlignedBytes&) = delete;
+  AlignedBytes& operator=(const AlignedBytes&) = delete;
+  int8_t* resize(size_t bytes) {
+    std::free(data_);
+    data_ = static_cast<int8_t*>(std::aligned_alloc(64, (bytes + 64) / 64 * 64));
+    if (data_ == nullptr) throw std::bad_alloc();
+    return data_;
+  }
+  int8_t* data() const { return data_; }
+
+ private:
+  int8_t* data_ = nullptr;
 };
 
 struct Context {

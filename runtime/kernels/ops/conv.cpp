@@ -1,6 +1,5 @@
 // Conv and ConvTranspose over one or two spatial axes, NCHW, uint8 x int8.
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernels/op.h"
@@ -100,11 +99,10 @@ class Conv : public ConvBase {
     depthwise_ = per == 1;
     if (depthwise_) return;
     const size_t part = static_cast<size_t>(packed_bytes(n, depth_)), sums = static_cast<size_t>(round_up(n, kPanel));
-    packed_ = static_cast<int8_t*>(std::aligned_alloc(64, round_up(static_cast<int64_t>(part) * group_, 64)));
-    if (packed_ == nullptr) throw std::bad_alloc();
+    packed_.resize(part * static_cast<size_t>(group_));
     sums_.resize(sums * static_cast<size_t>(group_));
     for (int64_t g = 0; g < group_; ++g) {
-      int8_t* data = packed_ + static_cast<size_t>(g) * part;
+      int8_t* data = packed_.data() + static_cast<size_t>(g) * part;
       int32_t* sum = sums_.data() + static_cast<size_t>(g) * sums;
       pack_weights(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n * depth_, n, depth_, depth_, 1, 0, data, sum);
       parts_.push_back({data, sum, n, depth_});
@@ -112,7 +110,6 @@ class Conv : public ConvBase {
     codes_.clear();
     codes_.shrink_to_fit();
   }
-  ~Conv() override { std::free(packed_); }
 
   void infer(Context& c) override {
     take_input(c);
@@ -232,7 +229,7 @@ class Conv : public ConvBase {
 
   int64_t depth_ = 0;
   bool depthwise_ = false;
-  int8_t* packed_ = nullptr;
+  AlignedBytes packed_;
   std::vector<int32_t> sums_;
   std::vector<PackedWeights> parts_;
 };

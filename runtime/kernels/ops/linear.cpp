@@ -11,19 +11,6 @@ namespace {
 constexpr int64_t kRows = 48;     // rows of a tile: a multiple of the kernels' 6
 constexpr int64_t kColumns = 64;  // columns of a tile: one group of panels
 
-struct AlignedBytes {
-  explicit AlignedBytes(size_t bytes = 0) { resize(bytes); }
-  ~AlignedBytes() { std::free(data); }
-  AlignedBytes(const AlignedBytes&) = delete;
-  AlignedBytes& operator=(const AlignedBytes&) = delete;
-  void resize(size_t bytes) {
-    std::free(data);
-    data = bytes == 0 ? nullptr : static_cast<int8_t*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
-    if (bytes != 0 && data == nullptr) throw std::bad_alloc();
-  }
-  int8_t* data = nullptr;
-};
-
 /// Codes of a constant weight as bytes: int8 in place, int4 unpacked into `buffer`.
 const uint8_t* weight_bytes(const TensorInfo& w, std::vector<uint8_t>& buffer, const std::string& what) {
   if (w.type == DType::I8) return w.data;
@@ -71,7 +58,7 @@ class Linear : public Op {
     sums_.resize(sums * static_cast<size_t>(blocks));
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t from = b * depth, length = std::min(depth, k_ - from);
-      int8_t* data = packed_.data + static_cast<size_t>(b) * part_bytes;
+      int8_t* data = packed_.data() + static_cast<size_t>(b) * part_bytes;
       int32_t* sum = sums_.data() + static_cast<size_t>(b) * sums;
       pack_weights(codes + from, n_, length, k_, 1, 0, data, sum);
       parts_.push_back({data, sum, n_, length});

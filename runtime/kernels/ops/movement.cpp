@@ -7,8 +7,6 @@
 namespace qgraph {
 namespace {
 
-size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
-
 /// The int64 elements of an input that must be known while shapes are inferred.
 std::vector<int64_t> known(const Tensor& t, const std::string& what) {
   if (!t.known || t.type != DType::I64)

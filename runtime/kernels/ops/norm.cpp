@@ -7,9 +7,6 @@
 namespace qgraph {
 namespace {
 
-size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
-int32_t read(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
-
 // Inputs: x, gamma, beta (float32, already divided by the output's scale). epsilon is divided by the input scale squared.
 class LayerNorm : public Op {
  public:
@@ -68,7 +65,7 @@ class GroupNorm : public Op {
       for (int64_t g = begin; g < end; ++g) {
         int64_t sum = 0, squares = 0;
         for (int64_t i = 0; i < n; ++i) {
-          const int64_t v = read(x, g * n + i);
+          const int64_t v = read_code(x, g * n + i);
           sum += v;
           squares += v * v;
         }
@@ -83,7 +80,7 @@ class GroupNorm : public Op {
           for (int64_t from = 0; from < positions; from += 256) {
             const int64_t m = std::min<int64_t>(256, positions - from), at = g * n + ch * positions + from;
             for (int64_t i = 0; i < m; ++i) {
-              t[i] = (static_cast<float>(read(x, at + i)) - mean) * inv;
+              t[i] = (static_cast<float>(read_code(x, at + i)) - mean) * inv;
               t[i] = t[i] * gamma_[channel];
               t[i] = t[i] + beta_[channel];
             }
@@ -129,7 +126,7 @@ class Softmax : public Op {
       uint8_t* row = c.worker_scratch(worker) + round_up(n_, 16) * 4;
       for (int64_t r = begin; r < end; ++r) {
         const int64_t start = r / inner_ * inner_ * n_ + r % inner_;
-        for (int64_t i = 0; i < n_; ++i) t[i] = static_cast<float>(read(x, start + i * inner_) - zero_) * scale_;
+        for (int64_t i = 0; i < n_; ++i) t[i] = static_cast<float>(read_code(x, start + i * inner_) - zero_) * scale_;
         const bool u8 = epilogue_.type == DType::U8, i16 = epilogue_.type == DType::I16;
         c.kernels->softmax(t, n_, top_, u8 ? row : nullptr, i16 ? reinterpret_cast<int16_t*>(row) : nullptr,
                            u8 || i16 ? nullptr : reinterpret_cast<float*>(row));
@@ -184,12 +181,12 @@ class LocalResponseNorm : public Op {
         for (int64_t p = 0; p < positions; ++p) {
           int64_t squares = 0;
           for (int64_t other = first; other <= last; ++other) {
-            const int64_t v = read(x, (r - channel + other) * positions + p) - zero_;
+            const int64_t v = read_code(x, (r - channel + other) * positions + p) - zero_;
             squares += v * v;
           }
           const double base = static_cast<double>(bias_) + static_cast<double>(factor_) * static_cast<double>(squares);
           const float gain = static_cast<float>(std::pow(base, -static_cast<double>(beta_)));
-          const float t = (static_cast<float>(read(x, r * positions + p) - zero_) * multiplier_) * gain;
+          const float t = (static_cast<float>(read_code(x, r * positions + p) - zero_) * multiplier_) * gain;
           c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
                                 c.out[0]->as<uint8_t>() + static_cast<size_t>(r * positions + p) * byte_size(epilogue_.type));
         }

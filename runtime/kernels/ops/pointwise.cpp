@@ -9,8 +9,6 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 14;  // elements that are worth handing to another thread
 
-size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
-
 class Quantize : public Op {
  public:
   explicit Quantize(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)), scale_(s.attributes.number("scale")) {

@@ -6,8 +6,6 @@
 namespace qgraph {
 namespace {
 
-int32_t read(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
-
 class Pool : public Op {
  public:
   Pool(const OpSource& s, bool average) : Op(s.info), average_(average), epilogue_(output_epilogue(s)) {
@@ -78,7 +76,7 @@ class Pool : public Op {
     int32_t peak = INT32_MIN;
     for (int64_t ky = first[0]; ky < last[0]; ++ky)
       for (int64_t kx = first[1]; kx < last[1]; ++kx) {
-        const int32_t v = read(x, (plane * size_[0] + y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]);
+        const int32_t v = read_code(x, (plane * size_[0] + y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]);
         peak = std::max(peak, v);
         sum += v - zero_;
       }
@@ -147,7 +145,7 @@ class ReduceMean : public Op {
           for (int64_t o = begin; o < end; ++o) {
             const int64_t start = offset(o, kept_shape_, kept_strides_);
             int64_t sum = 0;
-            for (int64_t i = 0; i < n; ++i) sum += read(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
+            for (int64_t i = 0; i < n; ++i) sum += read_code(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
             const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(n, 1));
             c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
                                   c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));

@@ -7,8 +7,6 @@
 namespace qgraph {
 namespace {
 
-int32_t read(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
-
 // Inputs: x, scales (float32) or sizes (int64), one for each of the spatial axes.
 class Resize : public Op {
  public:
@@ -104,7 +102,7 @@ class Resize : public Op {
       high[i] = std::min(low[i] + 1, in_[i] - 1);
       f[i] = s - static_cast<float>(low[i]);
     }
-    auto v = [&](int64_t y, int64_t xx) { return static_cast<float>(read(x, base + y * in_[1] + xx) - zero_); };
+    auto v = [&](int64_t y, int64_t xx) { return static_cast<float>(read_code(x, base + y * in_[1] + xx) - zero_); };
     const float top = v(low[0], low[1]) * (1 - f[1]) + v(low[0], high[1]) * f[1];
     const float bottom = v(high[0], low[1]) * (1 - f[1]) + v(high[0], high[1]) * f[1];
     const float one = 1.0f, t = (top * (1 - f[0]) + bottom * f[0]) * multiplier_;
