@@ -19,7 +19,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.ops import attach
-from qgraph.ir.patterns import attr, is_op, new_node, nodes, replace
+from qgraph.ir.patterns import add_initializer, attr, is_op, new_node, nodes, replace
 from qgraph.passes.lower.values import weight_of
 
 
@@ -47,6 +47,7 @@ def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
 
 def finalize(model: ir.Model) -> ir.Model:
     """Rewrite per-token matrix products to integer ones, in place."""
+    zero = add_initializer(model, "qgraph.tokens_zero_point", np.array(128, np.uint8))
     quantizers: dict[ir.Node, tuple[ir.Value, ir.Value]] = {}
     for node in nodes(model, "MatMul"):
         fake, unpack = node.inputs
@@ -58,7 +59,7 @@ def finalize(model: ir.Model) -> ir.Model:
         if weight is None or weight.codes.dtype != np.int8 or weight.kind.bits != 8 or attr(source, "block_size", 0):
             continue
         codes, scales = _quantizer(node, fake, quantizers)
-        product = new_node(node, "MatMulInteger", [codes, source.inputs[0]], name=f"{node.name}_integer")
+        product = new_node(node, "MatMulInteger", [codes, source.inputs[0], zero], name=f"{node.name}_integer")
         cast = new_node(node, "Cast", [product.outputs[0]], {"to": int(ir.DataType.FLOAT)}, name=f"{node.name}_cast")
         scale = source.inputs[1]
         assert scale is not None
@@ -83,7 +84,7 @@ def _quantizer(node: ir.Node, fake: ir.Value, made: dict[ir.Node, tuple[ir.Value
             producer, "QuantizeTokens", list(producer.inputs), domain="qgraph", outputs=2, name=f"{producer.name}_codes"
         )
         codes, scales = new.outputs
-        codes.name, codes.shape, codes.dtype = f"{producer.name}_codes", fake.shape, ir.DataType.INT8
+        codes.name, codes.shape, codes.dtype = f"{producer.name}_codes", fake.shape, ir.DataType.UINT8
         scales.name, scales.dtype = f"{producer.name}_scales", ir.DataType.FLOAT
         producer.graph.insert_before(producer, new)  # type: ignore[union-attr]
         made[producer] = codes, scales
