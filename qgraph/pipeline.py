@@ -47,6 +47,28 @@ class PassReport:
         return f"{self.name}: {counts} ({self.nodes_before} -> {self.nodes_after} nodes, {self.seconds:.2f} s)"
 
 
+class ChannelStatistics:
+    """Largest magnitude and mean of each channel of a value, over batches."""
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+        self.count = 0
+        self.peak: np.ndarray | float = 0.0
+        self.sum: np.ndarray | float = 0.0
+
+    def update(self, array: np.ndarray) -> None:
+        others = tuple(i for i in range(array.ndim) if i != self.axis % array.ndim)
+        if not array.size:
+            return
+        self.peak = np.maximum(self.peak, np.maximum(array.max(others), -array.min(others)))
+        self.sum = self.sum + array.sum(others, dtype=np.float64)
+        self.count += array.size // array.shape[self.axis]
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.asarray(self.sum) / max(1, self.count)
+
+
 @dataclasses.dataclass
 class PassContext:
     """What passes may need beside the graph.
@@ -55,6 +77,7 @@ class PassContext:
         data: calibration batches, dicts of input name to array; iterated as often as a pass needs.
         seed: seed of every random choice.
         record: whether mutations are recorded in the reports (for the visualizer).
+        channels: what ``calibrate`` measured of the inputs of linear ops, by value name.
         reference: the float model as it was just before quantization, kept by the pass ``quantize``.
         progress: called with (text, done, total) during long work.
     """
@@ -63,6 +86,7 @@ class PassContext:
     seed: int = 0
     record: bool = False
     reference: ir.Model | None = None
+    channels: dict[str, ChannelStatistics] = dataclasses.field(default_factory=dict)
     progress: Callable[[str, int, int], None] = lambda text, done, total: None
 
     def batches(self, who: str) -> Iterator[Batch]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.values import weight_of
+from qgraph.passes.quantize.plan import SMOOTH
 
-from qgraph.analyze.activations import observe
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, is_op, only_user
 from qgraph.numerics.affine import dequantize
@@ -18,9 +18,7 @@ from qgraph.pipeline import Pass, PassReport, register
 
 @register("bias-correction")
 class BiasCorrection(Pass):
-    """Correct the biases of quantized linear ops by the mean of their inputs; runs after ``quantize``."""
-
-    needs_data = True
+    """Correct the biases of quantized linear ops by the mean of their inputs; runs after ``calibrate`` and ``quantize``."""
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         reference = self.context.reference
@@ -36,10 +34,8 @@ class BiasCorrection(Pass):
             bias = self._bias(node)
             if weight is not None and bias is not None and attr(node, "group", 1) == 1:
                 pairs.append((node, twin, dequantize(weight.codes, weight.params), bias))
-        readers = {twin.inputs[0]: twin for _, twin, _, _ in pairs if twin.inputs[0] is not None}
-        means = self._means(reference, readers)
         for node, twin, restored, bias in pairs:
-            mean, weight_float = means.get(twin.inputs[0]), constant(twin.inputs[1])  # type: ignore[arg-type]
+            mean, weight_float = self._mean(twin.inputs[0]), constant(twin.inputs[1])
             if mean is None or weight_float is None:
                 continue
             error = restored.astype(np.float64) - weight_float
@@ -62,17 +58,16 @@ class BiasCorrection(Pass):
         array = constant(other)
         return other if array is not None and array.ndim == 1 and other is not None and len(other.uses()) == 1 else None
 
-    def _means(self, reference: ir.Model, readers: dict[ir.Value, ir.Node]) -> dict[ir.Value, np.ndarray]:
-        """Mean of each value over all but its channel axis (1 for images, the last for matrices)."""
-        sums: dict[ir.Value, np.ndarray] = {}
-        counts: dict[ir.Value, int] = {}
-        for batch in observe(reference, list(readers), self.context.batches(self.name)):
-            for value, array in batch.items():
-                axis = 1 if readers[value].op_type == "Conv" else array.ndim - 1
-                others = tuple(i for i in range(array.ndim) if i != axis)
-                sums[value] = sums.get(value, 0.0) + array.sum(others, dtype=np.float64)
-                counts[value] = counts.get(value, 0) + array.size // max(1, array.shape[axis])
-        return {v: sums[v] / max(1, counts[v]) for v in sums}
+    def _mean(self, value: ir.Value | None) -> np.ndarray | None:
+        """Mean of each channel of a linear op's input; a smoothed input is its source times a constant."""
+        if value is None:
+            return None
+        producer = value.producer()
+        if producer is not None and producer.metadata_props.get(SMOOTH):
+            source, factor = self._mean(producer.inputs[0]), constant(producer.inputs[1])
+            return None if source is None or factor is None else source * factor
+        known = self.context.channels.get(value.name or "")
+        return known.mean if known is not None and known.count else None
 
     @staticmethod
     def _shift(bias: ir.Value, shift: np.ndarray) -> None:

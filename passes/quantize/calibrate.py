@@ -20,7 +20,7 @@ from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
 from qgraph.numerics.observers import METHODS, MinMax, MovingAverage, Observer, Percentile
-from qgraph.pipeline import Pass, PassReport, register
+from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
 
 RANGE, EXTREMES = "qgraph.range", "qgraph.minmax"
 MASKED = -1e4
@@ -34,6 +34,16 @@ def masks(model: ir.Model) -> set[ir.Value]:
         if node.op_type in CARRIES_MASK and any(v in found for v in node.inputs):
             found.add(node.outputs[0])
     return found
+
+
+def linear_inputs(model: ir.Model) -> dict[ir.Value, int]:
+    """The values that linear ops with constant weights read, and their channel axis."""
+    return {
+        x: 1 if node.op_type == "Conv" else -1
+        for node in model.graph
+        if node.op_type in ("Conv", "Gemm", "MatMul") and constant(node.inputs[1]) is not None
+        if (x := node.inputs[0]) is not None and x.dtype == ir.DataType.FLOAT
+    }
 
 
 def _is_mask(value: ir.Value) -> bool:
@@ -74,6 +84,7 @@ class Calibrate(Pass):
         values = [v for v in model.graph.inputs if v.dtype == ir.DataType.FLOAT]
         values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT]
         observers: dict[ir.Value, tuple[Observer, MinMax]] = {v: self._pair() for v in values}
+        channels = {v: ChannelStatistics(axis) for v, axis in linear_inputs(model).items()}
         total = 0
         for batch in observe(model, values, self.context.batches(self.name)):
             for value, array in batch.items():
@@ -82,8 +93,11 @@ class Calibrate(Pass):
                 self._check(value, array, total + 1)
                 for one in set(observers[value]):
                     one.update(array)
+                if value in channels:
+                    channels[value].update(array)
             total += 1
             self.context.progress(f"{self.name}: batch {total}", total, 0)
+        self.context.channels = {v.name or "": statistics for v, statistics in channels.items()}
         for value, (chosen, extremes) in observers.items():
             if extremes.empty:
                 continue

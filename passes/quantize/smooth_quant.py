@@ -16,7 +16,7 @@ from qgraph.passes.quantize.plan import SMOOTH, weight_of
 
 from qgraph.analyze.activations import observe
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
-from qgraph.pipeline import Pass, PassReport, register
+from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
 
 
 @register("smooth-quant")
@@ -44,15 +44,16 @@ class SmoothQuant(Pass):
                 groups.setdefault(x, []).append(node)
         if not groups:
             return
-        peaks: dict[ir.Value, np.ndarray] = {}
-        for batch in observe(model, list(groups), self.context.batches(self.name)):
-            for value, array in batch.items():
-                flat = np.abs(array.reshape(-1, array.shape[-1]))
-                if len(flat):
-                    peaks[value] = np.maximum(peaks.get(value, 0.0), flat.max(0))
+        found = {v: known for v in groups if (known := self.context.channels.get(v.name or "")) is not None}
+        missing = {v: ChannelStatistics(-1) for v in groups if v not in found}
+        if missing:  # calibrate did not run before
+            for batch in observe(model, list(missing), self.context.batches(self.name)):
+                for value, array in batch.items():
+                    missing[value].update(array)
+        found |= missing
         for value, readers in groups.items():
-            if value in peaks:
-                self._smooth(model, value, readers, peaks[value])
+            if found[value].count:
+                self._smooth(model, value, readers, np.asarray(found[value].peak))
                 report.count("linears smoothed", len(readers))
 
     def _smooth(self, model: ir.Model, value: ir.Value, readers: list[ir.Node], peak: np.ndarray) -> None:
