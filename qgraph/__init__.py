@@ -18,7 +18,7 @@ _PUBLIC = {
     "compile": "qgraph.deploy.program",
     "load": "qgraph.ir.io",
     "save": "qgraph.ir.io",
-    "transform": "qgraph.transform",
+    "transform": "qgraph.workflow",
 }
 __all__ = sorted([*_PUBLIC, "capture"])
 

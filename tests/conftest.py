@@ -10,7 +10,7 @@ import pytest
 
 from qgraph.capture import from_factory
 from qgraph.ir import io
-from qgraph.transform import transform
+from qgraph.workflow import transform
 
 
 @pytest.fixture(scope="session")

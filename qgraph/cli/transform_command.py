@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from qgraph.transform import Report
+    from qgraph.workflow import Report
 
 
 @click.command("transform")
@@ -40,7 +40,7 @@ def command(
     from qgraph.data import Data
     from qgraph.ir import io
     from qgraph.ir.dialects import dialect_of
-    from qgraph.transform import pipeline_of, transform
+    from qgraph.workflow import pipeline_of, transform
 
     pipeline = pipeline_of(passes, preset)
     source = Data(data) if data is not None else None

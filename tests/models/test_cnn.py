@@ -11,7 +11,7 @@ import pytest
 from qgraph.analyze.compare import compare
 from qgraph.capture import from_factory, from_onnx
 from qgraph.deploy.program import compile
-from qgraph.transform import transform
+from qgraph.workflow import transform
 from qgraph.zoo import noise_images
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"

@@ -17,7 +17,7 @@ from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir import io
-from qgraph.transform import transform
+from qgraph.workflow import transform
 from qgraph.zoo.text import calibration, sentences, tokens
 
 
