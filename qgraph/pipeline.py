@@ -144,7 +144,7 @@ class Pass(ir.passes.InPlacePass):
         for field in dataclasses.fields(self.options):
             value = getattr(self.options, field.name)
             if value != getattr(default, field.name):
-                shown.append(f"{field.name.replace('_', '-')}={_print_value(value)}")
+                shown.append(f"{field.name.replace('_', '-')}={print_value(value)}")
         return self.name + (f"{{{' '.join(shown)}}}" if shown else "")
 
 
@@ -177,7 +177,7 @@ def get_pass(name: str) -> type[Pass]:
     return known[name]
 
 
-def _print_value(value: Any) -> str:
+def print_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):

@@ -18,10 +18,10 @@ import onnx_ir.passes.common as common
 from qgraph.passes.lower import attention, linear, tables
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.kernels import TRANSLATORS
-from qgraph.passes.lower.values import FLOAT, KINDS, Codes, Out, Weight, out_of, weight_of
+from qgraph.passes.lower.values import FLOAT, Codes, Out, Weight, out_of, weight_of
 
 from qgraph.errors import QGraphError
-from qgraph.ir.dialects import INTEGER
+from qgraph.ir.dialects import INTEGER, KINDS, ONNX_TYPES
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import where
@@ -294,7 +294,7 @@ class Lowering:
         """The codes of ``weight`` at their true width; stored once however many nodes read them."""
         key = (weight.name, weight.codes.shape)
         if key not in self._stored:
-            dtype = next(d for d, kind in KINDS.items() if kind == weight.kind.name)
+            dtype = ONNX_TYPES[weight.kind.name]
             self._stored[key] = self.build.constant(weight.name, weight.codes.astype(dtype.numpy()), dtype)
         return self._stored[key]
 

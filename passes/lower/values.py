@@ -8,21 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
+from qgraph.ir.dialects import KINDS
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams
-
-KINDS = {
-    ir.DataType.INT2: "int2",
-    ir.DataType.UINT2: "uint2",
-    ir.DataType.INT4: "int4",
-    ir.DataType.UINT4: "uint4",
-    ir.DataType.INT8: "int8",
-    ir.DataType.UINT8: "uint8",
-    ir.DataType.INT16: "int16",
-    ir.DataType.UINT16: "uint16",
-    ir.DataType.INT32: "int32",
-}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
-from qgraph.passes.quantize.plan import MOVEMENT, Plan, Planner
+from qgraph.passes.quantize.plan import MOVEMENT, SMOOTH, Plan, Planner
 from qgraph.passes.quantize.weights import Weights, store, store_params
 
 from qgraph.errors import QGraphError
@@ -145,7 +145,7 @@ class Quantize(Pass):
         x = node.inputs[0]
         assert x is not None
         producer = x.producer()
-        if producer is not None and producer.metadata_props.get("qgraph.smooth"):
+        if producer is not None and producer.metadata_props.get(SMOOTH):
             x, channel = producer.inputs[:2]
         else:
             channel = self._one()

@@ -11,14 +11,11 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.quantize.plan import Plan
 
+from qgraph.ir.dialects import ONNX_TYPES
 from qgraph.ir.patterns import add_initializer, attr, constant, new_node
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
 from qgraph.pipeline import PassReport
 
-ONNX_TYPES = {
-    name: getattr(ir.DataType, name.upper())
-    for name in ("int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16", "int32")
-}
 BIAS_LIMIT = float(1 << 30)
 
 

@@ -15,7 +15,7 @@ import click
 def command(words: tuple[str, ...]) -> None:
     """List all passes; 'qgraph passes show NAME' describes one with its options."""
     from qgraph.errors import QGraphError
-    from qgraph.pipeline import _print_value, get_pass, passes
+    from qgraph.pipeline import get_pass, passes, print_value
 
     if not words:
         for name, cls in passes().items():
@@ -40,4 +40,4 @@ def command(words: tuple[str, ...]) -> None:
         found = re.search(rf"^\s*{field.name}: (.*(?:\n\s{{5,}}.*)*)", text, re.M)
         meaning = " ".join(found[1].split()) if found else ""
         default = cls.Options.__dataclass_fields__[field.name].default
-        click.echo(f"  {field.name.replace('_', '-')}={_print_value(default)}  ({shown})  {meaning}")
+        click.echo(f"  {field.name.replace('_', '-')}={print_value(default)}  ({shown})  {meaning}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -85,11 +85,6 @@ def new_node(
     return node
 
 
-def like(value: ir.Value, *, name: str | None = None, type: ir.DataType | None = None) -> dict[str, Any]:
-    """Keyword arguments for a value of the shape of ``value``."""
-    return {"name": name, "shape": value.shape, "type": ir.TensorType(type) if type else value.type}
-
-
 def replace(old: ir.Value, new: ir.Value) -> None:
     """Let every reader of ``old`` read ``new``; ``new`` takes over name, shape and the place among the outputs."""
     if new.shape is None:
@@ -106,23 +101,3 @@ def replace(old: ir.Value, new: ir.Value) -> None:
 def nodes(model: ir.Model, *ops: str, domain: str = "") -> list[ir.Node]:
     """A snapshot of the main graph's nodes of the given ops (all nodes when none are given)."""
     return [n for n in model.graph if not ops or (n.domain == domain and n.op_type in ops)]
-
-
-def remove_dead(node: ir.Node) -> None:
-    """Remove ``node`` and the producers that only it used."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        if current.graph is None or any(v.uses() or v.is_graph_output() for v in current.outputs):
-            continue
-        producers = [v.producer() for v in current.inputs if v is not None]
-        current.graph.remove(current, safe=True)
-        stack.extend(p for p in producers if p is not None)
-
-
-def unused(names: Callable[[str], bool], stem: str) -> str:
-    """``stem``, or ``stem_1``, ``stem_2`` ... : the first for which ``names`` is false."""
-    name, n = stem, 1
-    while names(name):
-        name, n = f"{stem}_{n}", n + 1
-    return name

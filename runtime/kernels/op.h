@@ -35,6 +35,12 @@ inline size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8)
 /// Code i of a uint8 or int16 tensor.
 inline int32_t read_code(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
 
+/// Element i of packed int4 data, low half first.
+inline int8_t int4_at(const uint8_t* data, int64_t i) {
+  const int nibble = (data[i / 2] >> (i % 2 * 4)) & 15;
+  return static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble);
+}
+
 /// Memory aligned to 64 bytes, for packed weights.
 class AlignedBytes {
  public:

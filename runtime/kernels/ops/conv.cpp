@@ -49,11 +49,8 @@ class ConvBase : public Op {
     if (s.has(3)) bias_ = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, outputs_).data);
     const int64_t count = elements(w.shape);
     codes_.resize(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) {
-      int code = w.type == DType::I8 ? static_cast<int8_t>(w.data[i]) : (w.data[i / 2] >> (i % 2 * 4)) & 15;
-      if (w.type == DType::I4 && code >= 8) code -= 16;
-      codes_[static_cast<size_t>(i)] = static_cast<int8_t>(code);
-    }
+    for (int64_t i = 0; i < count; ++i)
+      codes_[static_cast<size_t>(i)] = w.type == DType::I8 ? static_cast<int8_t>(w.data[i]) : int4_at(w.data, i);
   }
 
  protected:

@@ -17,10 +17,7 @@ const uint8_t* weight_bytes(const TensorInfo& w, std::vector<uint8_t>& buffer, c
   if (w.type != DType::I4) throw Error(what + ": weights cannot be " + name(w.type) + "; compile the program again");
   const int64_t n = elements(w.shape);
   buffer.resize(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) {
-    const int nibble = (w.data[i / 2] >> (i % 2 * 4)) & 15;
-    buffer[static_cast<size_t>(i)] = static_cast<uint8_t>(static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble));
-  }
+  for (int64_t i = 0; i < n; ++i) buffer[static_cast<size_t>(i)] = static_cast<uint8_t>(int4_at(w.data, i));
   return buffer.data();
 }
 

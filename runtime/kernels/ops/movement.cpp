@@ -351,10 +351,7 @@ class Gather : public Movement {
       const int64_t width = x.shape[1];
       for (int64_t i = 0; i < index.size(); ++i) {
         const int64_t start = position(index, i, x.shape[0]) * width;
-        for (int64_t j = 0; j < width; ++j) {
-          const int nibble = (from[(start + j) / 2] >> ((start + j) % 2 * 4)) & 15;
-          to[i * width + j] = static_cast<uint8_t>(nibble >= 8 ? nibble - 16 : nibble);
-        }
+        for (int64_t j = 0; j < width; ++j) to[i * width + j] = static_cast<uint8_t>(int4_at(from, start + j));
       }
       return;
     }
