@@ -50,19 +50,17 @@ class PassReport:
 class ChannelStatistics:
     """Largest magnitude and mean of each channel of a value, over batches."""
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    def __init__(self) -> None:
         self.count = 0
         self.peak: np.ndarray | float = 0.0
         self.sum: np.ndarray | float = 0.0
 
-    def update(self, array: np.ndarray) -> None:
-        others = tuple(i for i in range(array.ndim) if i != self.axis % array.ndim)
-        if not array.size:
-            return
-        self.peak = np.maximum(self.peak, np.maximum(array.max(others), -array.min(others)))
-        self.sum = self.sum + array.sum(others, dtype=np.float64)
-        self.count += array.size // array.shape[self.axis]
+    def update(self, low: np.ndarray, high: np.ndarray, total: np.ndarray, count: int) -> None:
+        """Add one batch: extremes and sum of each channel, and the number of elements behind them."""
+        if count:
+            self.peak = np.maximum(self.peak, np.maximum(high, -low))
+            self.sum = self.sum + total.astype(np.float64)
+            self.count += count
 
     @property
     def mean(self) -> np.ndarray:

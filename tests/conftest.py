@@ -28,6 +28,29 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def same_bytes(program: Path, feed: dict[str, np.ndarray]) -> None:
+    """Every ISA of this machine, with 1 and 2 threads, gives the same bytes."""
+    from qgraph import _runtime
+    from qgraph.deploy.session import Session
+
+    answers = set()
+    for isa in _runtime.available_isas():
+        for threads in (1, 2):
+            found = Session(program, isa=isa, threads=threads).run(feed)
+            answers.add(b"".join(array.tobytes() for array in found.values()))
+    assert len(answers) == 1
+
+
+def agrees_with_onnxruntime(model: ir.Model, feed: dict[str, np.ndarray], ops: int) -> None:
+    """Each of at least ``ops`` linear ops, on ONNX Runtime's own codes, differs from it in few codes, by one step."""
+    from qgraph.tools.bench.agreement import agreement
+
+    rows = agreement(model, feed)
+    assert len(rows) >= ops
+    assert sum(r.more for r in rows) == 0
+    assert sum(r.one for r in rows) <= 1e-3 * sum(r.elements for r in rows)
+
+
 def run_onnx(model: ir.Model, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
     from qgraph.analyze.activations import session
 

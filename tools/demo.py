@@ -17,7 +17,7 @@ from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir import io
 from qgraph.workflow import transform
-from qgraph.zoo.text import calibration, sentences, tokens
+from qgraph.zoo.sentences import calibration, sentences, tokens
 
 
 def pooled(states: np.ndarray, mask: np.ndarray) -> np.ndarray:

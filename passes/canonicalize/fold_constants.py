@@ -28,6 +28,12 @@ LEFT_OUT = ("BatchNorm", "SlicesSplit")
 RULES = [r for r in rewriter._DEFAULT_REWRITE_RULES if not any(word in str(r.name) for word in LEFT_OUT)]
 
 
+def _applicable(model: ir.Model) -> list[rewriter.RewriteRule]:
+    """The rules whose ops are all in the graph; every rule is tried on every node, so fewer rules are quicker."""
+    present = {n.op_type for n in model.graph} | {"Reshape"}  # rules turn other ops into Reshape
+    return [r for r in RULES if {str(n.op) for n in r._target_pattern._nodes} <= present]
+
+
 @register("fold-constants")
 class FoldConstants(Pass):
     """Fold constants (also shape arithmetic), remove identities, common subexpressions and dead nodes."""
@@ -56,7 +62,7 @@ class FoldConstants(Pass):
         )
         before = len(model.graph)
         modified = folder(model).modified
-        modified |= rewriter.RewritePass(RULES)(model).modified
+        modified |= rewriter.RewritePass(_applicable(model))(model).modified
         for cleanup in (
             common.IdentityEliminationPass(),
             common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),

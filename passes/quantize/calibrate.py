@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.analyze.activations import observe
+from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
@@ -25,6 +25,8 @@ from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
 RANGE, EXTREMES = "qgraph.range", "qgraph.minmax"
 MASKED = -1e4
 CARRIES_MASK = {"Add", "Sub", "Mul", "Where", "Expand", "Unsqueeze", "Reshape", "Cast", "Identity", "Max"}
+
+REARRANGES = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
 
 
 def masks(model: ir.Model) -> set[ir.Value]:
@@ -42,8 +44,18 @@ def linear_inputs(model: ir.Model) -> dict[ir.Value, int]:
         x: 1 if node.op_type == "Conv" else -1
         for node in model.graph
         if node.op_type in ("Conv", "Gemm", "MatMul") and constant(node.inputs[1]) is not None
-        if (x := node.inputs[0]) is not None and x.dtype == ir.DataType.FLOAT
+        if (x := node.inputs[0]) is not None and x.dtype == ir.DataType.FLOAT and len(x.shape or ()) > 1
     }
+
+
+def rearranged(model: ir.Model) -> dict[ir.Value, ir.Value]:
+    """Values that hold the elements of another one in another order, and that one: their ranges are equal."""
+    found: dict[ir.Value, ir.Value] = {}
+    for node in model.graph:
+        source = node.inputs[0] if node.inputs else None
+        if node.op_type in REARRANGES and not node.domain and source is not None and source.dtype == ir.DataType.FLOAT:
+            found[node.outputs[0]] = found.get(source, source)
+    return found
 
 
 def _is_mask(value: ir.Value) -> bool:
@@ -84,19 +96,28 @@ class Calibrate(Pass):
         values = [v for v in model.graph.inputs if v.dtype == ir.DataType.FLOAT]
         values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT]
         observers: dict[ir.Value, tuple[Observer, MinMax]] = {v: self._pair() for v in values}
-        channels = {v: ChannelStatistics(axis) for v, axis in linear_inputs(model).items()}
+        linear = linear_inputs(model)
+        channels = {v: ChannelStatistics() for v in linear}
+        same: dict[ir.Value, ir.Value] = {}
+        if self.options.method in ("minmax", "moving-average"):
+            same = {v: source for v, source in rearranged(model).items() if v in observers and source in observers}
+            reduced = {v: linear.get(v) for v in values if v not in masked and (v not in same or v in linear)}
+            raw = [v for v in values if v in masked]
+        else:
+            reduced, raw = dict(linear), values
         total = 0
-        for batch in observe(model, values, self.context.batches(self.name)):
-            for value, array in batch.items():
-                if value in masked:
-                    array = array[array > MASKED]
-                self._check(value, array, total + 1)
-                for one in set(observers[value]):
-                    one.update(array)
+        for summaries, arrays in summarize(model, reduced, raw, self.context.batches(self.name)):
+            for value, one in summaries.items():
                 if value in channels:
-                    channels[value].update(array)
+                    channels[value].update(one.low, one.high, one.total, one.count)
+                if value not in arrays and one.count:
+                    self._observe(value, observers[value], np.array([one.low.min(), one.high.max()]), one.total, total + 1)
+            for value, array in arrays.items():
+                array = array[array > MASKED] if value in masked else array
+                self._observe(value, observers[value], array, array, total + 1)
             total += 1
             self.context.progress(f"{self.name}: batch {total}", total, 0)
+        observers |= {v: observers[source] for v, source in same.items() if v not in reduced}
         self.context.channels = {v.name or "": statistics for v, statistics in channels.items()}
         for value, (chosen, extremes) in observers.items():
             if extremes.empty:
@@ -106,6 +127,16 @@ class Calibrate(Pass):
             value.metadata_props[EXTREMES] = f"{extremes.low!r},{extremes.high!r}"
         report.count("values measured", len(values))
         report.count("batches", total)
+
+    @staticmethod
+    def _observe(value: ir.Value, observers: tuple[Observer, MinMax], seen: np.ndarray, tested: np.ndarray, number: int) -> None:
+        """Show ``seen`` (elements, or their extremes) to the observers; ``tested`` tells of NaN."""
+        if not np.isfinite(seen).all() or np.isnan(tested).any():
+            node = value.producer()
+            place = where(node) if node is not None else f"input {value.name!r}"
+            raise QGraphError(f"data batch {number} gives NaN or infinity at {place}; check the data and the float model")
+        for one in set(observers):
+            one.update(seen)
 
     def _pair(self) -> tuple[Observer, MinMax]:
         chosen = self._observer()
@@ -118,10 +149,3 @@ class Calibrate(Pass):
         if options.method == "moving-average":
             return MovingAverage(options.momentum)
         return METHODS[options.method]()
-
-    @staticmethod
-    def _check(value: ir.Value, array: np.ndarray, number: int) -> None:
-        if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):
-            node = value.producer()
-            place = where(node) if node is not None else f"input {value.name!r}"
-            raise QGraphError(f"data batch {number} gives NaN or infinity at {place}; check the data and the float model")

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.quantize.plan import SMOOTH, weight_of
 
-from qgraph.analyze.activations import observe
+from qgraph.analyze.activations import summarize
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
 from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
 
@@ -45,11 +45,11 @@ class SmoothQuant(Pass):
         if not groups:
             return
         found = {v: known for v in groups if (known := self.context.channels.get(v.name or "")) is not None}
-        missing = {v: ChannelStatistics(-1) for v in groups if v not in found}
+        missing = {v: ChannelStatistics() for v in groups if v not in found}
         if missing:  # calibrate did not run before
-            for batch in observe(model, list(missing), self.context.batches(self.name)):
-                for value, array in batch.items():
-                    missing[value].update(array)
+            for summaries, _ in summarize(model, dict.fromkeys(missing, -1), [], self.context.batches(self.name)):
+                for value, one in summaries.items():
+                    missing[value].update(one.low, one.high, one.total, one.count)
         found |= missing
         for value, readers in groups.items():
             if found[value].count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.io import size_of
+from qgraph.ir.patterns import add_initializer
 
 Batch = Mapping[str, np.ndarray]
-LARGE = 1_000_000_000
+LARGE = 4096
+LENDABLE = {ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.INT64}
 
 
 def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True) -> Any:
@@ -28,17 +30,31 @@ def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threa
     # values inside fused ops could not be read back, so reading them needs the graph as it is
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_ENABLE_BASIC
-    with _outputs(model, outputs):
-        if size_of(model) > LARGE:
-            import tempfile
-            from pathlib import Path
-
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "model.onnx"
-                ir.save(model, path, external_data="model.data")
-                return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    with _outputs(model, outputs), _without_weights(model) as weights:
         data = ir.to_proto(model).SerializeToString()
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
+    lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+    options.add_external_initializers(list(arrays), lent)
+    made = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    made.qgraph_weights = arrays, lent  # the session reads them in place
+    return made
+
+
+@contextlib.contextmanager
+def _without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
+    """Take the big initializers out of ``model``, which need neither a copy nor protobuf's 2 GB; yields them by name."""
+    taken = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes >= LARGE and tensor.dtype in LENDABLE:
+            taken[name] = tensor
+            shape = ir.Shape(tensor.shape.numpy())
+            value.const_value = ir.ExternalTensor("none", 0, tensor.nbytes, dtype=tensor.dtype, shape=shape, name=name)
+    try:
+        yield taken
+    finally:
+        for name, tensor in taken.items():
+            model.graph.initializers[name].const_value = tensor
 
 
 @contextlib.contextmanager
@@ -87,14 +103,64 @@ def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndar
     return feed
 
 
-def observe(model: ir.Model, values: Sequence[ir.Value], batches: Iterable[Batch]) -> Iterator[dict[ir.Value, np.ndarray]]:
-    """Yield, batch by batch, the arrays of ``values`` (any values of the main graph)."""
-    values = list(dict.fromkeys(values))
-    inputs = {v for v in values if v.is_graph_input()}
-    inner = [v for v in values if v not in inputs]
-    run = session(model, inner or list(model.graph.outputs), optimize=False)
-    names = [v.name for v in inner]
+@dataclasses.dataclass
+class Summary:
+    """Extremes and sum of a float value in one batch.
+
+    Attributes:
+        low, high, total: float32 scalars, or [channels].
+        count: elements behind each of them.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    total: np.ndarray
+    count: int
+
+
+def summarize(
+    model: ir.Model, values: Mapping[ir.Value, int | None], raw: Sequence[ir.Value], batches: Iterable[Batch]
+) -> Iterator[tuple[dict[ir.Value, Summary], dict[ir.Value, np.ndarray]]]:
+    """Yield, batch by batch, the summaries of ``values`` (whole, or by the channels of an axis) and the arrays of ``raw``.
+
+    The graph reduces its own values, so that only a few numbers leave it.
+    """
+    clone = model.clone()
+    named = {v.name: v for n in clone.graph for v in n.outputs} | {v.name: v for v in clone.graph.inputs}
+    copies = {v: named[v.name] for v in [*values, *raw]}
+    asked: dict[ir.Value, list[ir.Value]] = {}
+    for number, (value, axis) in enumerate(values.items()):
+        asked[value] = _reductions(clone, copies[value], axis, f"qgraph.{number}")
+    inner = [v for v in raw if not v.is_graph_input()]
+    outputs = [v for parts in asked.values() for v in parts] + [copies[v] for v in inner]
+    run = session(clone, outputs or list(clone.graph.outputs), optimize=False)
+    names = [v.name for v in outputs]
     for number, batch in enumerate(batches, 1):
         feed = check_batch(model, batch, number)
-        found = dict(zip(inner, run.run(names, feed), strict=True)) if inner else {}
-        yield {**found, **{v: feed[v.name or ""] for v in inputs}}
+        found = iter(run.run(names, feed)) if names else iter(())
+        summaries = {}
+        for value, axis in values.items():
+            low, high, total, shape = (next(found) for _ in range(4))
+            shape = np.delete(shape, axis) if axis is not None else shape
+            summaries[value] = Summary(low, high, total, int(np.prod(shape)))
+        arrays = {v: next(found) for v in inner}
+        yield summaries, {**arrays, **{v: feed[v.name or ""] for v in raw if v.is_graph_input()}}
+
+
+def _reductions(model: ir.Model, value: ir.Value, axis: int | None, name: str) -> list[ir.Value]:
+    """Nodes at the end of the graph: least, greatest, sum, shape of ``value``."""
+    nodes = []
+    for op in ("ReduceMin", "ReduceMax", "ReduceSum"):
+        inputs = [value]
+        if axis is not None:
+            rank = len(value.shape or ())
+            others = np.array([i for i in range(rank) if i != axis % rank], np.int64)
+            inputs.append(add_initializer(model, f"{name}.{op}.axes", others))
+        # without axes these ops reduce all of them; with an empty list they would too
+        nodes.append(ir.Node("", op, inputs, [ir.AttrInt64("keepdims", 0)], name=f"{name}.{op}"))
+    nodes.append(ir.Node("", "Shape", [value], name=f"{name}.Shape"))
+    for node in nodes:
+        node.outputs[0].name = node.name
+        node.outputs[0].dtype = ir.DataType.INT64 if node.op_type == "Shape" else ir.DataType.FLOAT
+    model.graph.extend(nodes)
+    return [n.outputs[0] for n in nodes]

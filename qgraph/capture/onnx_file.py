@@ -25,11 +25,15 @@ def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
     Raises:
         QGraphError: the file cannot be read, an op or opset is not supported (the node is named).
     """
-    model = io.load(path)
+    return as_float(io.load(path), str(path))
+
+
+def as_float(model: ir.Model, origin: str) -> ir.Model:
+    """Bring a model as it was read into the float dialect, in place; ``origin`` names it in errors."""
     common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
     model.ir_version = max(model.ir_version, 10)
     common.InlinePass()(model)
-    prepare(model, str(path))
+    prepare(model, origin)
     return model
 
 

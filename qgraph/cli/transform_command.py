@@ -36,7 +36,7 @@ def command(
 
     from rich.console import Console
 
-    from qgraph.capture import from_onnx
+    from qgraph.capture.onnx_file import as_float
     from qgraph.data import Data
     from qgraph.ir import io
     from qgraph.ir.dialects import dialect_of
@@ -44,8 +44,9 @@ def command(
 
     pipeline = pipeline_of(passes, preset)
     source = Data(data) if data is not None else None
-    loaded = io.load(model)
-    graph = from_onnx(model) if dialect_of(loaded) == "float" else loaded
+    graph = io.load(model)
+    if dialect_of(graph) == "float":
+        as_float(graph, model)
     console = Console(stderr=True)
     with console.status("starting") as status:
         result = transform(

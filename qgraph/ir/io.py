@@ -68,7 +68,16 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
                 )
             if data.stat().st_size < (tensor.offset or 0) + (tensor.length or 0):
                 raise QGraphError(f"cannot read {file}: external data file {data} is cut short; copy it again")
+    _decode(model)
     return model
+
+
+def _decode(model: ir.Model) -> None:
+    """Take the weights out of their protobuf messages, which would copy them at every look."""
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype != ir.DataType.STRING and tensor.dtype.bitwidth >= 8:
+            value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> None:

@@ -89,8 +89,14 @@ def quantize(x: np.ndarray, params: QParams, rounding: Rounding = "even", rng: n
     ``rounding="floor"`` with the zero point's sign turned is the form ``floor(r / S) - Z``.
     """
     scale, zero = params.expand(x.shape)
-    codes = _round(np.asarray(x, np.float32) / scale, rounding, rng).astype(np.float64) + zero
-    return np.clip(codes, params.type.qmin, params.type.qmax).astype(params.type.container)
+    codes = _round(np.asarray(x, np.float32) / scale, rounding, rng)
+    low, high = params.type.qmin, params.type.qmax
+    if params.type.bits > 16:  # float32 does not hold every code
+        return np.clip(codes.astype(np.float64) + zero, low, high).astype(params.type.container)
+    if zero.any():
+        zero = zero.astype(np.float32)
+        return (np.clip(codes, low - zero, high - zero) + zero).astype(params.type.container)
+    return np.clip(codes, low, high, out=codes).astype(params.type.container)
 
 
 def dequantize(q: np.ndarray, params: QParams) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""MobileNetV2 and light models of the onnx package, through both engines."""
+"""ResNet-50, MobileNetV2 and light models of the onnx package, through both engines."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from qgraph.capture import from_factory, from_onnx
 from qgraph.deploy.program import compile
 from qgraph.workflow import transform
 from qgraph.zoo import noise_images
+from tests.conftest import agrees_with_onnxruntime, same_bytes
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
 
-def test_mobilenet(tmp_path: Path) -> None:
-    model = from_factory("qgraph.zoo:mobilenet_v2")
+@pytest.mark.parametrize(("name", "least", "ops"), [("mobilenet_v2", 15, 50), ("resnet50", 25, 50)])
+def test_networks_of_the_zoo(name: str, least: float, ops: int, tmp_path: Path) -> None:
+    model = from_factory(f"qgraph.zoo:{name}")
     reference = model.clone()
     data = list(noise_images())[:3]
     report = transform(model, preset="int8", data=data)
-    assert min(report.output_sqnr.values()) >= 15
+    assert min(report.output_sqnr.values()) >= least
     compile(model, tmp_path / "m.qgp")
     result = compare(reference, tmp_path / "m.qgp", data[:1], layers=False)
-    assert result.outputs[0].sqnr >= 15
+    assert result.outputs[0].sqnr >= least
+    one = {k: v[:1] for k, v in data[0].items()}
+    same_bytes(tmp_path / "m.qgp", one)
+    agrees_with_onnxruntime(model, one, ops)
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "inception_v1", "resnet50"])

@@ -18,7 +18,8 @@ from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir import io
 from qgraph.workflow import transform
-from qgraph.zoo.text import calibration, sentences, tokens
+from qgraph.zoo.sentences import calibration, sentences, tokens
+from tests.conftest import agrees_with_onnxruntime, same_bytes
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,15 @@ def test_one_program_takes_every_batch_and_length(folder: Path) -> None:
         assert ours.shape == (batch, length, 384)
         mask = feed["attention_mask"]
         assert cosines(pooled(reference.run(None, feed)[0], mask), pooled(ours, mask)).min() > 0.98
+
+
+def test_every_variant_gives_the_same_bytes(folder: Path) -> None:
+    for count, length in ((1, 7), (3, 41)):
+        same_bytes(folder / "int8.qgp", tokens(sentences()[400 : 400 + count], length))
+
+
+def test_linear_ops_agree_with_onnxruntime(folder: Path) -> None:
+    agrees_with_onnxruntime(io.load(folder / "int8.onnx"), tokens(sentences()[500:504]), ops=36)
 
 
 def test_sizes(folder: Path) -> None:
