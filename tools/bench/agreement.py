@@ -74,7 +74,9 @@ def agreement(model: ir.Model, feed: Mapping[str, np.ndarray]) -> list[Agreement
 def _alone(node: ir.Node) -> ir.Model:
     """A model of ``node`` and the per-token quantizer in front of it."""
     copies: dict[ir.Value, ir.Value] = {}
-    inputs, initializers, made = [], [], []
+    inputs: list[ir.Value] = []
+    initializers: list[ir.Value] = []
+    made: list[ir.Node] = []
 
     def copy(value: ir.Value | None) -> ir.Value | None:
         if value is None or value in copies:
