@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.lower import attention
+from qgraph.passes.lower import attention, layout, linear
 from qgraph.passes.lower.linear import geometry
 from qgraph.passes.lower.values import Codes, Out
 
@@ -47,14 +47,23 @@ def f32(x: float) -> float:
     return float(np.float32(x))
 
 
-def binary(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:
+def clamped(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:
+    """Relu or Clip of a sum that is not stored: the sum's kernel clamps its codes."""
+    source = node.inputs[0]
+    inner = source.producer() if source is not None else None
+    if inner is None or inner.domain or inner.op_type not in BINARY or source in low.codes or out.type == ir.DataType.FLOAT:
+        return None
+    return binary(low, inner, value, out, linear.clamp_attributes(linear.clamp_of(node), out))
+
+
+def binary(low: Lowering, node: ir.Node, value: ir.Value, out: Out, clamp: dict[str, int] | None = None) -> ir.Value | None:
     operands = [low.operand(v) for v in node.inputs]
     if any(o is None for o in operands):
         return None
     first, *rest = operands
     assert first is not None
     if len(operands) == 1:
-        return low.requantized(first, node, value, out)
+        return None if clamp else low.requantized(first, node, value, out)
     current = first
     for i, other in enumerate(rest):
         assert other is not None
@@ -69,6 +78,8 @@ def binary(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value 
         else:
             attributes["a_multiplier"] = f32(np.float64(current.scale) / step.scale)
             attributes["b_multiplier"] = f32(np.float64(other.scale) / step.scale)
+        if last and clamp:
+            attributes |= clamp
         made = low.build.kernel(node, "Binary", [current.value, other.value], step, attributes, value)
         current = Codes(made, step)
     return current.value
@@ -146,7 +157,8 @@ def max_pool(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Valu
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
     if x is None or len(node.outputs) > 1:
         return None
-    made = low.build.kernel(node, "MaxPool", [x.value], x.out, window(node, len(attr(node, "kernel_shape"))), value)
+    spatial = len(attr(node, "kernel_shape"))
+    made = layout.emit(low.build, node, "MaxPool", [x.value], x.out, window(node, spatial), value, spatial + 2)
     return low.requantized(Codes(made, x.out), node, value, out)
 
 
@@ -154,8 +166,9 @@ def average_pool(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
     if x is None:
         return None
-    attributes = {**window(node, len(attr(node, "kernel_shape"))), "x_zero": x.zero, "multiplier": f32(x.scale / out.scale)}
-    return low.build.kernel(node, "AveragePool", [x.value], out, attributes, value)
+    spatial = len(attr(node, "kernel_shape"))
+    attributes = {**window(node, spatial), "x_zero": x.zero, "multiplier": f32(x.scale / out.scale)}
+    return layout.emit(low.build, node, "AveragePool", [x.value], out, attributes, value, spatial + 2)
 
 
 def mean(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:
@@ -278,6 +291,8 @@ def matmul(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value 
 TRANSLATORS: dict[str, Translator] = {
     **dict.fromkeys(BINARY, binary),
     **dict.fromkeys(MOVES, movement),
+    "Relu": clamped,
+    "Clip": clamped,
     "Split": split,
     "Concat": concat,
     "Pad": pad,

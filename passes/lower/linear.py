@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.lower import layout
 from qgraph.passes.lower.values import Codes, Out, Weight
 
 from qgraph.errors import QGraphError
@@ -37,15 +38,19 @@ class Match:
     clamp: tuple[float | None, float | None] | None = None
 
 
+def clamp_of(node: ir.Node) -> tuple[float | None, float | None]:
+    """The bounds of a Relu or Clip node."""
+    if node.op_type == "Relu":
+        return 0.0, None
+    low, high = (None if v is None else scalar(v) for v in (*node.inputs[1:], None, None)[:2])
+    return low, high
+
+
 def match(low: Lowering, value: ir.Value) -> Match | None:
     """See ``value`` as a linear op with optional bias, residual and clamp."""
     clamp = None
-    if is_op(value, "Relu"):
-        clamp, value = (0.0, None), value.producer().inputs[0]  # type: ignore[union-attr, assignment]
-    elif is_op(value, "Clip"):
-        ends = value.producer().inputs[1:]  # type: ignore[union-attr]
-        bounds = [None if v is None else scalar(v) for v in (*ends, None, None)[:2]]
-        clamp, value = (bounds[0], bounds[1]), value.producer().inputs[0]  # type: ignore[union-attr, assignment]
+    if is_op(value, "Relu", "Clip"):
+        clamp, value = clamp_of(value.producer()), value.producer().inputs[0]  # type: ignore[arg-type, union-attr, assignment]
     if (found := _biased(low, value)) is not None:
         found.clamp = clamp
         return found
@@ -116,7 +121,7 @@ def emit(low: Lowering, found: Match, value: ir.Value, out: Out) -> ir.Value | N
     _prove(node, weight, reach, bias)
     inputs: list[ir.Value | None] = [
         tokens[0] if tokens else x.value,  # type: ignore[union-attr]
-        low.weight_constant(weight),
+        None if node.op_type in ("Conv", "ConvTranspose") else low.weight_constant(weight),
         low.build.constant(f"{name}.multiplier", multiplier.astype(np.float32)),
         bias,
         tokens[1] if tokens else None,
@@ -129,7 +134,8 @@ def emit(low: Lowering, found: Match, value: ir.Value, out: Out) -> ir.Value | N
     if node.op_type in ("Conv", "ConvTranspose"):
         attributes |= geometry(node, weight.codes.ndim - 2)
         attributes["group"] = attr(node, "group", 1)
-        return low.build.kernel(node, node.op_type, inputs[:4], out, attributes, value)
+        inputs[1] = low.weight_constant(dataclasses.replace(weight, codes=np.moveaxis(weight.codes, 1, -1)))
+        return layout.emit(low.build, node, node.op_type, inputs[:4], out, attributes, value, weight.codes.ndim)
     return low.build.kernel(node, "Linear", inputs, out, attributes, value)
 
 

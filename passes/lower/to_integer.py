@@ -15,7 +15,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower import attention, linear, tables
+from qgraph.passes.lower import attention, layout, linear, tables
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.kernels import TRANSLATORS
 from qgraph.passes.lower.values import FLOAT, Codes, Out, Weight, out_of, weight_of
@@ -410,7 +410,11 @@ class Lower(Pass):
         common.TopologicalSortPass()(model)
         lowering = Lowering(model)
         model.graph = lowering.run()
+        layout.sink(model.graph)
+        fused = layout.fuse_add(model.graph)
         model.metadata_props["qgraph.scales"] = json.dumps(lowering.build.scales)
         model.functions.clear()
+        if fused:
+            report.count("residual sums fused", fused)
         report.count("integer kernels", sum(n.domain == INTEGER for n in model.graph))
         report.count("data movement and index ops", sum(not n.domain for n in model.graph))

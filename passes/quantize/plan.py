@@ -65,6 +65,7 @@ KERNELS = set(
     ]
 )
 RELU = {"Relu", "Clip"}
+BINARY = {"Add", "Sub", "Mul", "Div"}
 FLOAT_OUT = LINEAR | {"LayerNormalization", "Softmax"}
 SMOOTH = "qgraph.smooth"
 
@@ -194,17 +195,23 @@ class Planner:
                     plan.inner.add(out)
                     out = add.outputs[0]
                 user = only_user(out)
-                if (
-                    user is not None
-                    and user.op_type in RELU
-                    and user.outputs[0] in ends
-                    and self.regions.root.get(user.outputs[0]) is out
-                ) or (plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out)):
+                if self._clamped(user, out, ends) or (
+                    plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out)
+                ):
                     plan.inner.add(out)
             elif node.op_type == "Softmax" and not node.domain:
                 self._attention(node)
             elif node.metadata_props.get(SMOOTH):
                 plan.inner.add(out)
+            elif node.op_type in BINARY and not node.domain and node in plan.capable and out not in self.regions.root:
+                if self._clamped(only_user(out), out, ends):
+                    plan.inner.add(out)
+
+    def _clamped(self, user: ir.Node | None, value: ir.Value, ends: set[ir.Value]) -> bool:
+        """Whether ``value`` is only read by a Relu or Clip that ends a region, which is a clamp of the codes."""
+        if user is None or user.op_type not in RELU or user.outputs[0] not in ends or user not in self.plan.capable:
+            return False
+        return self.regions.root.get(user.outputs[0]) is value
 
     def _is_residual(self, node: ir.Node, value: ir.Value) -> bool:
         """Whether ``node`` adds ``value`` to another activation."""

@@ -11,6 +11,9 @@ import numpy as np
 
 from qgraph.errors import QGraphError, suggest
 
+LAST = "_channels_last"
+"""Ending of the names of values that the program keeps channels last."""
+
 
 class Session:
     """A loaded ``.qgp`` program.
@@ -100,11 +103,14 @@ class Session:
         found = {}
         for name in self._session.tensor_names:
             array = self._session.tensor(name)
-            if name in scales:
-                scale, zero = scales[name]
-                found[name] = (array.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+            base = name.removesuffix(LAST)
+            if base != name and array.ndim > 2:
+                array = np.moveaxis(array, -1, 1)
+            if base in scales:
+                scale, zero = scales[base]
+                found[base] = (array.astype(np.float32) - np.float32(zero)) * np.float32(scale)
             elif array.dtype == np.float32:
-                found[name] = array
+                found[base] = array
         return found
 
     def profile(self) -> list[tuple[str, str, float, int]]:

@@ -31,9 +31,19 @@ inline int64_t packed_bytes(int64_t n, int64_t k) { return round_up(n, kPanel) *
 void pack_weights(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride, int64_t depth_stride, int offset, int8_t* packed,
                   int32_t* sums);
 
+/// Depthwise weights are int16: [32 channels][pair of taps][32 places][2 taps], zero padded. The places of the channels are
+/// those that interleaving 16-bit words in lanes of 128 bits gives: 0-3, 8-11, 16-19, 24-27, then 4-7, 12-15, 20-23, 28-31.
+constexpr int kGroup = 32;
+inline int64_t depthwise_elements(int64_t channels, int64_t taps) { return round_up(channels, kGroup) * round_up(taps, 2); }
+inline int64_t depthwise_index(int64_t channel, int64_t tap, int64_t taps) {
+  const int64_t c = channel % kGroup, place = c % 8 / 4 * 16 + c / 8 * 4 + c % 4;
+  return (channel / kGroup * (round_up(taps, 2) / 2) + tap / 2) * kGroup * 2 + place * 2 + tap % 2;
+}
+
 /// How an int32 accumulator becomes an output element:
 ///   static    t = float(acc + bias) * multiplier[c]
-///   per token t = (float(acc) * row_scale[r]) * multiplier[c] + bias_f[c]
+///   per token t = (float(acc + bias) * row_scale[r]) * multiplier[c] + bias_f[c]
+///   staged    t = rne(clamp(t, mid_low, mid_high)) * mid_multiplier     (the sum reads codes, not accumulators)
 ///   residual  t = t + float(res - residual_zero) * residual_multiplier
 ///   y = clamp(rne(t), low, high) + zero     (low and high already without the zero point)   or   y = t (float32)
 struct Epilogue {
@@ -46,6 +56,8 @@ struct Epilogue {
   DType residual_type = DType::I16;
   int32_t residual_zero = 0;
   float residual_multiplier = 0;
+  bool staged = false;
+  float mid_low = 0, mid_high = 0, mid_multiplier = 0;
   DType type = DType::U8;
   float low = 0, high = 255;
   int32_t zero = 0;
@@ -57,6 +69,9 @@ struct Kernels {
   /// acc[r * ldc + c] = sum_k a[r * lda + k] * w[k, c] over the columns [column, column + columns); column % 16 == 0.
   void (*gemm)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
                int64_t ldc);
+
+  /// acc[c] = sum_t taps[t][c] * w[c, t]; `taps` has an even number of pointers to `channels` bytes.
+  void (*depthwise)(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc);
 
   /// Subtract zero_a * column_sums (and zero_b * row sums - k * zero_a * zero_b where row_sums is given).
   void (*correct)(int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, const int32_t* column_sums, int32_t zero_a,

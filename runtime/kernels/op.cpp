@@ -47,6 +47,31 @@ Epilogue output_epilogue(const OpSource& source) {
   return e;
 }
 
+std::vector<int32_t> fold_zero_point(Epilogue& e, const int32_t* column_sums, int64_t n, int32_t x_zero) {
+  std::vector<int32_t> folded(static_cast<size_t>(n));
+  for (int64_t c = 0; c < n; ++c) {
+    const int64_t bias = (e.bias == nullptr ? 0 : int64_t{e.bias[c]}) - int64_t{x_zero} * column_sums[c];
+    folded[static_cast<size_t>(c)] = static_cast<int32_t>(bias);  // modulo 2^32, as the sum that it joins
+  }
+  e.bias = folded.data();
+  return folded;
+}
+
+bool read_residual(const OpSource& source, size_t index, Epilogue& e) {
+  if (!source.has(index)) return false;
+  const Attributes& a = source.attributes;
+  e.residual_type = source.input(index).type;
+  e.residual_zero = static_cast<int32_t>(a.integer("residual_zero", 0, -32768, 32767));
+  e.residual_multiplier = a.number("residual_multiplier");
+  e.staged = a.integer("staged", 0, 0, 1) != 0;
+  if (!e.staged) return true;
+  const int64_t zero = a.integer("mid_zero", 0, -32768, 32767);
+  e.mid_low = static_cast<float>(a.integer("mid_min", 0, -32768, 32767) - zero);
+  e.mid_high = static_cast<float>(a.integer("mid_max", 255, -32768, 32767) - zero);
+  e.mid_multiplier = a.number("mid_multiplier");
+  return true;
+}
+
 std::vector<int64_t> strides_of(const Shape& shape) {
   std::vector<int64_t> strides(shape.size());
   int64_t step = 1;

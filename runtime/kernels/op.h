@@ -131,6 +131,14 @@ std::unique_ptr<Op> make_op(const OpSource& source);
 /// Read the output part of an epilogue: attributes y_zero, clamp_min, clamp_max, and the output's type.
 Epilogue output_epilogue(const OpSource& source);
 
+/// Take the zero point out once and for all: bias[c] - x_zero * column_sums[c] becomes the epilogue's bias. Returns its
+/// storage, which must live as long as the epilogue.
+std::vector<int32_t> fold_zero_point(Epilogue& e, const int32_t* column_sums, int64_t n, int32_t x_zero);
+
+/// Read what an epilogue adds: input `index`, its attributes, and those of the codes that it is added to, if they were
+/// rounded before. Returns whether there is one.
+bool read_residual(const OpSource& source, size_t index, Epilogue& e);
+
 // One function a family of ops adds its factories to the table.
 using OpTable = std::vector<std::pair<std::string, OpFactory>>;
 void add_linear_ops(OpTable& table);

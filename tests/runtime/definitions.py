@@ -63,9 +63,15 @@ def matmul(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     return codes(((p - a["a_zero"]) @ (q - a["b_zero"])).astype(np.float32) * F(a["multiplier"]), a, dtype)
 
 
+def channels_first(x: np.ndarray | None) -> np.ndarray:
+    """Convolutions and pools are defined channels first and read and write channels last."""
+    assert x is not None
+    return np.moveaxis(x, -1, 1)
+
+
 def conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
-    data, weight, multiplier, bias = (*x, None)[:4]
-    assert data is not None and weight is not None and multiplier is not None
+    data, weight, (multiplier, bias, residual) = channels_first(x[0]), channels_first(x[1]), (*x, None, None)[2:5]
+    assert multiplier is not None
     n, group = weight.ndim - 2, a["group"]
     pads = a["pads"]
     centred = data.astype(np.int64) - a["x_zero"]
@@ -82,12 +88,12 @@ def conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
         kernel = weight[g * outputs : (g + 1) * outputs].astype(np.int64)
         made = np.tensordot(part, kernel, ([1, *range(2 + n, 2 + 2 * n)], [1, *range(2, 2 + n)]))
         acc[:, g * outputs : (g + 1) * outputs] = np.moveaxis(made, -1, 1)
-    return _finish_channels(acc, multiplier, bias, a, dtype)
+    return _finish_channels(acc, multiplier, bias, a, dtype, residual)
 
 
 def conv_transpose(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
-    data, weight, multiplier, bias = (*x, None)[:4]
-    assert data is not None and weight is not None and multiplier is not None
+    data, weight, (multiplier, bias) = channels_first(x[0]), channels_first(x[1]), (*x, None)[2:4]
+    assert multiplier is not None
     n, group, pads, strides, dilations = weight.ndim - 2, a["group"], a["pads"], a["strides"], a["dilations"]
     extra = a.get("output_padding", [0] * n)
     full = [
@@ -109,12 +115,23 @@ def conv_transpose(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarr
 
 
 def _finish_channels(
-    acc: np.ndarray, multiplier: np.ndarray, bias: np.ndarray | None, a: Mapping[str, Any], dtype: np.dtype
+    acc: np.ndarray,
+    multiplier: np.ndarray,
+    bias: np.ndarray | None,
+    a: Mapping[str, Any],
+    dtype: np.dtype,
+    residual: np.ndarray | None = None,
 ) -> np.ndarray:
-    form = (1, -1, *[1] * (acc.ndim - 2))
+    acc = np.moveaxis(acc, 1, -1)
     if bias is not None:
-        acc = acc + bias.reshape(form)
-    return codes(acc.astype(np.float32) * multiplier.reshape(form), a, dtype)
+        acc = acc + bias
+    t = acc.astype(np.float32) * multiplier
+    if residual is not None:
+        if a.get("staged"):  # the convolution's own rounding, then the sum of codes
+            middle = np.clip(np.rint(t.astype(np.float64)) + a["mid_zero"], a["mid_min"], a["mid_max"]) - a["mid_zero"]
+            t = middle.astype(np.float32) * F(a["mid_multiplier"])
+        t = t + real(residual, a["residual_zero"]) * F(a["residual_multiplier"])
+    return np.ascontiguousarray(codes(t, a, dtype))
 
 
 def quantize(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
@@ -275,22 +292,22 @@ def _windows(x: np.ndarray, a: Mapping[str, Any]) -> tuple[list[int], Callable[[
 
 
 def max_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
-    assert x[0] is not None
-    sizes, taps = _windows(x[0], a)
-    y = np.zeros((*x[0].shape[:2], *sizes), dtype)
+    data = channels_first(x[0])
+    sizes, taps = _windows(data, a)
+    y = np.zeros((*data.shape[:2], *sizes), dtype)
     for place in itertools.product(*map(range, sizes)):
         y[(slice(None), slice(None), *place)] = taps(place)[0].max(-1, initial=np.iinfo(dtype).min)
-    return y
+    return np.ascontiguousarray(np.moveaxis(y, 1, -1))
 
 
 def average_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
-    assert x[0] is not None
-    sizes, taps = _windows(x[0].astype(np.int64) - a["x_zero"], a)
-    t = np.zeros((*x[0].shape[:2], *sizes), np.float32)
+    data = channels_first(x[0])
+    sizes, taps = _windows(data.astype(np.int64) - a["x_zero"], a)
+    t = np.zeros((*data.shape[:2], *sizes), np.float32)
     for place in itertools.product(*map(range, sizes)):
         values, counted = taps(place)
         t[(slice(None), slice(None), *place)] = values.sum(-1).astype(np.float32) * F(a["multiplier"]) / F(max(counted, 1))
-    return codes(t, a, dtype)
+    return codes(np.ascontiguousarray(np.moveaxis(t, 1, -1)), a, dtype)
 
 
 def reduce_mean(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:

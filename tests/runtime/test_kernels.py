@@ -175,7 +175,7 @@ def sizes_for(window: dict[str, list[int]], room: list[int]) -> tuple[int, ...]:
     SEEDS,
     st.data(),
     st.integers(1, 2),
-    st.sampled_from([(1, 5, 1), (3, 4, 1), (7, 18, 1), (4, 6, 2), (6, 6, 6), (3, 6, 3)]),
+    st.sampled_from([(1, 5, 1), (3, 4, 1), (7, 18, 1), (4, 6, 2), (6, 6, 6), (45, 45, 45), (3, 6, 3)]),
     OUTPUTS,
 )
 def test_conv(tmp_path: Path, seed: int, data: st.DataObject, spatial: int, channels: tuple[int, int, int], dtype: str) -> None:
@@ -183,8 +183,8 @@ def test_conv(tmp_path: Path, seed: int, data: st.DataObject, spatial: int, chan
     inputs, outputs, group = channels
     size = sizes_for(window, data.draw(st.lists(st.integers(0, 9), min_size=spatial, max_size=spatial)))
     arrays = [
-        case.codes((2, inputs, *size)),
-        case.codes((outputs, inputs // group, *window["kernel"]), "int8"),
+        case.codes((2, *size, inputs)),
+        case.codes((outputs, *window["kernel"], inputs // group), "int8"),
         case.factors(outputs, 1e-2),
         case.rng.integers(-(2**20), 2**20, outputs).astype(np.int32) if seed % 3 else None,
     ]
@@ -195,6 +195,16 @@ def test_conv(tmp_path: Path, seed: int, data: st.DataObject, spatial: int, chan
         "x_zero": case.zero(),
         **case.output(dtype),
     }
+    if seed % 2:
+        steps = zip(size, window["begin"], window["end"], window["dilations"], window["kernel"], window["strides"], strict=True)
+        places = [(n + b + e - d * (k - 1) - 1) // s + 1 for n, b, e, d, k, s in steps]
+        kind, middle = ("uint8", "int16")[:: 1 if seed % 4 == 1 else -1]
+        arrays.append(case.codes((2, *places, outputs), kind))
+        attributes |= {"residual_zero": case.zero(kind), "residual_multiplier": case.factor(1.0)}
+        if case.rng.random() < 0.7:
+            own = {"clamp_min": int(np.iinfo(middle).min), "clamp_max": int(np.iinfo(middle).max), **case.output(middle)}
+            names = {"y_zero": "mid_zero", "clamp_min": "mid_min", "clamp_max": "mid_max"}
+            attributes |= {"staged": 1, "mid_multiplier": case.factor(1.0), **{names[k]: v for k, v in own.items()}}
     check(tmp_path, "Conv", arrays, attributes, dtype, constants=(1, 2, 3))
 
 
@@ -207,8 +217,8 @@ def test_conv_transpose(
     inputs, outputs, group = channels
     size = tuple(data.draw(st.integers(3, 7)) for _ in range(spatial))
     arrays = [
-        case.codes((2, inputs, *size)),
-        case.codes((inputs, outputs // group, *window["kernel"]), "int8"),
+        case.codes((2, *size, inputs)),
+        case.codes((inputs, *window["kernel"], outputs // group), "int8"),
         case.factors(outputs, 1e-2),
         case.rng.integers(-(2**20), 2**20, outputs).astype(np.int32) if seed % 3 else None,
     ]
@@ -396,7 +406,7 @@ def test_pools(tmp_path: Path, op: str, seed: int, data: st.DataObject, spatial:
     }
     if op == "AveragePool":
         attributes |= {"x_zero": case.zero(kind), "multiplier": case.factor(1.0), **case.output(dtype)}
-    check(tmp_path, op, [case.codes((2, 3, *size), kind)], attributes, dtype if op == "AveragePool" else kind)
+    check(tmp_path, op, [case.codes((2, *size, 3), kind)], attributes, dtype if op == "AveragePool" else kind)
 
 
 @THOROUGH

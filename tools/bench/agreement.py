@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from qgraph.analyze.activations import session
 from qgraph.deploy.program import compile, write
-from qgraph.deploy.session import Session
+from qgraph.deploy.session import LAST, Session
 from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import constant
 
@@ -50,25 +50,33 @@ def codes_of(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.nd
     return found
 
 
-def agreement(model: ir.Model, feed: Mapping[str, np.ndarray]) -> list[Agreement]:
+def agreement(model: ir.Model, data: Mapping[str, np.ndarray]) -> list[Agreement]:
     """Compare every linear op of the quantized ``model`` whose codes ONNX Runtime shows."""
-    known = codes_of(model, feed)
+    known = codes_of(model, data)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "op.qgp"
         for node in compile(model, path).graph:
-            out = node.outputs[0]
-            if node.domain != INTEGER or node.op_type not in LINEAR or out.name not in known:
+            if node.domain != INTEGER or node.op_type not in LINEAR:
                 continue
             one = _alone(node)
-            names = [v.name or "" for v in one.graph.inputs]
-            if not all(n in known for n in names):
+            feed = {v.name or "": _laid_out(known, v.name or "") for v in one.graph.inputs}
+            theirs = _laid_out(known, node.outputs[0].name or "")
+            if theirs is None or any(array is None for array in feed.values()):
                 continue
             write(one, path)
-            (ours,) = Session(path).run({n: known[n] for n in names}).values()
-            steps = np.abs(ours.astype(np.int64) - known[out.name])
-            found.append(Agreement(out.name, ours.size, int((steps == 1).sum()), int((steps > 1).sum())))
+            (ours,) = Session(path).run(feed).values()
+            steps = np.abs(ours.astype(np.int64) - theirs)
+            found.append(Agreement(node.name or "", ours.size, int((steps == 1).sum()), int((steps > 1).sum())))
     return found
+
+
+def _laid_out(known: Mapping[str, np.ndarray], name: str) -> np.ndarray | None:
+    """The codes of the program's value ``name``, in its layout."""
+    array = known.get(name.removesuffix(LAST))
+    if array is None or not name.endswith(LAST):
+        return array
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1))
 
 
 def _alone(node: ir.Node) -> ir.Model:

@@ -1,4 +1,4 @@
-// Conv and ConvTranspose over one or two spatial axes, NCHW, uint8 x int8.
+// Conv and ConvTranspose over one or two spatial axes, channels last, uint8 x int8.
 #include <algorithm>
 #include <cstring>
 
@@ -7,8 +7,9 @@
 namespace qgraph {
 namespace {
 
-constexpr int64_t kRows = 48;     // output pixels of a tile
-constexpr int64_t kColumns = 64;  // output channels of a tile
+constexpr int64_t kRows = 48;        // output pixels of a tile
+constexpr int64_t kColumns = 64;     // output channels of a tile
+constexpr int64_t kBlock = 1 << 12;  // accumulators of a depthwise block
 
 struct Geometry {
   int64_t kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, begin[2] = {0, 0}, end[2] = {0, 0};
@@ -16,7 +17,7 @@ struct Geometry {
 
 class ConvBase : public Op {
  public:
-  // Inputs: x, weights [o, c / group, kernel...], multiplier [o], bias int32 [o].
+  // Inputs: x [n, size..., c], weights, multiplier [o], bias int32 [o], and for Conv a residual like the output.
   explicit ConvBase(const OpSource& s, bool transposed) : Op(s.info), epilogue_(output_epilogue(s)) {
     const TensorInfo& w = s.input(1);
     require(w.data != nullptr && (w.type == DType::I8 || w.type == DType::I4) && (w.shape.size() == 3 || w.shape.size() == 4),
@@ -25,8 +26,8 @@ class ConvBase : public Op {
     group_ = s.attributes.integer("group", 1, 1, 1 << 24);
     x_zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, 0, 255));
     for (int64_t d : w.shape) require(d >= 1, "the weights are empty");
-    inputs_ = transposed ? w.shape[0] : w.shape[1] * group_;
-    outputs_ = transposed ? w.shape[1] * group_ : w.shape[0];
+    inputs_ = transposed ? w.shape[0] : w.shape.back() * group_;
+    outputs_ = transposed ? w.shape.back() * group_ : w.shape[0];
     require(inputs_ % group_ == 0 && outputs_ % group_ == 0, "the groups do not divide the channels");
     // one axis is two with the first of length 1
     const auto strides = s.attributes.integers("strides"), dilations = s.attributes.integers("dilations"),
@@ -35,7 +36,7 @@ class ConvBase : public Op {
     require(strides.size() == n && dilations.size() == n && pads.size() == 2 * n, "bad strides, dilations or pads");
     for (size_t i = 0; i < n; ++i) {
       const size_t axis = i + 2 - n;
-      g_.kernel[axis] = w.shape[i + 2];
+      g_.kernel[axis] = w.shape[i + 1];
       g_.stride[axis] = strides[i];
       g_.dilation[axis] = dilations[i];
       g_.begin[axis] = pads[i];
@@ -45,8 +46,9 @@ class ConvBase : public Op {
                   pads[i] < limit && pads[i + n] >= -limit && pads[i + n] < limit && g_.kernel[axis] < limit,
               "bad strides, dilations or pads");
     }
-    multiplier_ = reinterpret_cast<const float*>(s.constant(2, DType::F32, outputs_).data);
-    if (s.has(3)) bias_ = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, outputs_).data);
+    taps_ = g_.kernel[0] * g_.kernel[1];
+    epilogue_.multiplier = reinterpret_cast<const float*>(s.constant(2, DType::F32, outputs_).data);
+    if (s.has(3)) epilogue_.bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, outputs_).data);
     const int64_t count = elements(w.shape);
     codes_.resize(static_cast<size_t>(count));
     for (int64_t i = 0; i < count; ++i)
@@ -56,182 +58,275 @@ class ConvBase : public Op {
  protected:
   void take_input(Context& c) {
     const Tensor& x = in(c, 0, {DType::U8});
-    require(x.rank() == spatial_ + 2 && x.shape[1] == inputs_, "the input does not fit the weights");
+    require(x.rank() == spatial_ + 2 && x.shape.back() == inputs_, "the input does not fit the weights");
     batch_ = x.shape[0];
-    size_[0] = spatial_ == 2 ? x.shape[2] : 1;
-    size_[1] = x.shape.back();
+    size_[0] = spatial_ == 2 ? x.shape[1] : 1;
+    size_[1] = x.shape[x.shape.size() - 2];
   }
   void set_output(Context& c) {
     for (int64_t d : out_) require(d >= 0 && d < (int64_t{1} << 31), "the output would be empty or too large");
-    Shape shape{batch_, outputs_, out_[0], out_[1]};
-    if (spatial_ == 1) shape.erase(shape.begin() + 2);
+    Shape shape{batch_, out_[0], out_[1], outputs_};
+    if (spatial_ == 1) shape.erase(shape.begin() + 1);
     out(c).shape = shape;
+    pixels_ = out_[0] * out_[1];
   }
+  /// Bytes of an output element.
   size_t out_size() const { return static_cast<size_t>(bits(epilogue_.type) / 8); }
-
-  // Finish one output channel's plane of accumulators (the bias is already in them).
-  void finish_plane(const Context& c, int64_t channel, const int32_t* acc, int64_t n, uint8_t* y) const {
-    Epilogue e = epilogue_;
-    e.multiplier = multiplier_ + channel;
-    e.multiplier_stride = 0;
-    c.kernels->finish(e, acc, n, 1, n, y, n, nullptr);
+  uint8_t* output_at(const Context& c, int64_t pixel, int64_t channel) const {
+    return c.out[0]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * out_size();
   }
 
   Epilogue epilogue_;
   Geometry g_;
   int spatial_ = 2;
-  int64_t group_ = 1, inputs_ = 0, outputs_ = 0, batch_ = 0;
-  int64_t size_[2] = {1, 1}, out_[2] = {1, 1};
+  int64_t group_ = 1, inputs_ = 0, outputs_ = 0, taps_ = 1, batch_ = 0;
+  int64_t size_[2] = {1, 1}, out_[2] = {1, 1}, pixels_ = 0;
   int32_t x_zero_ = 0;
-  const float* multiplier_ = nullptr;
-  const int32_t* bias_ = nullptr;
   std::vector<int8_t> codes_;
 };
 
+// Weights [o, kernel..., c / group]. A tile of output pixels is a matrix of input patches, which a convolution of one tap
+// reads where it lies; a depthwise one gathers pointers to its taps instead.
 class Conv : public ConvBase {
  public:
-  explicit Conv(const OpSource& s) : ConvBase(s, false) {
-    const int64_t per = inputs_ / group_, n = outputs_ / group_;
-    depth_ = per * g_.kernel[0] * g_.kernel[1];
-    depthwise_ = per == 1;
-    if (depthwise_) return;
-    const size_t part = static_cast<size_t>(packed_bytes(n, depth_)), sums = static_cast<size_t>(round_up(n, kPanel));
-    packed_.resize(part * static_cast<size_t>(group_));
-    sums_.resize(sums * static_cast<size_t>(group_));
-    for (int64_t g = 0; g < group_; ++g) {
-      int8_t* data = packed_.data() + static_cast<size_t>(g) * part;
-      int32_t* sum = sums_.data() + static_cast<size_t>(g) * sums;
-      pack_weights(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n * depth_, n, depth_, depth_, 1, 0, data, sum);
-      parts_.push_back({data, sum, n, depth_});
-    }
+  explicit Conv(const OpSource& s) : ConvBase(s, false), residual_(read_residual(s, 4, epilogue_)) {
+    per_ = inputs_ / group_;
+    n_ = outputs_ / group_;
+    depth_ = per_ * taps_;
+    patch_ = round_up(depth_, kDepth);
+    for (int i = 0; i < 2; ++i) reach_[i] = g_.dilation[i] * (g_.kernel[i] - 1) + 1;
+    depthwise_ = per_ == 1 && n_ == 1;
+    if (depthwise_)
+      pack_depthwise();
+    else
+      pack();
     codes_.clear();
     codes_.shrink_to_fit();
+    std::vector<int32_t> sums;  // without the padding of each group
+    for (int64_t g = 0; g < group_; ++g)
+      for (int64_t i = 0; i < n_; ++i)
+        sums.push_back(depthwise_ ? sums_[static_cast<size_t>(g)] : parts_[static_cast<size_t>(g)].column_sums[i]);
+    shift_ = fold_zero_point(epilogue_, sums.data(), outputs_, x_zero_);
   }
 
   void infer(Context& c) override {
     take_input(c);
     for (int i = 0; i < 2; ++i) {
-      const int64_t reach = g_.dilation[i] * (g_.kernel[i] - 1) + 1, room = size_[i] + g_.begin[i] + g_.end[i] - reach;
+      const int64_t room = size_[i] + g_.begin[i] + g_.end[i] - reach_[i];
       require(room >= 0 || size_[i] == 0, "the input is smaller than the kernel");
       out_[i] = room < 0 ? 0 : room / g_.stride[i] + 1;
     }
     set_output(c);
+    if (residual_)
+      require(in(c, 4, {DType::U8, DType::I16}).shape == c.out[0]->shape, "the residual must have the output's shape");
+    direct_ = taps_ == 1 && g_.stride[0] == 1 && g_.stride[1] == 1 && out_[0] == size_[0] && out_[1] == size_[1];
   }
 
   size_t scratch(const Context&) const override {
-    if (depthwise_) return static_cast<size_t>(round_up(out_[1] * 4, 64));
-    return static_cast<size_t>(round_up(kRows * depth_ + 4, 64) + kRows * kColumns * 8 + 64);
+    if (depthwise_)
+      return static_cast<size_t>(round_up(taps_, 2) * 8 + 64 + round_up(inputs_, 64) + round_up(block() * outputs_ * 4, 64));
+    return static_cast<size_t>((direct_ ? 0 : round_up(kRows * patch_, 64)) + kRows * kColumns * 4 + 64);
   }
 
   void run(Context& c) override {
-    const int64_t pixels = out_[0] * out_[1];
-    if (pixels == 0 || batch_ == 0) return;
+    const int64_t total = batch_ * pixels_;
+    if (total == 0) return;
     if (depthwise_) {
-      c.pool->parallel(batch_ * outputs_, 1, [&](int64_t begin, int64_t end, int worker) {
-        for (int64_t i = begin; i < end; ++i) plane(c, i / outputs_, i % outputs_, worker);
+      c.pool->parallel((total + block() - 1) / block(), 1, [&](int64_t begin, int64_t end, int worker) {
+        for (int64_t i = begin; i < end; ++i) depthwise(c, i * block(), std::min(total, (i + 1) * block()), worker);
       });
       return;
     }
-    const int64_t tiles = (pixels + kRows - 1) / kRows;
-    c.pool->parallel(batch_ * group_ * tiles, 1, [&](int64_t begin, int64_t end, int worker) {
-      for (int64_t i = begin; i < end; ++i) tile(c, i / tiles / group_, i / tiles % group_, i % tiles * kRows, worker);
+    // tiles of even size; where they are few, the output channels are split too
+    const int64_t tiles = (total + kRows - 1) / kRows, rows = (total + tiles - 1) / tiles;
+    const int64_t wanted = (4 * c.pool->size() + tiles * group_ - 1) / (tiles * group_);
+    const int64_t chunks = c.pool->size() == 1 ? 1 : std::min(wanted, (n_ + kColumns - 1) / kColumns);
+    const int64_t width = round_up((n_ + chunks - 1) / chunks, kColumns);
+    c.pool->parallel(tiles * group_ * chunks, 1, [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t row = i / (group_ * chunks) * rows, column = i % chunks * width;
+        tile(c, row, std::min(rows, total - row), i / chunks % group_, column, std::min(n_, column + width), worker);
+      }
     });
   }
 
  private:
-  void gather(const uint8_t* x, int64_t pixel, uint8_t* row) const {
-    const int64_t per = inputs_ / group_;
-    const int64_t y0 = pixel / out_[1] * g_.stride[0] - g_.begin[0], x0 = pixel % out_[1] * g_.stride[1] - g_.begin[1];
-    const bool whole = g_.dilation[1] == 1 && x0 >= 0 && x0 + g_.kernel[1] <= size_[1];
-    const auto zero = static_cast<uint8_t>(x_zero_);
-    for (int64_t channel = 0; channel < per; ++channel, x += size_[0] * size_[1]) {
-      for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
-        const int64_t iy = y0 + ky * g_.dilation[0];
-        const uint8_t* line = x + iy * size_[1] + x0;
-        if (iy < 0 || iy >= size_[0]) {
-          std::memset(row, zero, static_cast<size_t>(g_.kernel[1]));
-        } else if (whole) {
-          for (int64_t kx = 0; kx < g_.kernel[1]; ++kx) row[kx] = line[kx];
-        } else {
-          for (int64_t kx = 0; kx < g_.kernel[1]; ++kx) {
-            const int64_t at = kx * g_.dilation[1], ix = x0 + at;
-            row[kx] = ix >= 0 && ix < size_[1] ? line[at] : zero;
+  void pack() {
+    const size_t part = static_cast<size_t>(packed_bytes(n_, depth_)), sums = static_cast<size_t>(round_up(n_, kPanel));
+    packed_.resize(part * static_cast<size_t>(group_));
+    sums_.resize(sums * static_cast<size_t>(group_));
+    for (int64_t g = 0; g < group_; ++g) {
+      int8_t* data = packed_.data() + static_cast<size_t>(g) * part;
+      int32_t* sum = sums_.data() + static_cast<size_t>(g) * sums;
+      pack_weights(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n_ * depth_, n_, depth_, depth_, 1, 0, data, sum);
+      parts_.push_back({data, sum, n_, depth_});
+    }
+  }
+
+  void pack_depthwise() {
+    const size_t bytes = static_cast<size_t>(depthwise_elements(outputs_, taps_)) * 2;
+    auto* to = reinterpret_cast<int16_t*>(packed_.resize(bytes));
+    std::memset(to, 0, bytes);
+    sums_.assign(static_cast<size_t>(outputs_), 0);
+    for (int64_t ch = 0; ch < outputs_; ++ch)
+      for (int64_t t = 0; t < taps_; ++t) {
+        const int8_t code = codes_[static_cast<size_t>(ch * taps_ + t)];
+        to[depthwise_index(ch, t, taps_)] = code;
+        sums_[static_cast<size_t>(ch)] += code;
+      }
+  }
+
+  int64_t block() const { return std::max<int64_t>(1, kBlock / outputs_); }
+
+  /// Walks over output pixels, counted over all images: the first input place of each. Divisions only at the start.
+  struct Walk {
+    Walk(const Conv& op, const Context& c, int64_t pixel)
+        : conv(op),
+          row(pixel % op.pixels_ / op.out_[1]),
+          column(pixel % op.pixels_ % op.out_[1]),
+          image(c.in[0]->as<uint8_t>() + pixel / op.pixels_ * op.image_bytes()) {
+      place();
+    }
+    void next() {
+      x += conv.g_.stride[1];
+      if (++column < conv.out_[1]) return;
+      column = 0;
+      if (++row == conv.out_[0]) {
+        row = 0;
+        image += conv.image_bytes();
+      }
+      place();
+    }
+    /// Whether every tap lies on the input.
+    bool inside() const { return y >= 0 && x >= 0 && y + conv.reach_[0] <= conv.size_[0] && x + conv.reach_[1] <= conv.size_[1]; }
+    const Conv& conv;
+    int64_t row, column, y = 0, x = 0;
+    const uint8_t* image;
+
+   private:
+    void place() {
+      y = row * conv.g_.stride[0] - conv.g_.begin[0];
+      x = column * conv.g_.stride[1] - conv.g_.begin[1];
+    }
+  };
+  int64_t image_bytes() const { return size_[0] * size_[1] * inputs_; }
+
+  // One row of patches: [ky][kx][channel of the group].
+  void gather(const Walk& at, int64_t group, uint8_t* row) const {
+    const int64_t kw = g_.kernel[1], line_bytes = kw * per_;
+    if (at.inside() && (kw == 1 || (group_ == 1 && g_.dilation[1] == 1))) {
+      const uint8_t* from = at.image + (at.y * size_[1] + at.x) * inputs_ + group * per_;
+      const int64_t step = g_.dilation[0] * size_[1] * inputs_;
+      for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) copy(row + ky * line_bytes, from + ky * step, line_bytes);
+      return;
+    }
+    // the taps of a line that lie on the input
+    const int64_t d = g_.dilation[1], room = size_[1] - 1 - at.x;
+    const int64_t first = std::min(kw, at.x >= 0 ? 0 : (-at.x + d - 1) / d);
+    const int64_t last = room < 0 ? first : std::max(first, std::min(kw, room / d + 1));
+    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_bytes) {
+      const int64_t y = at.y + ky * g_.dilation[0];
+      if (y < 0 || y >= size_[0]) {
+        std::memset(row, x_zero_, static_cast<size_t>(line_bytes));
+        continue;
+      }
+      if (first > 0) std::memset(row, x_zero_, static_cast<size_t>(first * per_));
+      if (last < kw) std::memset(row + last * per_, x_zero_, static_cast<size_t>((kw - last) * per_));
+      const uint8_t* from = at.image + (y * size_[1] + at.x) * inputs_ + group * per_;
+      if (group_ == 1 && d == 1) {
+        if (last > first) std::memcpy(row + first * per_, from + first * per_, static_cast<size_t>((last - first) * per_));
+      } else {
+        for (int64_t kx = first; kx < last; ++kx)
+          std::memcpy(row + kx * per_, from + kx * d * inputs_, static_cast<size_t>(per_));
+      }
+    }
+  }
+
+  /// memcpy for the few bytes of a line.
+  static void copy(uint8_t* to, const uint8_t* from, int64_t n) {
+    const auto size = static_cast<size_t>(n);
+    if (n > 32 || n < 8) {
+      std::memcpy(to, from, size);
+    } else if (n >= 16) {
+      std::memcpy(to, from, 16);
+      std::memcpy(to + size - 16, from + size - 16, 16);
+    } else {
+      std::memcpy(to, from, 8);
+      std::memcpy(to + size - 8, from + size - 8, 8);
+    }
+  }
+
+  void tile(const Context& c, int64_t pixel, int64_t rows, int64_t group, int64_t begin, int64_t end, int worker) const {
+    auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
+    const uint8_t* a = c.in[0]->as<uint8_t>() + pixel * inputs_ + group * per_;
+    int64_t lda = inputs_;
+    if (!direct_) {
+      uint8_t* patches = c.worker_scratch(worker) + kRows * kColumns * 4;
+      Walk at(*this, c, pixel);
+      for (int64_t r = 0; r < rows; ++r, at.next()) {
+        gather(at, group, patches + r * patch_);
+        std::memset(patches + r * patch_ + depth_, 0, static_cast<size_t>(patch_ - depth_));
+      }
+      a = patches;
+      lda = patch_;
+    }
+    PackedWeights w = parts_[static_cast<size_t>(group)];
+    if (!direct_) w.k = patch_;  // the weights are padded with zeros as the patches are
+    const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
+    for (int64_t column = begin; column < end; column += kColumns) {
+      const int64_t columns = std::min(kColumns, end - column), channel = group * n_ + column;
+      c.kernels->gemm(a, lda, rows, w, column, columns, acc, kColumns);
+      Epilogue e = epilogue_;
+      e.multiplier += channel;
+      e.bias += channel;
+      const void* residual =
+          residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * r_size : nullptr;
+      c.kernels->finish(e, acc, kColumns, rows, columns, output_at(c, pixel, channel), outputs_, residual);
+    }
+  }
+
+  void depthwise(const Context& c, int64_t begin, int64_t end, int worker) const {
+    uint8_t* s = c.worker_scratch(worker);
+    auto** taps = reinterpret_cast<const uint8_t**>(s);
+    uint8_t* nothing = s + round_up(round_up(taps_, 2) * 8, 64);  // what padding looks like
+    auto* acc = reinterpret_cast<int32_t*>(nothing + round_up(inputs_, 64));
+    std::memset(nothing, x_zero_, static_cast<size_t>(inputs_));
+    taps[round_up(taps_, 2) - 1] = nothing;
+    bool steady = false;  // the pixel before lay inside, so that the taps only move on
+    Walk at(*this, c, begin);
+    for (int64_t pixel = begin; pixel < end; ++pixel, at.next()) {
+      const bool inside = at.inside();
+      if (inside && steady && at.column > 0) {
+        for (int64_t t = 0; t < taps_; ++t) taps[t] += g_.stride[1] * inputs_;
+      } else {
+        int64_t t = 0;
+        for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
+          const int64_t y = at.y + ky * g_.dilation[0];
+          for (int64_t kx = 0; kx < g_.kernel[1]; ++kx, ++t) {
+            const int64_t x = at.x + kx * g_.dilation[1];
+            const bool there = y >= 0 && y < size_[0] && x >= 0 && x < size_[1];
+            taps[t] = there ? at.image + (y * size_[1] + x) * inputs_ : nothing;
           }
         }
-        row += g_.kernel[1];
       }
+      steady = inside;
+      c.kernels->depthwise(taps, taps_, reinterpret_cast<const int16_t*>(packed_.data()), outputs_,
+                           acc + (pixel - begin) * outputs_);
     }
+    const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
+    const void* residual = residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(begin * outputs_) * r_size : nullptr;
+    c.kernels->finish(epilogue_, acc, outputs_, end - begin, outputs_, output_at(c, begin, 0), outputs_, residual);
   }
 
-  void tile(const Context& c, int64_t image, int64_t group, int64_t pixel, int worker) const {
-    const int64_t pixels = out_[0] * out_[1], rows = std::min(kRows, pixels - pixel), n = outputs_ / group_;
-    uint8_t* patches = c.worker_scratch(worker);
-    auto* acc = reinterpret_cast<int32_t*>(patches + round_up(kRows * depth_ + 4, 64));
-    auto* done = reinterpret_cast<uint8_t*>(acc + kRows * kColumns);
-    const uint8_t* x = c.in[0]->as<uint8_t>() + (image * inputs_ + group * (inputs_ / group_)) * size_[0] * size_[1];
-    for (int64_t r = 0; r < rows; ++r) gather(x, pixel + r, patches + r * depth_);
-    const PackedWeights& w = parts_[static_cast<size_t>(group)];
-    for (int64_t column = 0; column < n; column += kColumns) {
-      const int64_t columns = std::min(kColumns, n - column), channel = group * n + column;
-      c.kernels->gemm(patches, depth_, rows, w, column, columns, acc, kColumns);
-      c.kernels->correct(acc, kColumns, rows, columns, w.column_sums + column, x_zero_, nullptr, 0, depth_);
-      Epilogue e = epilogue_;
-      e.multiplier = multiplier_ + channel;
-      e.bias = bias_ == nullptr ? nullptr : bias_ + channel;
-      c.kernels->finish(e, acc, kColumns, rows, columns, done, kColumns, nullptr);
-      uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>((image * outputs_ + channel) * pixels + pixel) * out_size();
-      if (out_size() == 1)
-        turn(done, y, rows, columns, pixels);
-      else if (out_size() == 2)
-        turn(reinterpret_cast<int16_t*>(done), reinterpret_cast<int16_t*>(y), rows, columns, pixels);
-      else
-        turn(reinterpret_cast<float*>(done), reinterpret_cast<float*>(y), rows, columns, pixels);
-    }
-  }
-
-  template <typename T>
-  static void turn(const T* from, T* to, int64_t rows, int64_t columns, int64_t stride) {
-    for (int64_t c = 0; c < columns; ++c)
-      for (int64_t r = 0; r < rows; ++r) to[c * stride + r] = from[r * kColumns + c];
-  }
-
-  // Depthwise: one input channel makes one plane of outputs.
-  void plane(const Context& c, int64_t image, int64_t channel, int worker) const {
-    auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
-    const int64_t source = channel / (outputs_ / group_);
-    const uint8_t* x = c.in[0]->as<uint8_t>() + (image * inputs_ + source) * size_[0] * size_[1];
-    uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>((image * outputs_ + channel) * out_[0] * out_[1]) * out_size();
-    const int8_t* w = codes_.data() + channel * depth_;
-    for (int64_t oy = 0; oy < out_[0]; ++oy) {
-      std::fill(acc, acc + out_[1], bias_ == nullptr ? 0 : bias_[channel]);
-      for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
-        const int64_t iy = oy * g_.stride[0] - g_.begin[0] + ky * g_.dilation[0];
-        if (iy < 0 || iy >= size_[0]) continue;
-        for (int64_t kx = 0; kx < g_.kernel[1]; ++kx) {
-          const int32_t weight = w[ky * g_.kernel[1] + kx];
-          const int64_t shift = kx * g_.dilation[1] - g_.begin[1], step = g_.stride[1];
-          // the range of outputs whose input lies inside
-          const int64_t first = shift >= 0 ? 0 : (-shift + step - 1) / step;
-          const int64_t last = shift >= size_[1] ? 0 : std::min(out_[1], (size_[1] - 1 - shift) / step + 1);
-          const uint8_t* line = x + iy * size_[1] + shift;
-          if (step == 1)
-            for (int64_t ox = first; ox < last; ++ox) acc[ox] += (line[ox] - x_zero_) * weight;
-          else
-            for (int64_t ox = first; ox < last; ++ox) acc[ox] += (line[ox * step] - x_zero_) * weight;
-        }
-      }
-      finish_plane(c, channel, acc, out_[1], y + static_cast<size_t>(oy * out_[1]) * out_size());
-    }
-  }
-
-  int64_t depth_ = 0;
-  bool depthwise_ = false;
+  bool residual_;
+  int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, reach_[2] = {1, 1};
+  bool depthwise_ = false, direct_ = false;
   AlignedBytes packed_;
-  std::vector<int32_t> sums_;
+  std::vector<int32_t> sums_, shift_;
   std::vector<PackedWeights> parts_;
 };
 
-// Weights [c, o / group, kernel...]; each input pixel spreads into the outputs under the kernel.
+// Weights [c, kernel..., o / group]; each input pixel spreads into the outputs under the kernel.
 class ConvTranspose : public ConvBase {
  public:
   explicit ConvTranspose(const OpSource& s) : ConvBase(s, true) {
@@ -250,39 +345,39 @@ class ConvTranspose : public ConvBase {
     }
     set_output(c);
   }
-  size_t scratch(const Context&) const override { return static_cast<size_t>(round_up(out_[0] * out_[1] * 4, 64)); }
+  size_t scratch(const Context&) const override { return static_cast<size_t>(round_up(out_[1] * outputs_ * 4, 64)); }
 
   void run(Context& c) override {
-    if (out_[0] * out_[1] == 0) return;
-    c.pool->parallel(batch_ * outputs_, 1, [&](int64_t begin, int64_t end, int worker) {
-      for (int64_t i = begin; i < end; ++i) plane(c, i / outputs_, i % outputs_, worker);
+    if (pixels_ == 0) return;
+    c.pool->parallel(batch_ * out_[0], 1, [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t i = begin; i < end; ++i) line(c, i / out_[0], i % out_[0], worker);
     });
   }
 
  private:
-  void plane(const Context& c, int64_t image, int64_t channel, int worker) const {
+  // One line of output pixels: the input lines that reach it, tap by tap.
+  void line(const Context& c, int64_t image, int64_t oy, int worker) const {
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
-    const int64_t pixels = out_[0] * out_[1], per = inputs_ / group_, n = outputs_ / group_, group = channel / n;
-    std::fill(acc, acc + pixels, bias_ == nullptr ? 0 : bias_[channel]);
-    const int64_t taps = g_.kernel[0] * g_.kernel[1];
-    for (int64_t i = 0; i < per; ++i) {
-      const int64_t source = group * per + i;
-      const uint8_t* x = c.in[0]->as<uint8_t>() + (image * inputs_ + source) * size_[0] * size_[1];
-      const int8_t* w = codes_.data() + (source * n + channel % n) * taps;
-      for (int64_t iy = 0; iy < size_[0]; ++iy)
-        for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
-          const int64_t oy = iy * g_.stride[0] - g_.begin[0] + ky * g_.dilation[0];
-          if (oy < 0 || oy >= out_[0]) continue;
-          for (int64_t ix = 0; ix < size_[1]; ++ix)
-            for (int64_t kx = 0; kx < g_.kernel[1]; ++kx) {
-              const int64_t ox = ix * g_.stride[1] - g_.begin[1] + kx * g_.dilation[1];
-              if (ox >= 0 && ox < out_[1])
-                acc[oy * out_[1] + ox] += (x[iy * size_[1] + ix] - x_zero_) * w[ky * g_.kernel[1] + kx];
-            }
+    const int64_t per = inputs_ / group_, n = outputs_ / group_;
+    std::fill(acc, acc + out_[1] * outputs_, 0);
+    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
+      const int64_t from = oy + g_.begin[0] - ky * g_.dilation[0];
+      if (from < 0 || from % g_.stride[0] != 0 || from / g_.stride[0] >= size_[0]) continue;
+      const uint8_t* row = c.in[0]->as<uint8_t>() + (image * size_[0] + from / g_.stride[0]) * size_[1] * inputs_;
+      for (int64_t ix = 0; ix < size_[1]; ++ix)
+        for (int64_t kx = 0; kx < g_.kernel[1]; ++kx) {
+          const int64_t ox = ix * g_.stride[1] - g_.begin[1] + kx * g_.dilation[1];
+          if (ox < 0 || ox >= out_[1]) continue;
+          for (int64_t i = 0; i < inputs_; ++i) {
+            const int32_t x = row[ix * inputs_ + i] - x_zero_;
+            const int8_t* w = codes_.data() + (i * taps_ + ky * g_.kernel[1] + kx) * n;
+            int32_t* to = acc + ox * outputs_ + i / per * n;
+            for (int64_t o = 0; o < n; ++o) to[o] += x * w[o];
+          }
         }
     }
-    uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>((image * outputs_ + channel) * pixels) * out_size();
-    finish_plane(c, channel, acc, pixels, y);
+    const int64_t pixel = (image * out_[0] + oy) * out_[1];
+    c.kernels->finish(epilogue_, acc, outputs_, out_[1], outputs_, output_at(c, pixel, 0), outputs_, nullptr);
   }
 
   int64_t extra_[2] = {0, 0};

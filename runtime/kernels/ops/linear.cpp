@@ -35,16 +35,15 @@ class Linear : public Op {
     x_zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, 0, 255));
     epilogue_.multiplier = reinterpret_cast<const float*>(s.constant(2, DType::F32, n_ * blocks).data);
     if (s.has(3)) {
-      if (s.input(3).type == DType::I32)
+      int_bias_ = s.input(3).type == DType::I32;
+      if (int_bias_)
         epilogue_.bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, n_).data);
       else
         epilogue_.bias_f = reinterpret_cast<const float*>(s.constant(3, DType::F32, n_).data);
     }
-    if (s.has(5)) {
-      epilogue_.residual_type = s.input(5).type;
-      epilogue_.residual_zero = static_cast<int32_t>(s.attributes.integer("residual_zero", 0, -32768, 32767));
-      epilogue_.residual_multiplier = s.attributes.number("residual_multiplier");
-    }
+    read_residual(s, 5, epilogue_);
+    require(block_ == 0 || !int_bias_, "a product of blocks takes a float bias");
+    require(!epilogue_.staged || (block_ == 0 && epilogue_.bias_f == nullptr), "a product of tokens or blocks is not staged");
     if (n_ == 0 || k_ == 0) return;
     std::vector<uint8_t> buffer;
     const uint8_t* codes = weight_bytes(w, buffer, what_);
@@ -60,6 +59,7 @@ class Linear : public Op {
       pack_weights(codes + from, n_, length, k_, 1, 0, data, sum);
       parts_.push_back({data, sum, n_, length});
     }
+    if (block_ == 0) shift_ = fold_zero_point(epilogue_, sums_.data(), n_, x_zero_);
   }
 
   void infer(Context& c) override {
@@ -73,7 +73,7 @@ class Linear : public Op {
     if (given(c, 4)) {
       const Tensor& scale = in(c, 4, {DType::F32});
       require(scale.size() == rows_, "there must be one scale a row");
-      require(epilogue_.bias == nullptr, "a per-token product takes a float bias");
+      require(!int_bias_, "a per-token product takes a float bias");
     }
     if (given(c, 5)) require(in(c, 5, {DType::U8, DType::I16}).shape == shape, "the residual must have the output's shape");
   }
@@ -108,7 +108,6 @@ class Linear : public Op {
     const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * r_size;
     if (block_ == 0) {
       c.kernels->gemm(x + row * k_, k_, rows, parts_[0], column, columns, acc, kColumns);
-      c.kernels->correct(acc, kColumns, rows, columns, parts_[0].column_sums + column, x_zero_, nullptr, 0, k_);
       c.kernels->finish(e, acc, kColumns, rows, columns, y, n_, res);
       return;
     }
@@ -151,8 +150,9 @@ class Linear : public Op {
   Epilogue epilogue_;
   int64_t n_ = 0, k_ = 0, block_ = 0, rows_ = 0;
   int32_t x_zero_ = 0;
+  bool int_bias_ = false;
   AlignedBytes packed_;
-  std::vector<int32_t> sums_;
+  std::vector<int32_t> sums_, shift_;
   std::vector<PackedWeights> parts_;
 };
 

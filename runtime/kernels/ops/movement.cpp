@@ -15,6 +15,30 @@ std::vector<int64_t> known(const Tensor& t, const std::string& what) {
   return {p, p + t.size()};
 }
 
+/// The case of single bytes whose last two axes are a matrix turned: y[..., i, j] = x[... + i + j * step].
+void transpose_bytes(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape& shape, const std::vector<int64_t>& strides,
+                     size_t rank) {
+  constexpr int64_t kTile = 64;
+  const int64_t rows = shape[rank - 2], columns = shape[rank - 1], step = strides[rank - 1];
+  const Shape outer(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(rank - 2));
+  const int64_t tiles = (rows + kTile - 1) / kTile;
+  pool.parallel(elements(outer) * tiles, std::max<int64_t>(1, (1 << 13) / (kTile * columns)),
+                [&, rows, columns, step](int64_t begin, int64_t end, int) {
+                  for (int64_t t = begin; t < end; ++t) {
+                    int64_t at = 0, rest = t / tiles;
+                    for (size_t d = outer.size(); d-- > 0;) {
+                      at += rest % outer[d] * strides[d];
+                      rest /= outer[d];
+                    }
+                    const int64_t first = t % tiles * kTile, last = std::min(rows, first + kTile);
+                    const uint8_t* from = x + at;
+                    uint8_t* to = y + t / tiles * rows * columns;
+                    for (int64_t j = 0; j < columns; ++j)
+                      for (int64_t i = first; i < last; ++i) to[i * columns + j] = from[i + j * step];
+                  }
+                });
+}
+
 /// Copy elements of `size` bytes: y[i...] = x[base + sum i_d * stride_d], over the output's shape.
 void gather_strided(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape& shape, const std::vector<int64_t>& strides,
                     size_t size) {
@@ -24,6 +48,7 @@ void gather_strided(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape&
   size_t rank = shape.size();
   while (rank > 0 && (shape[rank - 1] == 1 || strides[rank - 1] == block)) block *= shape[--rank];
   const size_t bytes = static_cast<size_t>(block) * size;
+  if (rank > 1 && bytes == 1 && strides[rank - 2] == 1) return transpose_bytes(pool, x, y, shape, strides, rank);
   const int64_t last = rank > 0 ? shape[rank - 1] : 1, step = rank > 0 ? strides[rank - 1] : 0;
   const Shape outer(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(rank > 0 ? rank - 1 : 0));
   const int64_t grain = std::max<int64_t>(1, (1 << 15) / static_cast<int64_t>(bytes * static_cast<size_t>(last)));

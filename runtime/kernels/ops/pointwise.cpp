@@ -139,6 +139,7 @@ class Lookup : public Op {
     channels_ = elements(t.shape) / std::max<int64_t>(entries_, 1);
     axis_ = s.attributes.integer("axis", -1, -1, kMaxRank - 1);
     require(axis_ >= 0 || channels_ == 1, "a table for each channel needs an axis");
+    require(channels_ == 1 || entries_ == 256, "only 8-bit inputs have a table for each channel");
   }
   void infer(Context& c) override {
     const Tensor& x = in(c, 0, {DType::U8, DType::I16});
@@ -159,6 +160,14 @@ class Lookup : public Op {
     }
     const int64_t inner = strides_of(x.shape)[static_cast<size_t>(axis_)];
     const int64_t rows = inner == 0 ? 0 : x.size() / inner;
+    if (inner == 1) {  // channels last: a row of tables, side by side
+      c.pool->parallel(rows / channels_, std::max<int64_t>(1, kGrain / 4 / channels_), [&](int64_t begin, int64_t end, int) {
+        if (size_ == 1) return beside<uint8_t>(c, begin, end);
+        if (size_ == 2) return beside<int16_t>(c, begin, end);
+        beside<float>(c, begin, end);
+      });
+      return;
+    }
     c.pool->parallel(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(inner, 1)), [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r) {
         const uint8_t* table = table_ + static_cast<size_t>(r % channels_ * entries_) * out_size;
@@ -169,6 +178,15 @@ class Lookup : public Op {
   }
 
  private:
+  template <typename T>
+  void beside(const Context& c, int64_t begin, int64_t end) const {
+    const auto* table = reinterpret_cast<const T*>(table_);
+    const uint8_t* x = c.in[0]->as<uint8_t>();
+    T* y = c.out[0]->as<T>();
+    for (int64_t r = begin * channels_; r < end * channels_; r += channels_)
+      for (int64_t i = 0; i < channels_; ++i) y[r + i] = table[i * 256 + x[r + i]];
+  }
+
   const uint8_t* table_ = nullptr;
   int size_ = 1;
   int64_t entries_ = 0, channels_ = 1, axis_ = -1;

@@ -1,10 +1,25 @@
-// MaxPool, AveragePool (one or two spatial axes), ReduceMean.
+// MaxPool, AveragePool (one or two spatial axes, channels last), ReduceMean.
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "kernels/op.h"
 
 namespace qgraph {
 namespace {
+
+/// y[at + i] = quantize((float(sum[i]) * multiplier) / count); the sums are overwritten.
+void finish_mean(const Context& c, const Epilogue& e, int32_t* sums, int64_t n, float multiplier, int64_t count, int64_t at) {
+  auto* t = reinterpret_cast<float*>(sums);
+  const float one = 1.0f, each = static_cast<float>(std::max<int64_t>(count, 1));
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t sum;
+    std::memcpy(&sum, sums + i, 4);
+    const float mean = (static_cast<float>(sum) * multiplier) / each;
+    std::memcpy(t + i, &mean, 4);
+  }
+  c.kernels->requantize(t, DType::F32, 0, &one, 0, n, e, c.out[0]->as<uint8_t>() + static_cast<size_t>(at) * byte_size(e.type));
+}
 
 class Pool : public Op {
  public:
@@ -26,6 +41,7 @@ class Pool : public Op {
       begin_[axis] = pads[i];
       end_[axis] = pads[i + n];
     }
+    require(kernel_[0] * kernel_[1] <= (1 << 15), "the window is too large");
     ceil_ = a.integer("ceil", 0, 0, 1) != 0;
     include_pad_ = a.integer("count_include_pad", 0, 0, 1) != 0;
     if (average_) {
@@ -37,30 +53,38 @@ class Pool : public Op {
     const Tensor& x = in(c, 0, {DType::U8, DType::I16});
     require(x.rank() == spatial_ + 2, "the input does not fit the window");
     require(average_ || out(c).type == x.type, "the output's type must be the input's");
-    size_[0] = spatial_ == 2 ? x.shape[2] : 1;
-    size_[1] = x.shape.back();
-    planes_ = x.shape[0] * x.shape[1];
+    size_[0] = spatial_ == 2 ? x.shape[1] : 1;
+    size_[1] = x.shape[x.shape.size() - 2];
+    channels_ = x.shape.back();
     for (int i = 0; i < 2; ++i) {
       const int64_t room = size_[i] + begin_[i] + end_[i] - (dilation_[i] * (kernel_[i] - 1) + 1);
       require(room >= 0, "the input is smaller than the window");
       out_[i] = (ceil_ ? (room + stride_[i] - 1) / stride_[i] : room / stride_[i]) + 1;
       if (ceil_ && (out_[i] - 1) * stride_[i] >= size_[i] + begin_[i]) --out_[i];  // no window starts in the padding
     }
-    Shape shape{x.shape[0], x.shape[1], out_[0], out_[1]};
-    if (spatial_ == 1) shape.erase(shape.begin() + 2);
+    Shape shape{x.shape[0], out_[0], out_[1], channels_};
+    if (spatial_ == 1) shape.erase(shape.begin() + 1);
     out(c).shape = shape;
   }
+  size_t scratch(const Context&) const override { return static_cast<size_t>(round_up(channels_ * 4, 64)); }
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
-    const int64_t pixels = out_[0] * out_[1];
-    c.pool->parallel(planes_, std::max<int64_t>(1, 2048 / std::max<int64_t>(1, pixels)), [&](int64_t begin, int64_t end, int) {
-      for (int64_t p = begin; p < end; ++p)
-        for (int64_t o = 0; o < pixels; ++o) one(c, x, p, o);
+    const int64_t pixels = out_[0] * out_[1], grain = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, channels_));
+    if (channels_ == 0) return;
+    c.pool->parallel(x.shape[0] * pixels, grain, [&](int64_t begin, int64_t end, int worker) {
+      auto* sums = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
+      for (int64_t p = begin; p < end; ++p) {
+        if (x.type == DType::U8)
+          one<uint8_t>(c, p / pixels, p % pixels, sums);
+        else
+          one<int16_t>(c, p / pixels, p % pixels, sums);
+      }
     });
   }
 
  private:
-  void one(const Context& c, const Tensor& x, int64_t plane, int64_t o) const {
+  template <typename T>
+  void one(const Context& c, int64_t image, int64_t o, int32_t* sums) const {
     const int64_t y0 = o / out_[1] * stride_[0] - begin_[0], x0 = o % out_[1] * stride_[1] - begin_[1];
     // the taps that fall on the input, and those that count (padding up to its declared end, not beyond: ceil mode)
     const int64_t corner[2] = {y0, x0};
@@ -72,32 +96,30 @@ class Pool : public Op {
       const int64_t within = padded < 0 ? 0 : std::min(kernel_[i], padded / d + 1);
       counted *= include_pad_ ? within : std::max<int64_t>(0, last[i] - first[i]);
     }
-    int64_t sum = 0;
-    int32_t peak = INT32_MIN;
+    const int64_t n = channels_;  // a local: what is written through bytes may alias the member
+    const int32_t zero = zero_;
+    const T* x = c.in[0]->as<T>() + image * size_[0] * size_[1] * channels_;
+    T* peak = c.out[0]->as<T>() + (image * out_[0] * out_[1] + o) * channels_;  // of a maximum
+    if (average_)
+      std::fill(sums, sums + channels_, 0);
+    else
+      std::fill(peak, peak + channels_, std::numeric_limits<T>::min());
     for (int64_t ky = first[0]; ky < last[0]; ++ky)
       for (int64_t kx = first[1]; kx < last[1]; ++kx) {
-        const int32_t v = read_code(x, (plane * size_[0] + y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]);
-        peak = std::max(peak, v);
-        sum += v - zero_;
+        const T* tap = x + ((y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]) * channels_;
+        if (average_)
+          for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<int32_t>(tap[i]) - zero;
+        else
+          for (int64_t i = 0; i < n; ++i) peak[i] = std::max(peak[i], tap[i]);
       }
-    const int64_t at = plane * out_[0] * out_[1] + o;
-    if (!average_) {
-      if (peak == INT32_MIN) peak = x.type == DType::U8 ? 0 : -32768;
-      if (x.type == DType::U8)
-        c.out[0]->as<uint8_t>()[at] = static_cast<uint8_t>(peak);
-      else
-        c.out[0]->as<int16_t>()[at] = static_cast<int16_t>(peak);
-      return;
-    }
-    const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(counted, 1));
-    c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_, c.out[0]->as<uint8_t>() + at * (bits(epilogue_.type) / 8));
+    if (average_) finish_mean(c, epilogue_, sums, channels_, multiplier_, counted, (image * out_[0] * out_[1] + o) * channels_);
   }
 
   bool average_, ceil_ = false, include_pad_ = false;
   Epilogue epilogue_;
   int spatial_ = 2;
   int64_t kernel_[2] = {1, 1}, stride_[2] = {1, 1}, dilation_[2] = {1, 1}, begin_[2] = {0, 0}, end_[2] = {0, 0};
-  int64_t size_[2] = {1, 1}, out_[2] = {1, 1}, planes_ = 0;
+  int64_t size_[2] = {1, 1}, out_[2] = {1, 1}, channels_ = 0;
   int32_t zero_ = 0;
   float multiplier_ = 1;
 };
@@ -137,23 +159,45 @@ class ReduceMean : public Op {
     }
     out(c).shape = shape;
   }
+  size_t scratch(const Context& c) const override { return static_cast<size_t>(round_up(row(c) * 4, 64)); }
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
-    const int64_t n = elements(inner_shape_);
-    c.pool->parallel(
-        elements(kept_shape_), std::max<int64_t>(1, 4096 / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end, int) {
-          for (int64_t o = begin; o < end; ++o) {
-            const int64_t start = offset(o, kept_shape_, kept_strides_);
-            int64_t sum = 0;
-            for (int64_t i = 0; i < n; ++i) sum += read_code(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
-            const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(std::max<int64_t>(n, 1));
-            c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_,
-                                  c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));
-          }
-        });
+    const int64_t n = elements(inner_shape_), each = row(c);
+    if (elements(kept_shape_) == 0) return;
+    // rows of kept elements that lie side by side are summed at once; 2^15 codes fit a sum of 32 bits
+    c.pool->parallel(elements(kept_shape_) / each, 1, [&](int64_t begin, int64_t end, int worker) {
+      auto* sums = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
+      for (int64_t o = begin; o < end; ++o) {
+        const int64_t start = offset(o * each, kept_shape_, kept_strides_);
+        if (n > (1 << 15)) {
+          long_mean(c, x, start, n, o);
+          continue;
+        }
+        std::fill(sums, sums + each, 0);
+        for (int64_t i = 0; i < n; ++i) {
+          const int64_t at = start + offset(i, inner_shape_, inner_strides_);
+          if (x.type == DType::U8)
+            for (int64_t j = 0; j < each; ++j) sums[j] += static_cast<int32_t>(x.as<uint8_t>()[at + j]) - zero_;
+          else
+            for (int64_t j = 0; j < each; ++j) sums[j] += static_cast<int32_t>(x.as<int16_t>()[at + j]) - zero_;
+        }
+        finish_mean(c, epilogue_, sums, each, multiplier_, n, o * each);
+      }
+    });
   }
 
  private:
+  /// Elements of the output that lie side by side in the input too.
+  int64_t row(const Context& c) const {
+    const bool whole = !reduced_.empty() && !reduced_.back() && elements(inner_shape_) <= (1 << 15);
+    return whole ? std::max<int64_t>(1, c.in[0]->shape.back()) : 1;
+  }
+  void long_mean(const Context& c, const Tensor& x, int64_t start, int64_t n, int64_t o) const {
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += read_code(x, start + offset(i, inner_shape_, inner_strides_)) - zero_;
+    const float one = 1.0f, t = (static_cast<float>(sum) * multiplier_) / static_cast<float>(n);
+    c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_, c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));
+  }
   static int64_t offset(int64_t i, const Shape& shape, const std::vector<int64_t>& strides) {
     int64_t at = 0;
     for (size_t d = shape.size(); d-- > 0;) {

@@ -1,4 +1,4 @@
-// uint8 x int8 -> int32 matrix product: one function an instruction set, see Kernels::gemm.
+// uint8 x int8 -> int32 matrix product and depthwise sum: one of each an instruction set, see Kernels.
 #pragma once
 
 #include <cstring>
@@ -24,6 +24,7 @@ inline uint32_t full_word(const uint8_t* a) {
   namespace isa {                                                                                                               \
   void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc, \
             int64_t ldc);                                                                                                       \
+  void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc);                  \
   }
 QGRAPH_DECLARE_GEMM(reference)
 QGRAPH_DECLARE_GEMM(avx2)

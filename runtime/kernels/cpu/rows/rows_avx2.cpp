@@ -1,3 +1,83 @@
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "kernels/kernel.h"
+
 #define QGRAPH_ISA avx2
 #define QGRAPH_ISA_NAME "avx2"
+#define QGRAPH_FINISH
+
+namespace qgraph::avx2 {
+namespace {
+
+// Loads and stores of fewer than 8 elements go through a buffer.
+struct Lanes {
+  using Float = __m256;
+  using Int = __m256i;
+  using Mask = int64_t;
+  static constexpr int64_t kCount = 8;
+  static Mask mask(int64_t left) { return left; }
+  static Int zero() { return _mm256_setzero_si256(); }
+  static Float all(float x) { return _mm256_set1_ps(x); }
+  static Int all(int32_t x) { return _mm256_set1_epi32(x); }
+  template <typename T>
+  static const T* whole(const T* p, Mask m, T* buffer) {
+    if (m == kCount) return p;
+    std::memset(buffer, 0, kCount * sizeof(T));
+    std::memcpy(buffer, p, static_cast<size_t>(m) * sizeof(T));
+    return buffer;
+  }
+  static Float load(const float* p, Mask m) {
+    float b[kCount];
+    return _mm256_loadu_ps(whole(p, m, b));
+  }
+  static Int load(const int32_t* p, Mask m) {
+    int32_t b[kCount];
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(whole(p, m, b)));
+  }
+  static Int load(const uint8_t* p, Mask m) {
+    uint8_t b[kCount];
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(whole(p, m, b))));
+  }
+  static Int load(const int16_t* p, Mask m) {
+    int16_t b[kCount];
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(whole(p, m, b))));
+  }
+  static Float real(Int x) { return _mm256_cvtepi32_ps(x); }
+  static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
+  static Int sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
+  static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  /// NaN gives low, as max and min return their second operand.
+  static Float clamp(Float t, Float low, Float high) { return _mm256_min_ps(_mm256_max_ps(t, low), high); }
+  static Int round(Float t) { return _mm256_cvtps_epi32(_mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)); }
+  static void store(float* p, Float t, Mask m) {
+    float b[kCount];
+    _mm256_storeu_ps(b, t);
+    std::memcpy(p, b, static_cast<size_t>(m) * sizeof(float));
+  }
+  static void store(uint8_t* p, Int x, Mask m) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i bytes = _mm_packus_epi16(words, words);
+    if (m == kCount) return _mm_storel_epi64(reinterpret_cast<__m128i*>(p), bytes);
+    uint8_t b[16];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(b), bytes);
+    std::memcpy(p, b, static_cast<size_t>(m));
+  }
+  static void store(int16_t* p, Int x, Mask m) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    if (m == kCount) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words);
+    int16_t b[kCount];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(b), words);
+    std::memcpy(p, b, static_cast<size_t>(m) * 2);
+  }
+};
+
+}  // namespace
+#include "kernels/cpu/rows/finish.inc"
+}  // namespace qgraph::avx2
+
 #include "kernels/cpu/rows/rows.inc"

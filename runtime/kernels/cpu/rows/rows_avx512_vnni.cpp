@@ -1,3 +1,45 @@
+#include <immintrin.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#include "kernels/kernel.h"
+
 #define QGRAPH_ISA avx512_vnni
 #define QGRAPH_ISA_NAME "avx512_vnni"
+#define QGRAPH_FINISH
+
+namespace qgraph::avx512_vnni {
+namespace {
+
+struct Lanes {
+  using Float = __m512;
+  using Int = __m512i;
+  using Mask = __mmask16;
+  static constexpr int64_t kCount = 16;
+  static Mask mask(int64_t left) { return static_cast<Mask>(left >= kCount ? 0xffff : (1u << left) - 1); }
+  static Int zero() { return _mm512_setzero_si512(); }
+  static Float all(float x) { return _mm512_set1_ps(x); }
+  static Int all(int32_t x) { return _mm512_set1_epi32(x); }
+  static Float load(const float* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
+  static Int load(const int32_t* p, Mask m) { return _mm512_maskz_loadu_epi32(m, p); }
+  static Int load(const uint8_t* p, Mask m) { return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, p)); }
+  static Int load(const int16_t* p, Mask m) { return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(m, p)); }
+  static Float real(Int x) { return _mm512_cvtepi32_ps(x); }
+  static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  static Int sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
+  static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  /// NaN gives low, as max and min return their second operand.
+  static Float clamp(Float t, Float low, Float high) { return _mm512_min_ps(_mm512_max_ps(t, low), high); }
+  static Int round(Float t) { return _mm512_cvt_roundps_epi32(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static void store(float* p, Float t, Mask m) { _mm512_mask_storeu_ps(p, m, t); }
+  static void store(uint8_t* p, Int x, Mask m) { _mm_mask_storeu_epi8(p, m, _mm512_cvtepi32_epi8(x)); }
+  static void store(int16_t* p, Int x, Mask m) { _mm256_mask_storeu_epi16(p, m, _mm512_cvtepi32_epi16(x)); }
+};
+
+}  // namespace
+#include "kernels/cpu/rows/finish.inc"
+}  // namespace qgraph::avx512_vnni
+
 #include "kernels/cpu/rows/rows.inc"
