@@ -201,11 +201,14 @@ class Planner:
                     plan.inner.add(out)
             elif node.op_type == "Softmax" and not node.domain:
                 self._attention(node)
-            elif node.metadata_props.get(SMOOTH):
+            elif node.metadata_props.get(SMOOTH) or (
+                node.op_type in BINARY
+                and not node.domain
+                and node in plan.capable
+                and out not in self.regions.root
+                and self._clamped(only_user(out), out, ends)
+            ):
                 plan.inner.add(out)
-            elif node.op_type in BINARY and not node.domain and node in plan.capable and out not in self.regions.root:
-                if self._clamped(only_user(out), out, ends):
-                    plan.inner.add(out)
 
     def _clamped(self, user: ir.Node | None, value: ir.Value, ends: set[ir.Value]) -> bool:
         """Whether ``value`` is only read by a Relu or Clip that ends a region, which is a clamp of the codes."""

@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include "kernels/op.h"
 #include "src/cpu.h"
 
 namespace qgraph {
@@ -66,6 +67,69 @@ TEST_P(EveryIsa, FinishRoundsHalfToEvenAndClamps) {
   std::vector<uint8_t> y(acc.size());
   kernels.finish(e, acc.data(), 10, 1, 10, y.data(), 10, nullptr);
   EXPECT_EQ(y, (std::vector<uint8_t>{3, 5, 5, 3, 1, 255, 0, 3, 255, 255}));  // 254.5 -> 254 + 3 is beyond 255
+}
+
+TEST_P(EveryIsa, FinishEqualsTheReference) {
+  for (int round = 0; round < 400; ++round) {
+    const int64_t rows = 1 + static_cast<int64_t>(random() % 5), columns = 1 + static_cast<int64_t>(random() % 70);
+    const auto n = static_cast<size_t>(columns), count = static_cast<size_t>(rows) * n;
+    std::vector<int32_t> acc(count), bias(n);
+    std::vector<float> multiplier(n), bias_f(n), row_scale(static_cast<size_t>(rows));
+    std::vector<int16_t> residual(count);
+    std::normal_distribution<float> normal;
+    for (auto& v : acc) v = static_cast<int32_t>(random()) >> (random() % 24);
+    for (auto& v : bias) v = static_cast<int32_t>(random()) >> 8;
+    for (auto* list : {&multiplier, &bias_f, &row_scale})
+      for (auto& v : *list) v = normal(random) * (random() % 9 == 0 ? 1e9f : 1e-2f);
+    for (auto& v : residual) v = static_cast<int16_t>(random());
+    const bool tokens = random() % 2, wide = random() % 2;
+    Epilogue e;
+    e.multiplier = multiplier.data();
+    e.multiplier_stride = tokens ? 1 : static_cast<int>(random() % 2);
+    if (random() % 2) e.bias = bias.data();
+    if (tokens) e.row_scale = row_scale.data();
+    if (tokens && random() % 2) e.bias_f = bias_f.data();
+    e.residual_type = wide ? DType::I16 : DType::U8;
+    e.residual_zero = static_cast<int32_t>(random() % 200);
+    e.residual_multiplier = normal(random);
+    e.staged = random() % 2;
+    e.mid_low = -static_cast<float>(random() % 300);
+    e.mid_high = e.mid_low + static_cast<float>(random() % 400);
+    e.mid_multiplier = normal(random);
+    e.type = random() % 3 == 0 ? DType::F32 : random() % 2 ? DType::U8 : DType::I16;
+    if (e.type == DType::I16) e.low = -30000, e.high = 32767 + 2000, e.zero = -2000;
+    const void* beside = random() % 2 ? residual.data() : nullptr;
+    std::vector<uint8_t> a(count * 4 + 1), b(count * 4 + 1);
+    kernels.finish(e, acc.data(), columns, rows, columns, a.data(), columns, beside);
+    reference.finish(e, acc.data(), columns, rows, columns, b.data(), columns, beside);
+    ASSERT_EQ(a, b) << "round " << round;
+  }
+}
+
+TEST_P(EveryIsa, DepthwiseEqualsTheSumOfProducts) {
+  for (int round = 0; round < 100; ++round) {
+    const int64_t channels = 1 + static_cast<int64_t>(random() % 80), count = 1 + static_cast<int64_t>(random() % 26);
+    std::vector<std::vector<uint8_t>> rows(static_cast<size_t>(round_up(count, 2)));
+    std::vector<const uint8_t*> taps;
+    for (auto& row : rows) {
+      row.resize(static_cast<size_t>(channels));
+      for (auto& v : row) v = round % 3 == 0 ? 255 : static_cast<uint8_t>(random());
+      taps.push_back(row.data());
+    }
+    AlignedBytes packed;
+    const auto size = static_cast<size_t>(depthwise_elements(channels, count));
+    auto* w = reinterpret_cast<int16_t*>(packed.resize(size * 2));
+    std::fill(w, w + size, int16_t{0});
+    std::vector<int32_t> acc(static_cast<size_t>(channels)), want(acc.size());
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t t = 0; t < count; ++t) {
+        const auto code = static_cast<int8_t>(round % 3 == 0 ? -128 : static_cast<int>(random() % 256) - 128);
+        w[depthwise_index(c, t, count)] = code;
+        want[static_cast<size_t>(c)] += code * rows[static_cast<size_t>(t)][static_cast<size_t>(c)];
+      }
+    kernels.depthwise(taps.data(), count, w, channels, acc.data());
+    ASSERT_EQ(acc, want) << channels << " " << count;
+  }
 }
 
 TEST_P(EveryIsa, RowKernelsEqualTheReference) {

@@ -47,9 +47,9 @@ void write_sample(const std::string& path) {
   m.spec.tensors[0].symbols = {"batch", ""};
   const int q = m.value("q", DType::U8), image = m.value("image", DType::U8), conv = m.value("conv", DType::U8);
   m.op("Quantize", {x}, {q}, {{"y_zero", {120}}}, {{"scale", {0.05f}}});
-  const int target = m.constant<int64_t>("target", DType::I64, {4}, {0, 1, 4, 4});
+  const int target = m.constant<int64_t>("target", DType::I64, {4}, {0, 4, 4, 1});
   m.op("Reshape", {q, target}, {image});
-  const int kernel = m.constant<int8_t>("kernel", DType::I8, {3, 1, 3, 3}, m.weights(27));
+  const int kernel = m.constant<int8_t>("kernel", DType::I8, {3, 3, 3, 1}, m.weights(27));
   const int factor = m.constant<float>("factor", DType::F32, {3}, {0.004f, 0.003f, 0.005f});
   const int bias = m.constant<int32_t>("bias", DType::I32, {3}, {100, -200, 300});
   m.op("Conv", {image, kernel, factor, bias}, {conv},
@@ -60,8 +60,19 @@ void write_sample(const std::string& path) {
         {"strides", {1, 1}},
         {"dilations", {1, 1}},
         {"pads", {1, 1, 1, 1}}});
+  const int taps = m.constant<int8_t>("taps", DType::I8, {3, 3, 3, 1}, m.weights(27)), deep = m.value("deep", DType::U8);
+  m.op("Conv", {conv, taps, factor, -1, conv}, {deep},
+       {{"x_zero", {10}},
+        {"group", {3}},
+        {"strides", {1, 1}},
+        {"dilations", {1, 1}},
+        {"pads", {1, 1, 1, 1}},
+        {"staged", {1}},
+        {"mid_max", {200}},
+        {"residual_zero", {10}}},
+       {{"mid_multiplier", {0.5f}}, {"residual_multiplier", {0.75f}}});
   const int pool = m.value("pool", DType::U8);
-  m.op("MaxPool", {conv}, {pool}, {{"kernel", {2, 2}}, {"strides", {2, 2}}, {"dilations", {1, 1}}, {"pads", {0, 0, 0, 0}}});
+  m.op("MaxPool", {deep}, {pool}, {{"kernel", {2, 2}}, {"strides", {2, 2}}, {"dilations", {1, 1}}, {"pads", {0, 0, 0, 0}}});
   const int flat = m.value("flat", DType::U8);
   m.op("Flatten", {pool}, {flat}, {{"axis", {1}}});
   std::vector<uint8_t> codes(256);
