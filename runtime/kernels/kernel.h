@@ -26,11 +26,6 @@ struct PackedWeights {
 inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 inline int64_t packed_bytes(int64_t n, int64_t k) { return round_up(n, kPanel) * round_up(k, kDepth); }
 
-/// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride],
-/// plus `offset` (-128 turns uint8 into int8). `packed` has packed_bytes(n, k), `sums` round_up(n, 16) elements.
-void pack_weights(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride, int64_t depth_stride, int offset, int8_t* packed,
-                  int32_t* sums);
-
 /// Depthwise weights are int16: [32 channels][pair of taps][32 places][2 taps], zero padded. The places of the channels are
 /// those that interleaving 16-bit words in lanes of 128 bits gives: 0-3, 8-11, 16-19, 24-27, then 4-7, 12-15, 20-23, 28-31.
 constexpr int kGroup = 32;
@@ -66,6 +61,12 @@ struct Epilogue {
 struct Kernels {
   const char* isa;
 
+  /// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride], with its
+  /// sign bit turned where `flip` says so (which takes 128 from a uint8). `packed` has packed_bytes(n, k), `sums`
+  /// round_up(n, 16) elements.
+  void (*pack)(const uint8_t* w, int64_t n, int64_t k, int64_t column_stride, int64_t depth_stride, bool flip, int8_t* packed,
+               int32_t* sums);
+
   /// acc[r * ldc + c] = sum_k a[r * lda + k] * w[k, c] over the columns [column, column + columns); column % 16 == 0.
   void (*gemm)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
                int64_t ldc);
@@ -91,8 +92,12 @@ struct Kernels {
   /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
   void (*softmax)(float* t, int64_t n, float top, uint8_t* codes, int16_t* wide, float* probabilities);
 
-  /// scores[i] = float(acc[i]) * scale (+ mask[i * mask_stride] where mask is given).
-  void (*scores)(const int32_t* acc, int64_t n, float scale, const float* mask, int64_t mask_stride, float* scores);
+  /// scores[i] = float(acc[i] + bias[i] + shift) * scale (+ mask[i * mask_stride] where mask is given).
+  void (*scores)(const int32_t* acc, const int32_t* bias, int32_t shift, int64_t n, float scale, const float* mask,
+                 int64_t mask_stride, float* scores);
+
+  /// The sum of n codes.
+  int32_t (*sum)(const uint8_t* x, int64_t n);
 
   /// One row: mean and variance from integer sums, y = ((x - mean) * inv) * gamma + beta, quantized like Epilogue.
   void (*layer_norm)(const void* x, DType type, int64_t n, float epsilon, const float* gamma, const float* beta,
@@ -113,7 +118,8 @@ struct Kernels {
   /// y[i] = float(x[i] - zero) * scale.
   void (*dequantize)(const void* x, DType type, int32_t zero, float scale, int64_t n, float* y);
 
-  /// y[i] = table[x[i]]; `size` is the bytes of a table entry. int16 input adds 32768 to its index.
+  /// y[i] = table[x[i]]; `size` is the bytes of a table entry. int16 input adds 32768 to its index; its table has two
+  /// readable bytes behind it.
   void (*lookup)(const void* x, DType type, const void* table, int size, int64_t n, void* y);
 };
 

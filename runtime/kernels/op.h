@@ -110,9 +110,11 @@ class Op {
 struct OpSource {
   const OpInfo& info;
   const std::vector<TensorInfo>& tensors;
+  const Kernels& kernels;
   Attributes attributes;
 
-  OpSource(const OpInfo& i, const std::vector<TensorInfo>& t) : info(i), tensors(t), attributes(i.raw, i.what()) {}
+  OpSource(const OpInfo& i, const std::vector<TensorInfo>& t, const Kernels& k)
+      : info(i), tensors(t), kernels(k), attributes(i.raw, i.what()) {}
   bool has(size_t i) const { return i < info.inputs.size() && info.inputs[i] >= 0; }
   const TensorInfo& input(size_t i) const {
     if (!has(i)) throw Error(info.what() + " misses input " + std::to_string(i) + "; compile the program again");

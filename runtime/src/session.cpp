@@ -61,7 +61,7 @@ struct Session::Impl {
         profile(options.profile),
         keep(options.keep),
         memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
-    for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors())));
+    for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors(), kernels)));
     times.resize(ops.size());
     for (int i : program.inputs()) inputs.push_back(signature(i));
     for (int i : program.outputs()) outputs.push_back(signature(i));

@@ -39,7 +39,7 @@ void ThreadPool::parallel(int64_t n, int64_t grain, const std::function<void(int
     body(0, n, 0);
     return;
   }
-  step_ = std::max(grain, (n + chunks * 2 - 1) / (chunks * 2));
+  step_ = std::max(grain, n / (chunks * 8));  // small steps, so that all end together
   n_ = n;
   body_ = &body;
   next_.store(0, std::memory_order_relaxed);

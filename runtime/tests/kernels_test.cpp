@@ -16,7 +16,7 @@ struct Packed {
   Packed(const std::vector<int8_t>& w, int64_t n, int64_t k)
       : bytes(static_cast<size_t>(packed_bytes(n, k)) + 64), sums(static_cast<size_t>(round_up(n, kPanel))) {
     auto* at = reinterpret_cast<int8_t*>((reinterpret_cast<uintptr_t>(bytes.data()) + 63) / 64 * 64);
-    pack_weights(reinterpret_cast<const uint8_t*>(w.data()), n, k, k, 1, 0, at, sums.data());
+    reference::kernels().pack(reinterpret_cast<const uint8_t*>(w.data()), n, k, k, 1, false, at, sums.data());
     view = {at, sums.data(), n, k};
   }
   std::vector<int8_t> bytes;
@@ -67,6 +67,30 @@ TEST_P(EveryIsa, FinishRoundsHalfToEvenAndClamps) {
   std::vector<uint8_t> y(acc.size());
   kernels.finish(e, acc.data(), 10, 1, 10, y.data(), 10, nullptr);
   EXPECT_EQ(y, (std::vector<uint8_t>{3, 5, 5, 3, 1, 255, 0, 3, 255, 255}));  // 254.5 -> 254 + 3 is beyond 255
+}
+
+TEST_P(EveryIsa, PackEqualsTheReference) {
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n = 1 + static_cast<int64_t>(random() % 50), k = 1 + static_cast<int64_t>(random() % 50);
+    const bool flip = random() % 2, columns = random() % 2;
+    std::vector<uint8_t> w(static_cast<size_t>(n * k));
+    for (auto& v : w) v = static_cast<uint8_t>(random());
+    AlignedBytes a, b;
+    const auto size = static_cast<size_t>(packed_bytes(n, k));
+    std::vector<int32_t> sums(static_cast<size_t>(round_up(n, kPanel))), want(sums.size());
+    const int64_t column_stride = columns ? 1 : k, depth_stride = columns ? n : 1;
+    kernels.pack(w.data(), n, k, column_stride, depth_stride, flip, a.resize(size), sums.data());
+    int8_t* out = b.resize(size);
+    std::memset(out, 0, size);
+    for (int64_t c = 0; c < n; ++c)
+      for (int64_t d = 0; d < k; ++d) {
+        const auto v = static_cast<int8_t>(w[static_cast<size_t>(c * column_stride + d * depth_stride)] - (flip ? 128 : 0));
+        out[(c / kPanel * round_up(k, kDepth) + d / kDepth * kDepth) * kPanel + c % kPanel * kDepth + d % kDepth] = v;
+        want[static_cast<size_t>(c)] += v;
+      }
+    ASSERT_EQ(sums, want);
+    ASSERT_EQ(std::memcmp(a.data(), b.data(), size), 0) << n << " " << k;
+  }
 }
 
 TEST_P(EveryIsa, FinishEqualsTheReference) {

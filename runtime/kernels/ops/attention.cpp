@@ -63,7 +63,7 @@ class Attention : public Op {
 
  private:
   struct Layout {
-    int64_t k_pack, k_sums, v_pack, v_sums, acc, scores, codes, q_sums, p_sums, total;
+    int64_t k_pack, k_sums, v_pack, v_sums, acc, scores, codes, p_sums, total;
   };
 
   Layout layout() const {
@@ -82,7 +82,6 @@ class Attention : public Op {
     l.acc = take(kRows * wide * 4);
     l.scores = take(keys_ * 4);
     l.codes = take(kRows * keys_);
-    l.q_sums = take(kRows * 4);
     l.p_sums = take(kRows * 4);
     l.total = at + 64;
     return l;
@@ -100,13 +99,15 @@ class Attention : public Op {
     const uint8_t* q = c.in[0]->as<uint8_t>() + start(rows_, width_);
     const uint8_t* k = c.in[1]->as<uint8_t>() + start(keys_, width_);
     const uint8_t* v = c.in[2]->as<uint8_t>() + start(keys_, v_width_);
-    pack_weights(k, keys_, width_, stride, 1, -128, reinterpret_cast<int8_t*>(s + l.k_pack), ints(l.k_sums));
-    pack_weights(v, v_width_, keys_, 1, v_stride, -128, reinterpret_cast<int8_t*>(s + l.v_pack), ints(l.v_sums));
+    c.kernels->pack(k, keys_, width_, stride, 1, true, reinterpret_cast<int8_t*>(s + l.k_pack), ints(l.k_sums));
+    c.kernels->pack(v, v_width_, keys_, 1, v_stride, true, reinterpret_cast<int8_t*>(s + l.v_pack), ints(l.v_sums));
+    int32_t* k_bias = ints(l.k_sums);
+    for (int64_t i = 0; i < keys_; ++i) k_bias[i] *= -q_zero_;
     const PackedWeights wk{reinterpret_cast<int8_t*>(s + l.k_pack), ints(l.k_sums), keys_, width_};
     const PackedWeights wv{reinterpret_cast<int8_t*>(s + l.v_pack), ints(l.v_sums), v_width_, keys_};
     const float* mask = given(c, 3) ? c.in[3]->as<float>() + batch * mask_strides_[0] + head * mask_strides_[1] : nullptr;
     const int64_t ld = std::max(round_up(keys_, kPanel), round_up(v_width_, kPanel));
-    int32_t *acc = ints(l.acc), *q_sums = ints(l.q_sums), *p_sums = ints(l.p_sums);
+    int32_t *acc = ints(l.acc), *p_sums = ints(l.p_sums);
     auto* scores = reinterpret_cast<float*>(s + l.scores);
     uint8_t* codes = s + l.codes;
     Epilogue e = epilogue_;
@@ -114,26 +115,21 @@ class Attention : public Op {
     const size_t size = static_cast<size_t>(bits(e.type) / 8);
     for (int64_t row = 0; row < rows_; row += kRows) {
       const int64_t rows = std::min(kRows, rows_ - row);
-      for (int64_t r = 0; r < rows; ++r) q_sums[r] = sum(q + (row + r) * stride, width_);
       c.kernels->gemm(q + row * stride, stride, rows, wk, 0, keys_, acc, ld);
-      c.kernels->correct(acc, ld, rows, keys_, wk.column_sums, q_zero_, q_sums, k_zero_ - 128, width_);
       for (int64_t r = 0; r < rows; ++r) {
-        c.kernels->scores(acc + r * ld, keys_, scale_, mask == nullptr ? nullptr : mask + (row + r) * mask_strides_[2],
-                          mask_strides_[3], scores);
+        // the zero points: sum (q - zq)(k - zk) = acc - zq * sum k' - zk' * sum q + n zq zk', with k' = k - 128
+        const int32_t shift =
+            (k_zero_ - 128) * (static_cast<int32_t>(width_) * q_zero_ - c.kernels->sum(q + (row + r) * stride, width_));
+        c.kernels->scores(acc + r * ld, k_bias, shift, keys_, scale_,
+                          mask == nullptr ? nullptr : mask + (row + r) * mask_strides_[2], mask_strides_[3], scores);
         c.kernels->softmax(scores, keys_, 255, codes + r * keys_, nullptr, nullptr);
-        p_sums[r] = sum(codes + r * keys_, keys_);
+        p_sums[r] = c.kernels->sum(codes + r * keys_, keys_);
       }
       c.kernels->gemm(codes, keys_, rows, wv, 0, v_width_, acc, ld);
       c.kernels->correct(acc, ld, rows, v_width_, wv.column_sums, 0, p_sums, v_zero_ - 128, keys_);
       uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(start(rows_, v_width_) + row * v_stride) * size;
       c.kernels->finish(e, acc, ld, rows, v_width_, y, v_stride, nullptr);
     }
-  }
-
-  static int32_t sum(const uint8_t* x, int64_t n) {
-    int32_t total = 0;
-    for (int64_t i = 0; i < n; ++i) total += x[i];
-    return total;
   }
 
   Epilogue epilogue_;

@@ -99,7 +99,7 @@ class Conv : public ConvBase {
     if (depthwise_)
       pack_depthwise();
     else
-      pack();
+      pack(s.kernels);
     codes_.clear();
     codes_.shrink_to_fit();
     std::vector<int32_t> sums;  // without the padding of each group
@@ -151,14 +151,14 @@ class Conv : public ConvBase {
   }
 
  private:
-  void pack() {
+  void pack(const Kernels& kernels) {
     const size_t part = static_cast<size_t>(packed_bytes(n_, depth_)), sums = static_cast<size_t>(round_up(n_, kPanel));
     packed_.resize(part * static_cast<size_t>(group_));
     sums_.resize(sums * static_cast<size_t>(group_));
     for (int64_t g = 0; g < group_; ++g) {
       int8_t* data = packed_.data() + static_cast<size_t>(g) * part;
       int32_t* sum = sums_.data() + static_cast<size_t>(g) * sums;
-      pack_weights(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n_ * depth_, n_, depth_, depth_, 1, 0, data, sum);
+      kernels.pack(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n_ * depth_, n_, depth_, depth_, 1, false, data, sum);
       parts_.push_back({data, sum, n_, depth_});
     }
   }

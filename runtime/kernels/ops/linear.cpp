@@ -56,7 +56,7 @@ class Linear : public Op {
       const int64_t from = b * depth, length = std::min(depth, k_ - from);
       int8_t* data = packed_.data() + static_cast<size_t>(b) * part_bytes;
       int32_t* sum = sums_.data() + static_cast<size_t>(b) * sums;
-      pack_weights(codes + from, n_, length, k_, 1, 0, data, sum);
+      s.kernels.pack(codes + from, n_, length, k_, 1, false, data, sum);
       parts_.push_back({data, sum, n_, length});
     }
     if (block_ == 0) shift_ = fold_zero_point(epilogue_, sums_.data(), n_, x_zero_);
@@ -217,7 +217,7 @@ class MatMul : public Op {
     auto* sums = reinterpret_cast<int32_t*>(scratch + round_up(packed_bytes(n_, k_), 64));
     int32_t* acc = sums + round_up(n_, kPanel);
     int32_t* row_sums = acc + kRows * kColumns;
-    pack_weights(b, n_, k_, 1, n_, -128, packed, sums);
+    c.kernels->pack(b, n_, k_, 1, n_, true, packed, sums);
     const PackedWeights w{packed, sums, n_, k_};
     Epilogue e = epilogue_;
     e.multiplier = &multiplier_;
@@ -225,10 +225,7 @@ class MatMul : public Op {
     uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(batch * m_ * n_) * size;
     for (int64_t row = 0; row < m_; row += kRows) {
       const int64_t rows = std::min(kRows, m_ - row);
-      for (int64_t r = 0; r < rows; ++r) {
-        row_sums[r] = 0;
-        for (int64_t i = 0; i < k_; ++i) row_sums[r] += a[(row + r) * k_ + i];
-      }
+      for (int64_t r = 0; r < rows; ++r) row_sums[r] = c.kernels->sum(a + (row + r) * k_, k_);
       for (int64_t column = 0; column < n_; column += kColumns) {
         const int64_t columns = std::min(kColumns, n_ - column);
         c.kernels->gemm(a + row * k_, k_, rows, w, column, columns, acc, kColumns);

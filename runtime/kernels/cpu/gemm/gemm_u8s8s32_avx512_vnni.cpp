@@ -44,8 +44,8 @@ void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, in
                 int64_t ldc, int64_t columns) {
   int64_t r = 0;
   for (; r + 6 <= rows; r += 6) tile<6, P>(a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
-  for (; r + 2 <= rows; r += 2) tile<2, P>(a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
-  for (; r < rows; ++r) tile<1, P>(a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
+  constexpr decltype(&tile<1, P>) kRest[] = {nullptr, tile<1, P>, tile<2, P>, tile<3, P>, tile<4, P>, tile<5, P>};
+  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
 }
 
 }  // namespace

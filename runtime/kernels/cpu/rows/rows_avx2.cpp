@@ -1,14 +1,10 @@
 #include <immintrin.h>
 
-#include <algorithm>
-#include <cstring>
-#include <type_traits>
-
-#include "kernels/kernel.h"
+#include "kernels/cpu/rows/bits.h"
 
 #define QGRAPH_ISA avx2
 #define QGRAPH_ISA_NAME "avx2"
-#define QGRAPH_FINISH
+#define QGRAPH_LANES
 
 namespace qgraph::avx2 {
 namespace {
@@ -19,7 +15,7 @@ struct Lanes {
   using Int = __m256i;
   using Mask = int64_t;
   static constexpr int64_t kCount = 8;
-  static Mask mask(int64_t left) { return left; }
+  static Mask mask(int64_t left) { return std::min(left, kCount); }
   static Int zero() { return _mm256_setzero_si256(); }
   static Float all(float x) { return _mm256_set1_ps(x); }
   static Int all(int32_t x) { return _mm256_set1_epi32(x); }
@@ -46,6 +42,39 @@ struct Lanes {
     int16_t b[kCount];
     return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(whole(p, m, b))));
   }
+  static Float load_or(const float* p, Mask m, float other) {
+    float b[kCount];
+    std::fill(b, b + kCount, other);
+    std::memcpy(b, p, static_cast<size_t>(m) * sizeof(float));
+    return _mm256_loadu_ps(b);
+  }
+  static Int keep(Int x, Mask m) {
+    return _mm256_and_si256(x, _mm256_cmpgt_epi32(all(static_cast<int32_t>(m)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+  }
+  static Int bits(Float x) { return _mm256_castps_si256(x); }
+  static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
+  static Int max(Int a, Int b) { return _mm256_max_epi32(a, b); }
+  static int32_t greatest(Int x) {
+    int32_t b[kCount];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(b), x);
+    int32_t top = b[0];
+    for (int32_t v : b) top = v > top ? v : top;
+    return top;
+  }
+  static int64_t total(Int x) {
+    int32_t b[kCount];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(b), x);
+    int64_t sum = 0;
+    for (int32_t v : b) sum += v;
+    return sum;
+  }
+  /// See ordered in rows.inc.
+  static Int ordered(Int b) { return _mm256_xor_si256(b, both(_mm256_srai_epi32(b, 31), all(0x7fffffff))); }
+  /// The float whose exponent field is x.
+  static Float power(Int x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 23)); }
+  static Float greater(Float a, Float b) { return _mm256_max_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm256_div_ps(a, b); }
   static Float real(Int x) { return _mm256_cvtepi32_ps(x); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
@@ -77,7 +106,7 @@ struct Lanes {
 };
 
 }  // namespace
-#include "kernels/cpu/rows/finish.inc"
+#include "kernels/cpu/rows/lanes.inc"
 }  // namespace qgraph::avx2
 
 #include "kernels/cpu/rows/rows.inc"

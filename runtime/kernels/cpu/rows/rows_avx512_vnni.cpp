@@ -1,13 +1,11 @@
 #include <immintrin.h>
 
-#include <algorithm>
-#include <type_traits>
-
-#include "kernels/kernel.h"
+#include "kernels/cpu/rows/bits.h"
 
 #define QGRAPH_ISA avx512_vnni
 #define QGRAPH_ISA_NAME "avx512_vnni"
-#define QGRAPH_FINISH
+#define QGRAPH_LANES
+#define QGRAPH_GATHER
 
 namespace qgraph::avx512_vnni {
 namespace {
@@ -25,6 +23,23 @@ struct Lanes {
   static Int load(const int32_t* p, Mask m) { return _mm512_maskz_loadu_epi32(m, p); }
   static Int load(const uint8_t* p, Mask m) { return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(m, p)); }
   static Int load(const int16_t* p, Mask m) { return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(m, p)); }
+  static Float load_or(const float* p, Mask m, float other) { return _mm512_mask_loadu_ps(all(other), m, p); }
+  static Int keep(Int x, Mask m) { return _mm512_maskz_mov_epi32(m, x); }
+  static Int bits(Float x) { return _mm512_castps_si512(x); }
+  static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }
+  static Int max(Int a, Int b) { return _mm512_max_epi32(a, b); }
+  static int32_t greatest(Int x) { return _mm512_reduce_max_epi32(x); }
+  static int64_t total(Int x) {
+    return _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_cvtepi32_epi64(_mm512_castsi512_si256(x)),
+                                                    _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(x, 1))));
+  }
+  /// See ordered in rows.inc.
+  static Int ordered(Int b) { return _mm512_xor_si512(b, both(_mm512_srai_epi32(b, 31), all(0x7fffffff))); }
+  /// The float whose exponent field is x.
+  static Float power(Int x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 23)); }
+  static Float greater(Float a, Float b) { return _mm512_max_ps(a, b); }
+  static Float sub(Float a, Float b) { return _mm512_sub_ps(a, b); }
+  static Float div(Float a, Float b) { return _mm512_div_ps(a, b); }
   static Float real(Int x) { return _mm512_cvtepi32_ps(x); }
   static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
   static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
@@ -39,7 +54,20 @@ struct Lanes {
 };
 
 }  // namespace
-#include "kernels/cpu/rows/finish.inc"
+#include "kernels/cpu/rows/lanes.inc"
+
+namespace {
+
+// 16 entries of 16 bits at once: words of 32 bits are gathered and cut, so a table needs two more bytes behind it.
+void look_wide(const int16_t* x, const int16_t* table, int64_t n, int16_t* y) {
+  for (int64_t i = 0; i < n; i += Lanes::kCount) {
+    const auto mask = Lanes::mask(n - i);
+    const auto index = Lanes::add(Lanes::load(x + i, mask), Lanes::all(32768));
+    Lanes::store(y + i, _mm512_mask_i32gather_epi32(Lanes::zero(), mask, index, table, 2), mask);
+  }
+}
+
+}  // namespace
 }  // namespace qgraph::avx512_vnni
 
 #include "kernels/cpu/rows/rows.inc"
