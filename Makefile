@@ -6,7 +6,7 @@ BUILD := build/cpp
 RUNTIME := $(shell find runtime -type f)
 PACKAGES := g++ cmake flatbuffers-compiler libflatbuffers-dev libgtest-dev
 
-.PHONY: setup system demo test test-python test-cpp lint clean
+.PHONY: setup system demo test test-python test-cpp test-arm64 lint clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,13 @@ test-cpp: system
 	cmake -S runtime -B $(BUILD) -DQGRAPH_TESTS=ON -DQGRAPH_SANITIZE=ON > /dev/null
 	cmake --build $(BUILD) -j 2
 	ctest --test-dir $(BUILD) --output-on-failure
+
+# the runtime on another architecture: cross-compiled, its tests run by an emulator
+test-arm64:
+	@sh tools/setup_system.sh $(PACKAGES) g++-aarch64-linux-gnu qemu-user
+	cmake -S runtime -B build/arm64 -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/tools/aarch64.cmake -DQGRAPH_TESTS=ON > /dev/null
+	cmake --build build/arm64 -j 2
+	ctest --test-dir build/arm64 --output-on-failure
 
 lint: setup
 	$(BIN)/ruff check qgraph passes tools tests

@@ -10,7 +10,7 @@ import click
 @click.option(
     "--against",
     multiple=True,
-    help="Other files or engines: an .onnx, a .qgp, or 'onnxruntime' for the float model given by --float.",
+    help="Other files or engines: an .onnx, a .qgp, openvino:FILE.onnx, or 'onnxruntime' for the model given by --float.",
 )
 @click.option("--float", "reference", help="The float ONNX file that 'onnxruntime' runs.")
 @click.option("--data", help="Inputs: an .npz or MODULE:FACTORY (the first batch); random without it.")

@@ -126,6 +126,9 @@ struct Kernels {
 namespace reference {
 const Kernels& kernels();
 }
+namespace portable {
+const Kernels& kernels();
+}
 namespace avx2 {
 const Kernels& kernels();
 }

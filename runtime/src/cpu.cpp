@@ -25,6 +25,7 @@ bool has_avx512_vnni() {
 // Slowest first.
 const Isa kIsas[] = {
     {"reference", always, reference::kernels},
+    {"portable", always, portable::kernels},
 #if defined(__x86_64__)
     {"avx2", has_avx2, avx2::kernels},
     {"avx512_vnni", has_avx512_vnni, avx512_vnni::kernels},

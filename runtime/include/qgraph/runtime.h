@@ -55,7 +55,7 @@ struct OpTime {
 
 struct SessionOptions {
   int threads = 0;  // 0: QGRAPH_THREADS, else all cores
-  std::string isa;  // empty: QGRAPH_ISA, else the best of this CPU: reference, avx2, avx512_vnni
+  std::string isa;  // empty: QGRAPH_ISA, else the best of this CPU: reference, portable, avx2, avx512_vnni
   bool profile = false;
   size_t memory_limit = 0;  // bytes of activations that a run may take; 0: no limit
   bool keep = false;        // keep every intermediate value, so that `tensor` can read it (needs more memory)

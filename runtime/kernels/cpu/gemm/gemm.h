@@ -27,6 +27,7 @@ inline uint32_t full_word(const uint8_t* a) {
   void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc);                  \
   }
 QGRAPH_DECLARE_GEMM(reference)
+QGRAPH_DECLARE_GEMM(portable)
 QGRAPH_DECLARE_GEMM(avx2)
 QGRAPH_DECLARE_GEMM(avx512_vnni)
 #undef QGRAPH_DECLARE_GEMM

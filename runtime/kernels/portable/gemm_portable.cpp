@@ -1,0 +1,52 @@
+// Plain C++ in the form that compilers vectorise: for CPUs without kernels of their own.
+#include <algorithm>
+
+#include "kernels/cpu/gemm/gemm.h"
+
+namespace qgraph::portable {
+namespace {
+
+template <int R>
+void tile(const uint8_t* a, int64_t lda, const int8_t* panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns) {
+  int32_t sum[R][kPanel] = {};
+  for (int64_t d = 0; d < k; d += kDepth, panel += kPanel * kDepth) {
+    for (int r = 0; r < R; ++r) {
+      uint8_t x[kDepth] = {};
+      std::memcpy(x, a + r * lda + d, static_cast<size_t>(std::min<int64_t>(kDepth, k - d)));
+      for (int c = 0; c < kPanel; ++c)
+        sum[r][c] += x[0] * panel[c * 4] + x[1] * panel[c * 4 + 1] + x[2] * panel[c * 4 + 2] + x[3] * panel[c * 4 + 3];
+    }
+  }
+  for (int r = 0; r < R; ++r) std::memcpy(acc + r * ldc, sum[r], static_cast<size_t>(columns) * 4);
+}
+
+}  // namespace
+
+void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
+          int64_t ldc) {
+  const int64_t panel_bytes = round_up(w.k, kDepth) * kPanel;
+  for (int64_t c = 0; c < columns; c += kPanel) {
+    const int8_t* panel = w.data + (column + c) / kPanel * panel_bytes;
+    const int64_t left = std::min<int64_t>(kPanel, columns - c);
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) tile<4>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
+    for (; r < rows; ++r) tile<1>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
+  }
+}
+
+void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc) {
+  const int64_t pairs = round_up(count, 2) / 2;
+  for (int64_t c = 0; c < channels; c += kGroup, w += pairs * kGroup * 2) {
+    for (int64_t i = 0; i < kGroup && c + i < channels; i += 4) {  // four channels have neighbouring places
+      const int64_t n = std::min<int64_t>(4, channels - c - i);
+      const int16_t* from = w + depthwise_index(i, 0, count);
+      int32_t sum[4] = {};
+      for (int64_t p = 0; p < pairs; ++p, from += kGroup * 2)
+        for (int64_t j = 0; j < n; ++j)
+          sum[j] += taps[2 * p][c + i + j] * from[2 * j] + taps[2 * p + 1][c + i + j] * from[2 * j + 1];
+      std::memcpy(acc + c + i, sum, static_cast<size_t>(n) * 4);
+    }
+  }
+}
+
+}  // namespace qgraph::portable
