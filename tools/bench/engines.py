@@ -15,7 +15,6 @@ import numpy as np
 
 from qgraph.errors import QGraphError
 
-
 OPENVINO = "openvino:"
 
 
