@@ -44,3 +44,4 @@ def test_light_models(name: str, tmp_path: Path) -> None:
     compile(model, tmp_path / "l.qgp")
     for other in (model, tmp_path / "l.qgp"):
         assert compare(reference, other, data, layers=False).outputs[0].sqnr > 30
+    same_bytes(tmp_path / "l.qgp", data[0])
