@@ -49,7 +49,7 @@ class Quantize(Pass):
             exclude: globs of what stays float.
         """
 
-        weights: Literal["int8", "int4", "none"] = "int8"
+        weights: Literal["int8", "int4", "int2", "none"] = "int8"
         weight_block: int = 0
         activations: Literal["auto", "uint8", "int8", "tokens"] = "auto"
         placement: Literal["integer", "linear"] = "integer"

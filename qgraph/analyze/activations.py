@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
+from qgraph.ir.narrow_types import widened
 from qgraph.ir.patterns import add_initializer
 
 Batch = Mapping[str, np.ndarray]
@@ -30,7 +31,7 @@ def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threa
     # values inside fused ops could not be read back, so reading them needs the graph as it is
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_ENABLE_BASIC
-    with _outputs(model, outputs), _without_weights(model) as weights:
+    with _outputs(model, outputs), widened(model), _without_weights(model) as weights:
         data = ir.to_proto(model).SerializeToString()
     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
     lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]

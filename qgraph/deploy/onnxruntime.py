@@ -18,6 +18,7 @@ from qgraph.analyze.activations import session
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
+from qgraph.ir.narrow_types import widen
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import add_initializer, attr, is_op, new_node, nodes, replace
 from qgraph.passes.lower.values import weight_of
@@ -32,6 +33,7 @@ def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
     if dialect_of(model) == "integer":
         raise QGraphError("the model is lowered to integer kernels; export the quantized model instead")
     result = finalize(model.clone())
+    widen(result)
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:

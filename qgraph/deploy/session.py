@@ -21,7 +21,7 @@ class Session:
     Args:
         path: the program file.
         threads: 0 takes ``QGRAPH_THREADS``, else all cores.
-        isa: ``reference``, ``portable``, ``avx2`` or ``avx512_vnni``; empty takes ``QGRAPH_ISA``, else the best of this CPU.
+        isa: one of ``qgraph._runtime.available_isas()``, from ``reference`` to ``amx_int8``; empty takes ``QGRAPH_ISA``, else the best of this CPU.
         profile: collect a time for every op.
         keep: keep every intermediate value for ``values``.
 

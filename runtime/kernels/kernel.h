@@ -15,16 +15,20 @@ namespace qgraph {
 constexpr int kPanel = 16;
 constexpr int kDepth = 4;
 
-/// Weights packed for the matrix kernels: [panel][K / 4][16 columns][4], zero padded, and the sum of each column.
+/// Weights packed for the matrix kernels: [panel][K / 4][16 columns][4], zero padded, and the sum of each column. With fewer
+/// bits, 8 / bits neighbours along K / 4 share their bytes, the first in the lowest bits.
 struct PackedWeights {
   const int8_t* data = nullptr;
   const int32_t* column_sums = nullptr;
   int64_t n = 0;
   int64_t k = 0;
+  int bits = 8;
 };
 
 inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-inline int64_t packed_bytes(int64_t n, int64_t k) { return round_up(n, kPanel) * round_up(k, kDepth); }
+/// Bytes of a panel: 64 for each 4 * 8 / bits of depth.
+inline int64_t panel_bytes(int64_t k, int bits) { return round_up(k, kDepth * 8 / bits) * bits / 8 * kPanel; }
+inline int64_t packed_bytes(int64_t n, int64_t k, int bits = 8) { return round_up(n, kPanel) / kPanel * panel_bytes(k, bits); }
 
 /// Depthwise weights are int16: [32 channels][pair of taps][32 places][2 taps], zero padded. The places of the channels are
 /// those that interleaving 16-bit words in lanes of 128 bits gives: 0-3, 8-11, 16-19, 24-27, then 4-7, 12-15, 20-23, 28-31.
@@ -133,6 +137,9 @@ namespace avx2 {
 const Kernels& kernels();
 }
 namespace avx512_vnni {
+const Kernels& kernels();
+}
+namespace amx_int8 {
 const Kernels& kernels();
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/kernel.h"
+#include "src/memory.h"
 #include "src/program.h"
 #include "src/thread_pool.h"
 
@@ -41,6 +42,12 @@ inline int8_t int4_at(const uint8_t* data, int64_t i) {
   return static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble);
 }
 
+/// Element i of packed int2 data, lowest bits first.
+inline int8_t int2_at(const uint8_t* data, int64_t i) {
+  const int pair = (data[i / 4] >> (i % 4 * 2)) & 3;
+  return static_cast<int8_t>(pair >= 2 ? pair - 4 : pair);
+}
+
 /// Memory aligned to 64 bytes, for packed weights.
 class AlignedBytes {
  public:
@@ -50,7 +57,7 @@ class AlignedBytes {
   AlignedBytes& operator=(const AlignedBytes&) = delete;
   int8_t* resize(size_t bytes) {
     std::free(data_);
-    data_ = static_cast<int8_t*>(std::aligned_alloc(64, (bytes + 64) / 64 * 64));
+    data_ = static_cast<int8_t*>(allocate_aligned(bytes + 1));
     if (data_ == nullptr) throw std::bad_alloc();
     return data_;
   }
@@ -81,6 +88,8 @@ class Op {
   virtual bool foldable(const Context&) const { return false; }
   /// Whether output 0 is input 0 with another shape, so that it needs no memory of its own.
   virtual bool view() const { return false; }
+  /// Multiply-accumulates of a run, for the shapes in `c`.
+  virtual int64_t macs(const Context&) const { return 0; }
   virtual void run(Context& c) = 0;
 
  protected:

@@ -1,4 +1,4 @@
-// The Python binding: Session, write_program, available_isas.
+// The Python binding: Session, write_program, available_isas, measure_peak.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -151,9 +151,16 @@ NB_MODULE(_runtime, m) {
       .def_prop_ro("tensor_names", &qgraph::Session::tensor_names)
       .def("profile", [](const qgraph::Session& s) {
         nb::list rows;
-        for (const auto& t : s.profile()) rows.append(nb::make_tuple(t.kind, t.name, t.seconds, t.calls));
+        for (const auto& t : s.profile()) rows.append(nb::make_tuple(t.kind, t.name, t.seconds, t.calls, t.macs, t.bytes));
         return rows;
       });
   m.def("write_program", &write_file);
   m.def("available_isas", &qgraph::available_isas);
+  m.def(
+      "measure_peak",
+      [](int threads, const std::string& isa) {
+        const auto peak = qgraph::measure_peak(threads, isa);
+        return std::make_pair(peak.macs, peak.bytes);
+      },
+      "threads"_a = 0, "isa"_a = "", nb::call_guard<nb::gil_scoped_release>());
 }

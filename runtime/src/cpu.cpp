@@ -2,6 +2,12 @@
 
 #include <cstdlib>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "qgraph/runtime.h"
 
 namespace qgraph {
@@ -20,6 +26,17 @@ bool has_avx512_vnni() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
 }
+// The kernel saves tiles only for processes that ask for them.
+bool has_amx_int8() {
+  static const bool granted = [] {
+    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    unsigned a, b, c, d;
+    if (!has_avx512_vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (kTile | kInt8)) != (kTile | kInt8)) return false;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  }();
+  return granted;
+}
 #endif
 
 // Slowest first.
@@ -29,6 +46,7 @@ const Isa kIsas[] = {
 #if defined(__x86_64__)
     {"avx2", has_avx2, avx2::kernels},
     {"avx512_vnni", has_avx512_vnni, avx512_vnni::kernels},
+    {"amx_int8", has_amx_int8, amx_int8::kernels},
 #endif
 };
 

@@ -142,6 +142,17 @@ Program::Program(const std::string& path) : file_(path) {
     for (const auto* e : *program->metadata()) metadata_.emplace_back(text(e->key()), text(e->value()));
 }
 
+void Program::release(const std::vector<int>& tensors) const {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (int i : tensors) {
+    if (i < 0 || tensors_[static_cast<size_t>(i)].data == nullptr) continue;
+    const TensorInfo& t = tensors_[static_cast<size_t>(i)];
+    const auto from = (reinterpret_cast<uintptr_t>(t.data) + page - 1) / page * page;
+    const auto to = (reinterpret_cast<uintptr_t>(t.data) + t.bytes) / page * page;
+    if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
+  }
+}
+
 Attributes::Attributes(const schema::Op* op, std::string what) : what_(std::move(what)) {
   if (op->attributes())
     for (const auto* a : *op->attributes()) found_[text(a->name())] = a;

@@ -69,6 +69,8 @@ class Program {
   const std::vector<int>& outputs() const { return outputs_; }
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
   size_t weight_bytes() const { return weight_bytes_; }
+  /// Give the memory of constants back, whose ops have copies by now; whoever still reads them has them paged in again.
+  void release(const std::vector<int>& tensors) const;
 
  private:
   MappedFile file_;

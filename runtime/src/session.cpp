@@ -7,6 +7,7 @@
 
 #include "cpu.h"
 #include "kernels/op.h"
+#include "memory.h"
 #include "plan.h"
 #include "program.h"
 #include "qgraph/runtime.h"
@@ -14,13 +15,6 @@
 
 namespace qgraph {
 namespace {
-
-int thread_count(int wanted) {
-  if (wanted <= 0)
-    if (const char* text = std::getenv("QGRAPH_THREADS")) wanted = std::atoi(text);
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return wanted <= 0 ? cores : std::min(wanted, 256);
-}
 
 size_t bytes_of(const Tensor& t) { return static_cast<size_t>((t.size() * bits(t.type) + 7) / 8); }
 
@@ -32,7 +26,7 @@ class Block {
     if (bytes > size_) {
       std::free(data_);
       size_ = 0;
-      data_ = static_cast<uint8_t*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+      data_ = static_cast<uint8_t*>(allocate_aligned(bytes));
       if (data_ == nullptr) throw Error("out of memory: " + std::to_string(bytes) + " bytes are needed; use smaller inputs");
       size_ = bytes;
     }
@@ -61,7 +55,10 @@ struct Session::Impl {
         profile(options.profile),
         keep(options.keep),
         memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
-    for (const OpInfo& info : program.ops()) ops.push_back(make_op(OpSource(info, program.tensors(), kernels)));
+    for (const OpInfo& info : program.ops()) {
+      ops.push_back(make_op(OpSource(info, program.tensors(), kernels)));
+      program.release(info.inputs);
+    }
     times.resize(ops.size());
     for (int i : program.inputs()) inputs.push_back(signature(i));
     for (int i : program.outputs()) outputs.push_back(signature(i));
@@ -117,7 +114,13 @@ struct Session::Impl {
     for (size_t i = 0; i < inputs.size(); ++i) tensors[static_cast<size_t>(program.inputs()[i])].shape = shapes[i];
     std::vector<Lifetime> lives(tensors.size());
     size_t scratch = 0;
-    for (size_t i = 0; i < ops.size(); ++i) scratch = std::max(scratch, infer(i));
+    for (size_t i = 0; i < ops.size(); ++i) {
+      scratch = std::max(scratch, infer(i));
+      times[i].macs = ops[i]->macs(contexts[i]);
+      times[i].bytes = 0;
+      for (const auto* t : contexts[i].in) times[i].bytes += t == nullptr ? 0 : static_cast<int64_t>(bytes_of(*t));
+      for (const auto* t : contexts[i].out) times[i].bytes += static_cast<int64_t>(bytes_of(*t));
+    }
     plan(lives);
     scratch_bytes = (scratch + 63) / 64 * 64;
     uint8_t* s = scratch_block.reserve(scratch_bytes * static_cast<size_t>(pool.size()) + 64);

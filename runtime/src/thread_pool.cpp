@@ -1,6 +1,7 @@
 #include "thread_pool.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -16,6 +17,13 @@ void pause() {
 #endif
 }
 }  // namespace
+
+int thread_count(int wanted) {
+  if (wanted <= 0)
+    if (const char* text = std::getenv("QGRAPH_THREADS")) wanted = std::atoi(text);
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return wanted <= 0 ? cores : std::min(wanted, 256);
+}
 
 ThreadPool::ThreadPool(int threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });

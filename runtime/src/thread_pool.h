@@ -11,6 +11,9 @@
 
 namespace qgraph {
 
+/// The threads to use: `wanted`, else QGRAPH_THREADS, else all cores.
+int thread_count(int wanted);
+
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);

@@ -6,23 +6,12 @@
 #include <limits>
 #include <random>
 
-#include "kernels/op.h"
+#include "kernels/weights.h"
+#include "product_test.h"
 #include "src/cpu.h"
 
 namespace qgraph {
 namespace {
-
-struct Packed {
-  Packed(const std::vector<int8_t>& w, int64_t n, int64_t k)
-      : bytes(static_cast<size_t>(packed_bytes(n, k)) + 64), sums(static_cast<size_t>(round_up(n, kPanel))) {
-    auto* at = reinterpret_cast<int8_t*>((reinterpret_cast<uintptr_t>(bytes.data()) + 63) / 64 * 64);
-    reference::kernels().pack(reinterpret_cast<const uint8_t*>(w.data()), n, k, k, 1, false, at, sums.data());
-    view = {at, sums.data(), n, k};
-  }
-  std::vector<int8_t> bytes;
-  std::vector<int32_t> sums;
-  PackedWeights view;
-};
 
 class EveryIsa : public testing::TestWithParam<std::string> {
  protected:
@@ -33,27 +22,7 @@ class EveryIsa : public testing::TestWithParam<std::string> {
   std::mt19937 random{7};
 };
 
-TEST_P(EveryIsa, GemmEqualsTheSumOfProducts) {
-  const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 63, 65, 100};
-  for (int round = 0; round < 150; ++round) {
-    const int64_t m = sizes[random() % 10], n = sizes[random() % 14],
-                  k = sizes[random() % 14] * (1 + static_cast<int64_t>(random() % 5));
-    const bool extreme = round % 3 == 0;  // 255 x 127 and 255 x -128 in every product: what saturating instructions get wrong
-    std::vector<uint8_t> a(static_cast<size_t>(m * k));
-    std::vector<int8_t> w(static_cast<size_t>(n * k));
-    for (auto& v : a) v = extreme ? 255 : static_cast<uint8_t>(random());
-    for (size_t i = 0; i < w.size(); ++i) w[i] = extreme ? (round % 2 ? 127 : -128) : static_cast<int8_t>(random());
-    Packed packed(w, n, k);
-    std::vector<int32_t> acc(static_cast<size_t>(m * n), 123);
-    kernels.gemm(a.data(), k, m, packed.view, 0, n, acc.data(), n);
-    for (int64_t r = 0; r < m; ++r)
-      for (int64_t c = 0; c < n; ++c) {
-        int64_t sum = 0;
-        for (int64_t i = 0; i < k; ++i) sum += int64_t{a[static_cast<size_t>(r * k + i)]} * w[static_cast<size_t>(c * k + i)];
-        ASSERT_EQ(acc[static_cast<size_t>(r * n + c)], sum) << m << " " << n << " " << k;
-      }
-  }
-}
+TEST_P(EveryIsa, GemmEqualsTheSumOfProducts) { test_product(kernels.gemm, kernels, random); }
 
 TEST_P(EveryIsa, FinishRoundsHalfToEvenAndClamps) {
   const std::vector<int32_t> acc{1, 3, 5, -1, -3, 1 << 30, -(1 << 30), 0, 509, 511};

@@ -123,7 +123,13 @@ def test_conv_of_one_axis_and_transposed(tmp_path: Path) -> None:
 
 
 @QUIET
-@given(st.integers(0, 9), st.integers(1, 70), st.integers(1, 70), st.sampled_from(["int8", "int4"]), st.sampled_from([0, 16, 32]))
+@given(
+    st.integers(0, 9),
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.sampled_from(["int8", "int4", "int2"]),
+    st.sampled_from([0, 16, 32]),
+)
 def test_gemm_and_tokens(tmp_path: Path, rows: int, k: int, n: int, weights: str, block: int) -> None:
     options = f"{{weights={weights} weight-block={block}}}"
     text = f"g (float[m,{k}] x, float[k,n] w, float[n] b) => (float[m,{n}] y) {{ c = Gemm(x, w, b) y = Neg(c) }}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +111,23 @@ def test_padding_does_not_change_the_answer_much(folder: Path) -> None:
     (a,), (b,) = program.run(short).values(), program.run(long).values()
     n = a.shape[1]
     np.testing.assert_allclose(a[0], b[0, :n], atol=1e-6)
+
+
+def test_a_session_takes_little_more_memory_than_its_weights(folder: Path) -> None:
+    code = """
+import sys
+import numpy as np
+from qgraph.deploy.session import Session
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+
+from qgraph import _runtime  # what the import takes is not the session's
+before = peak()
+x = np.ones((1, 128), np.int64)
+Session(sys.argv[1], threads=2).run({"input_ids": x, "attention_mask": x})
+print(peak() - before)
+"""
+    path = folder / "int8.qgp"
+    grown = int(subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout)
+    assert grown <= 1.5 * path.stat().st_size + 20e6

@@ -24,6 +24,8 @@ DTYPES = {"uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16, "float32": ir.
 KINDS = st.sampled_from(["uint8", "int16"])
 OUTPUTS = st.sampled_from(["uint8", "int16", "float32"])
 SEEDS = st.integers(0, 2**31)
+BITS = st.sampled_from([8, 4, 2])
+NARROW = {4: ir.DataType.INT4, 2: ir.DataType.INT2}
 
 
 class Case:
@@ -38,6 +40,10 @@ class Case:
         kind = self.rng.integers(0, 3, shape) if self.rng.random() < 0.7 else np.full(shape, self.rng.integers(0, 3))
         between = self.rng.integers(info.min, info.max + 1, shape)
         return np.choose(kind, [np.full(shape, info.min), np.full(shape, info.max), between]).astype(dtype)
+
+    def weights(self, shape: tuple[int, ...], bits: int) -> np.ndarray:
+        """Codes of so many bits, as int8."""
+        return self.codes(shape, "int8") >> (8 - bits)
 
     def zero(self, dtype: str = "uint8") -> int:
         if dtype == "float32":
@@ -71,7 +77,7 @@ def check(
     dtype: str,
     *,
     constants: tuple[int, ...] = (),
-    packed: tuple[int, ...] = (),
+    bits: int = 8,
     outputs: tuple[str, ...] = (),
 ) -> None:
     """Run one op in every variant of the runtime and in NumPy; all bytes must be equal."""
@@ -81,7 +87,7 @@ def check(
         if array is None:
             values.append(None)
             continue
-        kind = ir.DataType.INT4 if i in packed else ir.DataType.from_numpy(array.dtype)
+        kind = NARROW.get(bits if i == 1 else 8) or ir.DataType.from_numpy(array.dtype)
         value = ir.Value(name=f"x{i}", shape=ir.Shape(array.shape), type=ir.TensorType(kind))
         values.append(value)
         if i in constants:
@@ -115,25 +121,27 @@ def test_all_integer_ops_are_tested_here() -> None:
 
 
 @THOROUGH
-@given(SEEDS, st.integers(0, 11), st.integers(1, 150), st.integers(1, 80), OUTPUTS, st.booleans(), st.booleans())
-def test_linear(tmp_path: Path, seed: int, rows: int, k: int, n: int, dtype: str, biased: bool, four: bool) -> None:
+@given(SEEDS, st.integers(0, 11), st.integers(1, 150), st.integers(1, 80), OUTPUTS, st.booleans(), BITS)
+def test_linear(tmp_path: Path, seed: int, rows: int, k: int, n: int, dtype: str, biased: bool, bits: int) -> None:
     case = Case(seed)
-    weight = case.codes((n, k), "int8") if not four else case.rng.integers(-8, 8, (n, k)).astype(np.int8)
+    weight = case.weights((n, k), bits)
     bias = case.rng.integers(-(2**20), 2**20, n).astype(np.int32) if biased else None
     inputs = [case.codes((rows, k)), weight, case.factors(n, 1e-2), bias]
     attributes = {"x_zero": case.zero(), **case.output(dtype)}
-    check(tmp_path, "Linear", inputs, attributes, dtype, constants=(1, 2, 3), packed=(1,) if four else ())
+    check(tmp_path, "Linear", inputs, attributes, dtype, constants=(1, 2, 3), bits=bits)
 
 
 @THOROUGH
-@given(SEEDS, st.integers(0, 9), st.integers(1, 100), st.integers(1, 70), OUTPUTS, KINDS, st.sampled_from([0, 4, 32]))
-def test_linear_of_tokens(tmp_path: Path, seed: int, rows: int, k: int, n: int, dtype: str, kind: str, block: int) -> None:
+@given(SEEDS, st.integers(0, 9), st.integers(1, 100), st.integers(1, 70), OUTPUTS, KINDS, BITS, st.sampled_from([0, 4, 32]))
+def test_linear_of_tokens(
+    tmp_path: Path, seed: int, rows: int, k: int, n: int, dtype: str, kind: str, bits: int, block: int
+) -> None:
     case = Case(seed)
     blocks = -(-k // block) if block else 1
     residual = case.codes((2, rows, n), kind) if case.rng.random() < 0.5 else None
     inputs = [
         case.codes((2, rows, k)),
-        case.codes((n, k), "int8"),
+        case.weights((n, k), bits),
         case.factors(n * blocks, 1e-2).reshape((blocks, n) if block else n),
         case.rng.standard_normal(n).astype(np.float32) * 50 if case.rng.random() < 0.5 else None,
         case.factors(2 * rows, 1e-1).reshape(2, rows, 1),
@@ -146,7 +154,7 @@ def test_linear_of_tokens(tmp_path: Path, seed: int, rows: int, k: int, n: int, 
         attributes |= {"residual_zero": case.zero(kind), "residual_multiplier": case.factor(1.0)}
     else:
         inputs = inputs[:5]
-    check(tmp_path, "Linear", inputs, attributes, dtype, constants=(1, 2, 3))
+    check(tmp_path, "Linear", inputs, attributes, dtype, constants=(1, 2, 3), bits=bits)
 
 
 @THOROUGH

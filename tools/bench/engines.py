@@ -16,13 +16,16 @@ import numpy as np
 from qgraph.errors import QGraphError
 
 OPENVINO = "openvino:"
+EVICTED = 256 << 20
+"""Bytes written in front of a cold call: more than the caches hold."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """One engine to time: a model file, its inputs and its threads.
 
-    A ``.qgp`` runs in our runtime, an ``.onnx`` in ONNX Runtime, ``openvino:FILE.onnx`` in OpenVINO.
+    A ``.qgp`` runs in our runtime, an ``.onnx`` in ONNX Runtime, ``openvino:FILE.onnx`` in OpenVINO. ``cold`` pushes the
+    weights out of the caches in front of every call.
     """
 
     model: str
@@ -30,6 +33,7 @@ class Job:
     shapes: tuple[str, ...]
     threads: int
     isa: str = ""
+    cold: bool = False
 
 
 @dataclasses.dataclass
@@ -127,8 +131,23 @@ def _openvino(file: str, feed: dict[str, np.ndarray], threads: int) -> tuple[Cal
     return (lambda: request.infer(feed)), request
 
 
-def profile(job: Job, runs: int = 20) -> list[tuple[str, str, float]]:
-    """(op, node, seconds a run) of a .qgp program, slowest first."""
+@dataclasses.dataclass(frozen=True)
+class OpRow:
+    """One op of a program: seconds, multiply-accumulates and bytes (inputs, weights, outputs) of a run."""
+
+    op: str
+    name: str
+    seconds: float
+    macs: int
+    bytes: int
+
+    def roofline(self, macs: float, memory: float) -> float:
+        """The part of the machine's ceiling that the op reaches (``macs`` and ``memory`` a second); values in a cache pass 1."""
+        return max(self.macs / macs, self.bytes / memory) / self.seconds if self.seconds else 0.0
+
+
+def profile(job: Job, runs: int = 20) -> list[OpRow]:
+    """The ops of a .qgp program, slowest first."""
     from qgraph.deploy.session import Session
 
     call, program = runner(job, profiled=True)
@@ -136,18 +155,25 @@ def profile(job: Job, runs: int = 20) -> list[tuple[str, str, float]]:
         raise QGraphError("--ops needs a .qgp program")
     for _ in range(runs):
         call()
-    rows = [(op, name, seconds / max(1, calls)) for op, name, seconds, calls in program.profile()]
-    return sorted(rows, key=lambda row: -row[2])
+    rows = [
+        OpRow(op, name, seconds / max(1, calls), macs, size)
+        for op, name, seconds, calls, macs, size in program.profile()
+        if calls
+    ]
+    return sorted(rows, key=lambda row: -row.seconds)
 
 
 def once(job: Job, seconds: float = 1.0) -> float:
     """Median seconds of a call, after warming up, over about ``seconds``."""
     call, _ = runner(job)
+    evict = np.zeros(EVICTED if job.cold else 0, np.uint8)
     for _ in range(3):
         call()
     times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:
+        if job.cold:
+            evict += 1
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)

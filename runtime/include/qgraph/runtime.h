@@ -51,11 +51,13 @@ struct OpTime {
   std::string name;
   double seconds = 0;  // summed over the profiled runs
   int64_t calls = 0;
+  int64_t macs = 0;   // multiply-accumulates a run, for the last shapes
+  int64_t bytes = 0;  // of inputs, weights and outputs
 };
 
 struct SessionOptions {
   int threads = 0;  // 0: QGRAPH_THREADS, else all cores
-  std::string isa;  // empty: QGRAPH_ISA, else the best of this CPU: reference, portable, avx2, avx512_vnni
+  std::string isa;  // empty: QGRAPH_ISA, else the best of this CPU: one of available_isas()
   bool profile = false;
   size_t memory_limit = 0;  // bytes of activations that a run may take; 0: no limit
   bool keep = false;        // keep every intermediate value, so that `tensor` can read it (needs more memory)
@@ -97,5 +99,13 @@ class Session {
 
 /// Instruction sets that this build has kernels for and this CPU can run, slowest first.
 std::vector<std::string> available_isas();
+
+/// What the machine can do with this many threads: multiply-accumulates a second of the matrix kernel on data in L1, and
+/// bytes a second read from memory. Takes about half a second.
+struct Peak {
+  double macs = 0;
+  double bytes = 0;
+};
+Peak measure_peak(int threads, const std::string& isa = "");
 
 }  // namespace qgraph

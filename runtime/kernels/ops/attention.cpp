@@ -54,6 +54,8 @@ class Attention : public Op {
 
   size_t scratch(const Context&) const override { return static_cast<size_t>(layout().total); }
 
+  int64_t macs(const Context&) const override { return batch_ * heads_ * rows_ * keys_ * (width_ + v_width_); }
+
   void run(Context& c) override {
     // one task: a head with all its query rows, so that keys and values are packed once
     c.pool->parallel(batch_ * heads_, 1, [&](int64_t begin, int64_t end, int worker) {

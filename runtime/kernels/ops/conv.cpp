@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/op.h"
+#include "kernels/weights.h"
 
 namespace qgraph {
 namespace {
@@ -18,10 +18,10 @@ struct Geometry {
 class ConvBase : public Op {
  public:
   // Inputs: x [n, size..., c], weights, multiplier [o], bias int32 [o], and for Conv a residual like the output.
-  explicit ConvBase(const OpSource& s, bool transposed) : Op(s.info), epilogue_(output_epilogue(s)) {
+  explicit ConvBase(const OpSource& s, bool transposed) : Op(s.info), epilogue_(output_epilogue(s)), transposed_(transposed) {
     const TensorInfo& w = s.input(1);
-    require(w.data != nullptr && (w.type == DType::I8 || w.type == DType::I4) && (w.shape.size() == 3 || w.shape.size() == 4),
-            "the weights must be a constant of 3 or 4 dims");
+    require(w.data != nullptr && is_codes(w.type) && (w.shape.size() == 3 || w.shape.size() == 4),
+            "the weights must be a constant of codes with 3 or 4 dims");
     spatial_ = static_cast<int>(w.shape.size()) - 2;
     group_ = s.attributes.integer("group", 1, 1, 1 << 24);
     x_zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, 0, 255));
@@ -51,8 +51,12 @@ class ConvBase : public Op {
     if (s.has(3)) epilogue_.bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, outputs_).data);
     const int64_t count = elements(w.shape);
     codes_.resize(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i)
-      codes_[static_cast<size_t>(i)] = w.type == DType::I8 ? static_cast<int8_t>(w.data[i]) : int4_at(w.data, i);
+    for (int64_t i = 0; i < count; ++i) codes_[static_cast<size_t>(i)] = code_at(w, i);
+  }
+
+  int64_t macs(const Context&) const override {
+    const int64_t places = batch_ * (transposed_ ? size_[0] * size_[1] : pixels_);
+    return places * taps_ * inputs_ / group_ * outputs_;
   }
 
  protected:
@@ -77,6 +81,7 @@ class ConvBase : public Op {
   }
 
   Epilogue epilogue_;
+  bool transposed_;
   Geometry g_;
   int spatial_ = 2;
   int64_t group_ = 1, inputs_ = 0, outputs_ = 0, taps_ = 1, batch_ = 0;

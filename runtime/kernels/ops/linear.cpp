@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "kernels/op.h"
+#include "kernels/weights.h"
 
 namespace qgraph {
 namespace {
@@ -11,22 +11,12 @@ namespace {
 constexpr int64_t kRows = 48;     // rows of a tile: a multiple of the kernels' 6
 constexpr int64_t kColumns = 64;  // columns of a tile: one group of panels
 
-/// Codes of a constant weight as bytes: int8 in place, int4 unpacked into `buffer`.
-const uint8_t* weight_bytes(const TensorInfo& w, std::vector<uint8_t>& buffer, const std::string& what) {
-  if (w.type == DType::I8) return w.data;
-  if (w.type != DType::I4) throw Error(what + ": weights cannot be " + name(w.type) + "; compile the program again");
-  const int64_t n = elements(w.shape);
-  buffer.resize(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) buffer[static_cast<size_t>(i)] = static_cast<uint8_t>(int4_at(w.data, i));
-  return buffer.data();
-}
-
 class Linear : public Op {
  public:
   // Inputs: x, weights, multiplier, bias (int32, or float32 with row scales or blocks), row scales, residual.
   explicit Linear(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)) {
     const TensorInfo& w = s.input(1);
-    require(w.data != nullptr && w.shape.size() == 2, "the weights must be a constant matrix");
+    require(w.data != nullptr && w.shape.size() == 2 && is_codes(w.type), "the weights must be a constant matrix of codes");
     n_ = w.shape[0];
     k_ = w.shape[1];
     block_ = s.attributes.integer("block", 0, 0, int64_t{1} << 30);
@@ -45,10 +35,8 @@ class Linear : public Op {
     require(block_ == 0 || !int_bias_, "a product of blocks takes a float bias");
     require(!epilogue_.staged || (block_ == 0 && epilogue_.bias_f == nullptr), "a product of tokens or blocks is not staged");
     if (n_ == 0 || k_ == 0) return;
-    std::vector<uint8_t> buffer;
-    const uint8_t* codes = weight_bytes(w, buffer, what_);
     const int64_t depth = block_ != 0 ? block_ : k_;
-    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth));
+    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth, bits(w.type)));
     const size_t sums = static_cast<size_t>(round_up(n_, kPanel));
     packed_.resize(part_bytes * static_cast<size_t>(blocks));
     sums_.resize(sums * static_cast<size_t>(blocks));
@@ -56,8 +44,7 @@ class Linear : public Op {
       const int64_t from = b * depth, length = std::min(depth, k_ - from);
       int8_t* data = packed_.data() + static_cast<size_t>(b) * part_bytes;
       int32_t* sum = sums_.data() + static_cast<size_t>(b) * sums;
-      s.kernels.pack(codes + from, n_, length, k_, 1, false, data, sum);
-      parts_.push_back({data, sum, n_, length});
+      parts_.push_back(pack_codes(w, from, n_, length, k_, s.kernels, data, sum));
     }
     if (block_ == 0) shift_ = fold_zero_point(epilogue_, sums_.data(), n_, x_zero_);
   }
@@ -79,6 +66,7 @@ class Linear : public Op {
   }
 
   size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kRows * kColumns * 4); }
+  int64_t macs(const Context&) const override { return rows_ * n_ * k_; }
 
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
@@ -186,6 +174,8 @@ class MatMul : public Op {
     return static_cast<size_t>(round_up(packed_bytes(n_, k_), 64) + round_up(n_, kPanel) * 4 + kRows * kColumns * 4 + kRows * 4 +
                                256);
   }
+
+  int64_t macs(const Context&) const override { return elements(lead_) * m_ * n_ * k_; }
 
   void run(Context& c) override {
     c.pool->parallel(elements(lead_), 1, [&](int64_t begin, int64_t end, int worker) {

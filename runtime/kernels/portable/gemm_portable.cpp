@@ -6,32 +6,41 @@
 namespace qgraph::portable {
 namespace {
 
-template <int R>
+template <int R, int Bits>
 void tile(const uint8_t* a, int64_t lda, const int8_t* panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns) {
   int32_t sum[R][kPanel] = {};
-  for (int64_t d = 0; d < k; d += kDepth, panel += kPanel * kDepth) {
-    for (int r = 0; r < R; ++r) {
-      uint8_t x[kDepth] = {};
-      std::memcpy(x, a + r * lda + d, static_cast<size_t>(std::min<int64_t>(kDepth, k - d)));
-      for (int c = 0; c < kPanel; ++c)
-        sum[r][c] += x[0] * panel[c * 4] + x[1] * panel[c * 4 + 1] + x[2] * panel[c * 4 + 2] + x[3] * panel[c * 4 + 3];
+  for (int64_t d = 0; d < k; panel += kPanel * kDepth) {
+    for (int s = 0; s < 8 / Bits && d < k; ++s, d += kDepth) {
+      int8_t wide[kPanel * kDepth];
+      for (int i = 0; i < kPanel * kDepth; ++i) wide[i] = field(panel[i], s, Bits);
+      for (int r = 0; r < R; ++r) {
+        uint8_t x[kDepth] = {};
+        std::memcpy(x, a + r * lda + d, static_cast<size_t>(std::min<int64_t>(kDepth, k - d)));
+        for (int c = 0; c < kPanel; ++c)
+          sum[r][c] += x[0] * wide[c * 4] + x[1] * wide[c * 4 + 1] + x[2] * wide[c * 4 + 2] + x[3] * wide[c * 4 + 3];
+      }
     }
   }
   for (int r = 0; r < R; ++r) std::memcpy(acc + r * ldc, sum[r], static_cast<size_t>(columns) * 4);
+}
+
+template <int Bits>
+void product(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
+             int64_t ldc) {
+  for (int64_t c = 0; c < columns; c += kPanel) {
+    const int8_t* panel = w.data + (column + c) / kPanel * panel_bytes(w.k, Bits);
+    const int64_t left = std::min<int64_t>(kPanel, columns - c);
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) tile<4, Bits>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
+    for (; r < rows; ++r) tile<1, Bits>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
+  }
 }
 
 }  // namespace
 
 void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
           int64_t ldc) {
-  const int64_t panel_bytes = round_up(w.k, kDepth) * kPanel;
-  for (int64_t c = 0; c < columns; c += kPanel) {
-    const int8_t* panel = w.data + (column + c) / kPanel * panel_bytes;
-    const int64_t left = std::min<int64_t>(kPanel, columns - c);
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) tile<4>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
-    for (; r < rows; ++r) tile<1>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
-  }
+  with_bits(w.bits, [&](auto bits) { product<decltype(bits)::value>(a, lda, rows, w, column, columns, acc, ldc); });
 }
 
 void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc) {

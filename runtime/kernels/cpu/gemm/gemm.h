@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/kernel.h"
 
@@ -14,11 +15,35 @@ inline uint32_t tail_word(const uint8_t* a, int64_t k, int64_t end) {
   return word;
 }
 
+/// The same, or a whole word, or nothing where k lies beyond the end.
+inline uint32_t any_word(const uint8_t* a, int64_t k, int64_t end) {
+  return k >= end ? 0 : tail_word(a, k, end - k < 4 ? end : k + 4);
+}
+
 inline uint32_t full_word(const uint8_t* a) {
   uint32_t word;
   std::memcpy(&word, a, 4);
   return word;
 }
+
+/// Field `s` of a byte that holds 8 / bits codes.
+inline int8_t field(int8_t byte, int s, int bits) {
+  const int up = 8 - bits;
+  return static_cast<int8_t>(static_cast<int8_t>(static_cast<uint8_t>(byte) >> (s * bits) << up) >> up);
+}
+
+/// Call f with the bits of a code as a constant.
+template <typename F>
+void with_bits(int bits, F&& f) {
+  if (bits == 8) return f(std::integral_constant<int, 8>());
+  if (bits == 4) return f(std::integral_constant<int, 4>());
+  return f(std::integral_constant<int, 2>());
+}
+
+namespace avx512_vnni {
+/// Expand `words` words of P panels of fewer bits, `from` bytes apart, to 8 bits, `to` bytes apart.
+void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, int8_t* out, int64_t to);
+}  // namespace avx512_vnni
 
 #define QGRAPH_DECLARE_GEMM(isa)                                                                                                \
   namespace isa {                                                                                                               \
@@ -30,6 +55,7 @@ QGRAPH_DECLARE_GEMM(reference)
 QGRAPH_DECLARE_GEMM(portable)
 QGRAPH_DECLARE_GEMM(avx2)
 QGRAPH_DECLARE_GEMM(avx512_vnni)
+QGRAPH_DECLARE_GEMM(amx_int8)
 #undef QGRAPH_DECLARE_GEMM
 
 }  // namespace qgraph

@@ -1,5 +1,8 @@
-// 6 rows x 4 panels of 16 columns: 24 accumulators, one vpdpbusd for 64 products (it does not saturate).
+// 6 rows x 4 panels of 16 columns: 24 accumulators, one vpdpbusd for 64 products (it does not saturate). Codes of fewer bits
+// are expanded in registers for a few rows, into L1 for many.
 #include <immintrin.h>
+
+#include <algorithm>
 
 #include "kernels/cpu/gemm/gemm.h"
 
@@ -8,59 +11,118 @@
 namespace qgraph::avx512_vnni {
 namespace {
 
+constexpr int64_t kChunk = 256;  // depth of expanded weights: four panels fill half of L1
+constexpr int64_t kFewRows = 4;  // rows for which expanding in registers is the quicker way
+
 // GCC 12 copies and spills the accumulators of the intrinsic; as an instruction with one operand they stay in place.
 inline void dot(__m512i& sum, __m512i x, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
 
-template <int R, int P>
-void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel_bytes, int64_t k, int32_t* acc, int64_t ldc,
-          int64_t columns) {
-  // unrolled early by the compiler so that the accumulators live in registers
-  __m512i sum[R][P];
-  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] = _mm512_setzero_si512();
-  const int64_t full = k / kDepth;
-  for (int64_t w = 0; w < full; ++w) {
-    __m512i weights[P];
-    UNROLL for (int p = 0; p < P; ++p) weights[p] = _mm512_load_si512(b + p * panel_bytes + w * 64);
-    UNROLL for (int r = 0; r < R; ++r) {
-      const __m512i x = _mm512_set1_epi32(static_cast<int>(full_word(a + r * lda + w * kDepth)));
-      UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, weights[p]);
-    }
-  }
-  if (full * kDepth < k) {
-    UNROLL for (int r = 0; r < R; ++r) {
-      const __m512i x = _mm512_set1_epi32(static_cast<int>(tail_word(a + r * lda, full * kDepth, k)));
-      UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, _mm512_load_si512(b + p * panel_bytes + full * 64));
-    }
-  }
+// Codes from field s of each byte: a table of the 16 or 4 values, looked up.
+template <int Bits>
+__m512i expand(__m512i bytes, int s) {
+  if constexpr (Bits == 8) return bytes;
+  const __m512i table = _mm512_broadcast_i32x4(Bits == 4 ? _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1)
+                                                         : _mm_set1_epi32(static_cast<int>(0xfffe0100)));
+  const __m512i fields =
+      _mm512_and_si512(_mm512_srli_epi16(bytes, static_cast<unsigned>(s * Bits)), _mm512_set1_epi8((1 << Bits) - 1));
+  return _mm512_shuffle_epi8(table, fields);
+}
+
+template <int R, int P, int Bits>
+void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns,
+          bool first) {
+  constexpr int kFields = 8 / Bits;
+  __mmask16 mask[P];
   UNROLL for (int p = 0; p < P; ++p) {
     const int64_t left = columns - p * kPanel;
-    const __mmask16 mask = left >= kPanel ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-    UNROLL for (int r = 0; r < R; ++r) _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, mask, sum[r][p]);
+    mask[p] = left >= kPanel ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
+  }
+  // unrolled early by the compiler so that the accumulators live in registers
+  __m512i sum[R][P];
+  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] =
+      first ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask[p], acc + r * ldc + p * kPanel);
+  const int64_t full = k / (kDepth * kFields);
+  for (int64_t w = 0; w < full; ++w) {
+    __m512i bytes[P];
+    UNROLL for (int p = 0; p < P; ++p) bytes[p] = _mm512_load_si512(b + p * panel + w * 64);
+    UNROLL for (int s = 0; s < kFields; ++s) {
+      __m512i weights[P];
+      UNROLL for (int p = 0; p < P; ++p) weights[p] = expand<Bits>(bytes[p], s);
+      UNROLL for (int r = 0; r < R; ++r) {
+        const __m512i x = _mm512_set1_epi32(static_cast<int>(full_word(a + r * lda + (w * kFields + s) * kDepth)));
+        UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, weights[p]);
+      }
+    }
+  }
+  if (full * kFields * kDepth < k) {
+    UNROLL for (int s = 0; s < kFields; ++s) {
+      UNROLL for (int r = 0; r < R; ++r) {
+        const __m512i x = _mm512_set1_epi32(static_cast<int>(any_word(a + r * lda, (full * kFields + s) * kDepth, k)));
+        UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, expand<Bits>(_mm512_load_si512(b + p * panel + full * 64), s));
+      }
+    }
+  }
+  UNROLL for (int p = 0; p < P; ++p) UNROLL for (int r = 0; r < R; ++r)
+      _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, mask[p], sum[r][p]);
+}
+
+template <int P>
+void wide(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
+          int64_t columns, bool first) {
+  int64_t r = 0;
+  for (; r + 6 <= rows; r += 6) tile<6, P, 8>(a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first);
+  constexpr decltype(&tile<1, P, 8>) kRest[] = {nullptr,       tile<1, P, 8>, tile<2, P, 8>,
+                                                tile<3, P, 8>, tile<4, P, 8>, tile<5, P, 8>};
+  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first);
+}
+
+template <int P, int Bits>
+void narrow(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
+            int64_t columns) {
+  if (rows <= kFewRows) {
+    constexpr decltype(&tile<1, P, Bits>) kRows[] = {nullptr, tile<1, P, Bits>, tile<2, P, Bits>, tile<3, P, Bits>,
+                                                     tile<4, P, Bits>};
+    return kRows[rows](a, lda, b, panel, k, acc, ldc, columns, true);
+  }
+  alignas(64) int8_t expanded[P * kChunk * kPanel];
+  for (int64_t d = 0; d < k; d += kChunk) {
+    const int64_t depth = std::min(kChunk, k - d), words = round_up(depth, kDepth) / kDepth;
+    expand_panels(b + d / 8 * Bits * kPanel, panel, P, words, Bits, expanded, kChunk * kPanel);
+    wide<P>(a + d, lda, rows, expanded, kChunk * kPanel, depth, acc, ldc, columns, d == 0);
   }
 }
 
 template <int P>
-void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel_bytes, int64_t k, int32_t* acc,
+void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int bits, int32_t* acc,
                 int64_t ldc, int64_t columns) {
-  int64_t r = 0;
-  for (; r + 6 <= rows; r += 6) tile<6, P>(a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
-  constexpr decltype(&tile<1, P>) kRest[] = {nullptr, tile<1, P>, tile<2, P>, tile<3, P>, tile<4, P>, tile<5, P>};
-  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel_bytes, k, acc + r * ldc, ldc, columns);
+  if (bits == 8) return wide<P>(a, lda, rows, b, panel, k, acc, ldc, columns, true);
+  if (bits == 4) return narrow<P, 4>(a, lda, rows, b, panel, k, acc, ldc, columns);
+  narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns);
 }
 
 }  // namespace
 
+void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, int8_t* out, int64_t to) {
+  with_bits(bits, [&](auto constant) {
+    constexpr int kBits = decltype(constant)::value;
+    for (int p = 0; p < panels; ++p)
+      for (int64_t w = 0; w < words; ++w)
+        _mm512_store_si512(out + p * to + w * 64, expand<kBits>(_mm512_load_si512(packed + p * from + w * kBits / 8 * 64),
+                                                                static_cast<int>(w % (8 / kBits))));
+  });
+}
+
 void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
           int64_t ldc) {
-  const int64_t panel_bytes = round_up(w.k, kDepth) * kPanel;
+  const int64_t panel = panel_bytes(w.k, w.bits);
   for (int64_t c = 0; c < columns; c += 4 * kPanel) {
-    const int8_t* b = w.data + (column + c) / kPanel * panel_bytes;
+    const int8_t* b = w.data + (column + c) / kPanel * panel;
     const int64_t left = columns - c;
     const auto run = left > 3 * kPanel   ? columns_of<4>
                      : left > 2 * kPanel ? columns_of<3>
                      : left > kPanel     ? columns_of<2>
                                          : columns_of<1>;
-    run(a, lda, rows, b, panel_bytes, w.k, acc + c, ldc, left);
+    run(a, lda, rows, b, panel, w.k, w.bits, acc + c, ldc, left);
   }
 }
 
