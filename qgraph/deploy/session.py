@@ -21,7 +21,8 @@ class Session:
     Args:
         path: the program file.
         threads: 0 takes ``QGRAPH_THREADS``, else all cores.
-        isa: one of ``qgraph._runtime.available_isas()``, from ``reference`` to ``amx_int8``; empty takes ``QGRAPH_ISA``, else the best of this CPU.
+        isa: ``reference``, ``portable``, ``avx2``, ``avx512_vnni`` or ``amx_int8``; empty takes ``QGRAPH_ISA``, else the
+            best of this CPU.
         profile: collect a time for every op.
         keep: keep every intermediate value for ``values``.
 
@@ -113,6 +114,6 @@ class Session:
                 found[base] = array
         return found
 
-    def profile(self) -> list[tuple[str, str, float, int]]:
-        """(op, node name, seconds, calls) a node; needs ``profile=True``."""
+    def profile(self) -> list[tuple[str, str, float, int, int, int]]:
+        """(op, node name, seconds, calls, multiply-accumulates a run, bytes a run) a node; needs ``profile=True``."""
         return [tuple(row) for row in self._session.profile()]
