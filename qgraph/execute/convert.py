@@ -1,0 +1,349 @@
+"""``to_torch``: a graph as a ``torch.fx.GraphModule``.
+
+Initializers become parameters and buffers under their own names, every op one call, and these become one fused call:
+
+    Add(MatMul(x, W), b)                                     ->  linear
+    MatMul(Softmax(MatMul(q, k) * scale + mask), v)          ->  scaled_dot_product_attention
+    DequantizeLinear(QuantizeLinear(x))                      ->  a FakeQuantize module, with its gradient
+
+What a graph computes from shapes stays in Python integers (``numbers``).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+import torch
+from torch import fx, nn
+
+from qgraph.errors import QGraphError
+from qgraph.execute import numbers
+from qgraph.execute.ops import OPS, Rule, as_tensor
+from qgraph.execute.ops.nn import attention, linear
+from qgraph.execute.ops.shape import DTYPES
+from qgraph.execute.quantizers import FakeQuantize, Ranges
+from qgraph.execute.tensors import tensor_of
+from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
+from qgraph.ir.scopes import where
+from qgraph.numerics.affine import INT_TYPES
+
+SEVERAL = {"Dropout", "DynamicQuantizeLinear", "MaxPool", "Split", "TopK"}
+STATISTICS = (3, 4)
+"""Inputs of BatchNormalization that are statistics, not parameters."""
+
+
+def to_torch(
+    model: ir.Model, *, weights: Ranges = "fixed", activations: Ranges = "fixed", stochastic: bool = False
+) -> fx.GraphModule:
+    """Make ``model`` (float or quantized dialect) a torch module of the same function.
+
+    Args:
+        weights, activations: what the ranges of quantizers of constants, and of other values, do in training; see
+            ``FakeQuantize``.
+        stochastic: round weights stochastically in training.
+
+    Returns:
+        A module in evaluation mode. Its inputs are the graph's in order; it returns a dict of output name to tensor. Float
+        initializers of more than one element are parameters, all else is buffers; ``module.meta["names"]`` maps the names of
+        values to those of the state dict.
+
+    Raises:
+        QGraphError: an op, or an attribute of one, has no torch form; the message names the node.
+    """
+    return _Converter(model, weights, activations, stochastic).run()
+
+
+class _Converter:
+    def __init__(self, model: ir.Model, weights: Ranges, activations: Ranges, stochastic: bool) -> None:
+        kept = {("qgraph", name, "") for name in ("FakeQuantizeTokens",)}
+        if any(key not in kept for key in model.functions):
+            model = model.clone()
+            for key in kept & set(model.functions):
+                del model.functions[key]
+            common.InlinePass()(model)
+        self.model, self.weights, self.activations, self.stochastic = model, weights, activations, stochastic
+        self.graph, self.root = fx.Graph(), nn.Module()
+        self.env: dict[ir.Value, fx.Node] = {}
+        self.shapes: set[ir.Value] = set()
+        self.attributes: dict[str, ir.Value] = {}
+        self.paths: dict[ir.Value, str] = {}
+        self.quantizers: dict[str, dict[str, list[str]]] = {}
+        self.by_scale: dict[tuple[str, bool], FakeQuantize] = {}
+        self.statistics = {
+            v.inputs[i] for v in model.graph if v.op_type == "BatchNormalization" for i in STATISTICS if len(v.inputs) > i
+        }
+        self._training: fx.Node | None = None
+
+    def run(self) -> fx.GraphModule:
+        for value in self.model.graph.inputs:
+            if value.name not in self.model.graph.initializers:
+                self.env[value] = self.graph.placeholder(re.sub(r"\W", "_", value.name or "input"))
+        for node in self.model.graph:
+            self._node(node)
+        self.graph.output({v.name or "": self._value(v) for v in self.model.graph.outputs})
+        self.graph.eliminate_dead_code(is_impure_node=lambda n: n.op in ("placeholder", "output"))
+        names = self._register()
+        module = fx.GraphModule(self.root, self.graph, "Graph")
+        used = {str(n.target) for n in self.graph.nodes if n.op == "call_module"}
+        module.meta["names"] = names
+        module.meta["quantizers"] = {k: v for k, v in self.quantizers.items() if k in used}
+        return module.eval()
+
+    # values
+
+    def _value(self, value: ir.Value | None, *, tensor: bool = True) -> Any:
+        if value is None:
+            return None
+        if value not in self.env:
+            if value.const_value is None:
+                raise QGraphError(f"value {value.name!r} is read and never made; the model is damaged")
+            self.env[value] = self.graph.get_attr(self._path(value))
+        if tensor and value in self.shapes:
+            return self.graph.call_function(as_tensor, (self.env[value], self._like()))
+        return self.env[value]
+
+    def _like(self) -> fx.Node:
+        for node in self.graph.nodes:
+            if node.op == "placeholder":
+                return node
+        raise QGraphError("a graph without inputs has no torch form; give it an input")
+
+    def _path(self, value: ir.Value) -> str:
+        if value not in self.paths:
+            name = re.sub(r"[^\w.]", "_", value.name or "constant").strip(".") or "constant"
+            name = re.sub(r"\.+", ".", name)
+            taken = self.attributes
+            while any(name == t or name.startswith(t + ".") or t.startswith(name + ".") for t in taken) or hasattr(
+                nn.Module, name
+            ):
+                name = name.replace(".", "_") + "_"
+            self.attributes[name], self.paths[value] = value, name
+        return self.paths[value]
+
+    def _static(self, value: ir.Value | None) -> Any:
+        """Numbers where the value is a constant, else what computes it."""
+        array = constant(value)
+        if array is not None and array.dtype.kind in "iufb" and array.ndim <= 1:
+            return array.tolist() if array.ndim else array.item()
+        return self._value(value, tensor=False)
+
+    # nodes
+
+    def _node(self, node: ir.Node) -> None:
+        if node.op_type == "Constant" and not node.domain:
+            self._constant(node)
+            return
+        for fused in (self._linear, self._attention, self._fake_quantize):
+            made = fused(node)
+            if made is not None:
+                self.env[node.outputs[0]] = made
+                return
+        if self._shape_arithmetic(node):
+            return
+        rule = OPS.get((node.domain, node.op_type))
+        if rule is None:
+            raise QGraphError(
+                f"{where(node)} has no torch form; quantize or export the model without training it, or exclude that part"
+            )
+        made = self.graph.call_function(rule.function, tuple(self._inputs(node, rule)), self._keywords(node, rule))
+        if node.op_type in SEVERAL or len(node.outputs) > 1:
+            for i, out in enumerate(node.outputs):
+                self.env[out] = self.graph.call_function(operator.getitem, (made, i))
+            return
+        self.env[node.outputs[0]] = made
+        if node.op_type in ("Shape", "Size"):
+            self.shapes.add(node.outputs[0])
+
+    def _inputs(self, node: ir.Node, rule: Rule) -> list[Any]:
+        return [self._static(v) if i in rule.static else self._value(v) for i, v in enumerate(node.inputs)]
+
+    def _keywords(self, node: ir.Node, rule: Rule) -> dict[str, Any]:
+        given = {}
+        for name, attribute in node.attributes.items():
+            if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
+                raise QGraphError(f"{where(node)} is control flow, which has no torch form; take it out of the model")
+            if attribute.type == ir.AttributeType.TENSOR:
+                array = attribute.as_tensor().numpy()
+                given["value"], given["dtype"] = array.reshape(-1)[0].item(), tensor_of(array).dtype
+            else:
+                found = attr(node, name)
+                given[name] = (
+                    found.decode() if isinstance(found, bytes) else int(found) if isinstance(found, ir.DataType) else found
+                )
+        if rule.training:
+            if self._training is None:
+                self._training = self.graph.get_attr("training")
+            given["training"] = self._training
+        if rule.like:
+            given["like"] = self._like()
+        code = getattr(rule.function, "__code__", None)
+        accepted = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+        if "outputs" in accepted:
+            given["outputs"] = len(node.outputs)
+        unknown = [k for k in given if k not in accepted]
+        if unknown:
+            raise QGraphError(f"{where(node)} has the attribute {unknown[0]!r}, which has no torch form")
+        return given
+
+    def _constant(self, node: ir.Node) -> None:
+        tensor = ir.convenience.get_const_tensor(node.outputs[0])
+        if tensor is None:
+            raise QGraphError(f"{where(node)} holds no tensor; it has no torch form")
+        node.outputs[0].const_value = tensor
+
+    def _shape_arithmetic(self, node: ir.Node) -> bool:
+        known = [v in self.shapes or constant(v) is not None for v in node.inputs if v is not None]
+        if (
+            node.domain
+            or node.op_type not in numbers.FUNCTIONS
+            or not any(v in self.shapes for v in node.inputs)
+            or not all(known)
+        ):
+            return False
+        if node.op_type == "Gather" and node.inputs[0] not in self.shapes:
+            return False
+        arrays = [constant(v) for v in node.inputs if v is not None]
+        if any(a is not None and (a.dtype.kind not in "iu" or a.ndim > 1) for a in arrays):
+            return False
+        if node.op_type == "Cast" and attr(node, "to") not in (6, 7):
+            return False
+        arguments = tuple(self._static(v) for v in node.inputs)
+        keywords = {k: attr(node, k) for k in node.attributes}
+        self.env[node.outputs[0]] = self.graph.call_function(numbers.FUNCTIONS[node.op_type], arguments, keywords)
+        self.shapes.add(node.outputs[0])
+        return True
+
+    # fused calls
+
+    def _linear(self, node: ir.Node) -> fx.Node | None:
+        if node.domain or node.op_type not in ("Add", "MatMul"):
+            return None
+        bias, product = None, node.outputs[0]
+        if node.op_type == "Add":
+            for a, b in (node.inputs, node.inputs[::-1]):
+                array = constant(b)
+                if array is not None and array.ndim == 1 and is_op(a, "MatMul") and only_user(a) is node:  # type: ignore[arg-type]
+                    bias, product = b, a  # type: ignore[assignment]
+            if bias is None:
+                return None
+        source = product.producer()
+        assert source is not None
+        x, weight = source.inputs
+        if not _matrix(weight) or (bias is not None and constant(bias).shape[0] != _columns(weight)):  # type: ignore[union-attr]
+            return None
+        return self.graph.call_function(linear, (self._value(x), self._value(weight), self._value(bias)))
+
+    def _attention(self, node: ir.Node) -> fx.Node | None:
+        if node.op_type != "MatMul" or node.domain:
+            return None
+        p, v = node.inputs
+        if is_op(p, "Where"):  # Where(IsNaN(p), 0, p): rows without any key, which torch gives zeros too
+            guard, zero, p = p.producer().inputs  # type: ignore[union-attr]
+            if not is_op(guard, "IsNaN") or scalar(zero) != 0 or guard.producer().inputs[0] is not p:  # type: ignore[union-attr]
+                return None
+        if not is_op(p, "Softmax") or attr(p.producer(), "axis", -1) not in (-1, 3):  # type: ignore[union-attr, arg-type]
+            return None
+        scores, mask, scale = p.producer().inputs[0], None, 1.0  # type: ignore[union-attr]
+        if is_op(scores, "Add"):
+            scores, mask = scores.producer().inputs  # type: ignore[union-attr]
+            if is_op(mask, "Mul", "MatMul", "Div"):
+                scores, mask = mask, scores
+        if is_op(scores, "Mul", "Div"):
+            inputs, divides = scores.producer().inputs, is_op(scores, "Div")  # type: ignore[union-attr]
+            factor = scalar(inputs[1])
+            if factor is None:
+                return None
+            scores, scale = inputs[0], 1 / factor if divides else factor
+        if not is_op(scores, "MatMul") or any(x is None or x.shape is None or len(x.shape) != 4 for x in (p, v)):
+            return None
+        q, k = scores.producer().inputs  # type: ignore[union-attr]
+        arguments = (self._value(q), self._value(k), self._value(v), self._value(mask), scale)
+        return self.graph.call_function(attention, arguments)
+
+    def _fake_quantize(self, node: ir.Node) -> fx.Node | None:
+        if node.op_type != "DequantizeLinear" or not is_op(node.inputs[0], "QuantizeLinear"):
+            return None
+        first = node.inputs[0].producer()  # type: ignore[union-attr]
+        assert first is not None
+        source, scale, zero = (*first.inputs, None)[:3]
+        if scale is None or source is None or constant(scale) is None:
+            return None
+        path = f"quantizers.{re.sub(r'[^A-Za-z0-9]+', '_', source.name or 'value')}"
+        if path not in self.quantizers:
+            is_weight = constant(source) is not None
+            module = self._quantizer(first, scale, zero, self.weights if is_weight else self.activations, is_weight)
+            self.quantizers[path] = {"scale": [], "zero": [], "of": [source.name or ""]}
+            if not hasattr(self.root, "quantizers"):
+                self.root.add_module("quantizers", nn.Module())
+            self.root.quantizers.add_module(path.split(".")[1], module)  # type: ignore[operator, union-attr]
+        entry = self.quantizers[path]
+        for one in (first, node):
+            for kind, value in zip(("scale", "zero"), one.inputs[1:], strict=False):
+                if value is not None and value.name not in entry[kind]:
+                    entry[kind].append(value.name or "")
+        return self.graph.call_module(path, (self._value(source),))
+
+    def _quantizer(self, node: ir.Node, scale: ir.Value, zero: ir.Value | None, ranges: Ranges, is_weight: bool) -> FakeQuantize:
+        steps = tensor_of(constant(scale))  # type: ignore[arg-type]
+        point = constant(zero)
+        kind = INT_TYPES["uint8"]
+        if zero is not None and zero.dtype is not None:
+            kind = INT_TYPES[zero.dtype.name.lower()]
+        whole = torch.zeros_like(steps) if point is None else torch.from_numpy(np.asarray(point, np.float32))
+        axis = attr(node, "axis", 1) if steps.ndim else None
+        signed = ranges if is_weight or ranges in ("fixed", "learned", "learned-offset", "pact") else "fixed"
+        return FakeQuantize(steps, whole, kind, axis, attr(node, "block_size", 0), signed, self.stochastic and is_weight)
+
+    def _register(self) -> dict[str, str]:
+        """Put the tensors that the graph reads into the root module; returns value name -> state dict name."""
+        names = {}
+        for path in dict.fromkeys(str(n.target) for n in self.graph.nodes if n.op == "get_attr"):
+            if path == "training":
+                continue
+            value = self.attributes[path]
+            array = value.const_value.numpy()  # type: ignore[union-attr]
+            tensor = tensor_of(array)
+            owner: nn.Module = self.root
+            *outer, leaf = path.split(".")
+            for part in outer:
+                if not hasattr(owner, part):
+                    owner.add_module(part, nn.Module())
+                owner = getattr(owner, part)
+            if tensor.is_floating_point() and tensor.numel() > 1 and value not in self.statistics:
+                owner.register_parameter(leaf, nn.Parameter(tensor))
+            else:
+                owner.register_buffer(leaf, tensor)
+            names[value.name or path] = path
+        return names
+
+
+def _matrix(weight: ir.Value | None) -> bool:
+    """Whether a value is a constant matrix, quantized or not."""
+    if weight is None:
+        return False
+    if is_op(weight, "DequantizeLinear"):
+        inner = weight.producer().inputs[0]  # type: ignore[union-attr]
+        return _matrix(inner.producer().inputs[0] if is_op(inner, "QuantizeLinear") else inner)  # type: ignore[union-attr]
+    array = constant(weight)
+    return array is not None and array.ndim == 2
+
+
+def _columns(weight: ir.Value | None) -> int:
+    if is_op(weight, "DequantizeLinear"):
+        inner = weight.producer().inputs[0]  # type: ignore[union-attr]
+        return _columns(inner.producer().inputs[0] if is_op(inner, "QuantizeLinear") else inner)  # type: ignore[union-attr]
+    return int(constant(weight).shape[1])  # type: ignore[union-attr]
+
+
+def claimed(model: ir.Model) -> set[str]:
+    """Ops of ``model`` that have no torch form."""
+    ops = {(n.domain, n.op_type) for n in model.graph}
+    return {name for domain, name in ops if (domain, name) not in OPS and name != "Constant"}
+
+
+__all__ = ["DTYPES", "claimed", "to_torch"]

@@ -1,0 +1,237 @@
+"""Fake quantization with its gradients: what a Q/DQ pair is while a graph is trained.
+
+Forward (ONNX ``QuantizeLinear`` then ``DequantizeLinear``, float steps in the same order, so that a trained graph computes
+what ONNX Runtime computes from its export)::
+
+    c = clamp(round(x / s) + z, qmin, qmax) ;  y = (c - z) * s
+
+Gradients: straight-through inside the range, zero outside (Bengio et al. 2013); with ``learn`` also of the step size (LSQ,
+Esser et al. 2020) and of the offset (LSQ+, Bhalgat et al. 2020), of PACT's clipping value (Choi et al. 2018) where the range
+is one-sided.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from qgraph.numerics.affine import IntType
+
+Ranges = Literal["fixed", "learned", "learned-offset", "minmax", "pact"]
+RANGES: tuple[Ranges, ...] = ("fixed", "learned", "learned-offset", "minmax", "pact")
+
+
+def spread(parameter: Tensor, shape: torch.Size, axis: int | None, block: int) -> Tensor:
+    """``parameter`` (a scalar, a vector along ``axis``, or one entry a ``block``) made to broadcast against ``shape``."""
+    if axis is None or parameter.ndim == 0:
+        return parameter
+    if block:
+        return parameter.repeat_interleave(block, axis).narrow(axis, 0, shape[axis])
+    return parameter.reshape([-1 if i == axis % len(shape) else 1 for i in range(len(shape))])
+
+
+def round_stochastic(x: Tensor) -> Tensor:
+    """Round up with the probability of the fraction; the mean of many roundings is ``x``."""
+    low = torch.floor(x)
+    return low + (torch.rand_like(x) < x - low)
+
+
+class _Quantize(torch.autograd.Function):
+    """y = (clamp(round(x / s) + z) - z) * s; gradients of x, s and z."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, qmin: int, qmax: int, stochastic: bool) -> Tensor:
+        ratio = x / scale
+        low, high = qmin - zero, qmax - zero
+        rounded = round_stochastic(ratio) if stochastic else torch.round(ratio)
+        codes = torch.minimum(torch.maximum(rounded, low), high)
+        ctx.save_for_backward(ratio, codes, scale, low, high)
+        return codes * scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        ratio, codes, scale, low, high = ctx.saved_tensors
+        inside = (ratio >= low) & (ratio <= high)
+        for_x = grad * inside if ctx.needs_input_grad[0] else None
+        for_scale = for_zero = None
+        if ctx.needs_input_grad[1]:  # LSQ, equation 3: round(x / s) - x / s inside, the clamped code outside
+            for_scale = _sum_to(grad * torch.where(inside, codes - ratio, codes), scale.shape)
+        if ctx.needs_input_grad[2]:  # outside the range y = (q - z) s moves with z
+            for_zero = _sum_to(torch.where(inside, torch.zeros_like(grad), -grad * scale), low.shape)
+        return for_x, for_scale, for_zero, None, None, None
+
+
+def _sum_to(grad: Tensor, shape: torch.Size) -> Tensor:
+    return grad.sum_to_size(shape)
+
+
+def fake_quantize(
+    x: Tensor, scale: Tensor, zero: Tensor, kind: IntType, axis: int | None = None, block: int = 0, *, stochastic: bool = False
+) -> Tensor:
+    """Quantize ``x`` and back.
+
+    Args:
+        x: float tensor of any shape.
+        scale: float, > 0: a scalar, a vector along ``axis``, or with ``block`` one entry a block of ``axis``.
+        zero: zero points as floats, shaped like ``scale``.
+        kind: the integer type.
+    """
+    s, z = spread(scale, x.shape, axis, block), spread(zero, x.shape, axis, block)
+    return _Quantize.apply(x, s, z, kind.qmin, kind.qmax, stochastic)  # type: ignore[no-any-return]
+
+
+class _ScaleGradient(torch.autograd.Function):
+    """Identity whose gradient is multiplied by a constant (LSQ, section 2.2)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return grad * ctx.factor, None
+
+
+class FakeQuantize(nn.Module):
+    """The quantizer of one value; its buffers or parameters are what the Q/DQ pair of the graph holds.
+
+    Args:
+        scale, zero: as in ``fake_quantize``.
+        ranges: ``fixed``; ``learned`` (LSQ: the step is a parameter); ``learned-offset`` (LSQ+: the zero point too);
+            ``minmax`` (symmetric, from the tensor itself in every forward: for weights); ``pact`` (the upper clipping value
+            learns through the values beyond it only, one-sided ranges).
+        stochastic: round stochastically in training.
+
+    ``enabled = False`` passes values through; ``frozen = True`` stops learned ranges.
+    """
+
+    def __init__(
+        self,
+        scale: Tensor,
+        zero: Tensor,
+        kind: IntType,
+        axis: int | None = None,
+        block: int = 0,
+        ranges: Ranges = "fixed",
+        stochastic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kind, self.axis, self.block, self.ranges, self.stochastic = kind, axis, block, ranges, stochastic
+        self.enabled, self.frozen = True, False
+        if ranges in ("learned", "learned-offset", "pact"):
+            self.scale: Tensor = nn.Parameter(scale.clone())
+        else:
+            self.register_buffer("scale", scale.clone())
+        if ranges == "learned-offset":
+            self.zero: Tensor = nn.Parameter(zero.float())
+        else:
+            self.register_buffer("zero", zero.float())
+
+    def _step(self, x: Tensor) -> Tensor:
+        tiny = torch.finfo(torch.float32).tiny
+        if self.ranges == "minmax":
+            if not self.frozen:
+                self.scale.copy_(symmetric_scale(x.detach(), self.kind, self.scale, self.axis, self.block))
+            return self.scale
+        if self.ranges == "fixed" or self.frozen:
+            return self.scale.detach()
+        count = x.numel() / max(1, self.scale.numel())
+        factor = 1.0 if self.ranges == "pact" else 1 / math.sqrt(count * max(1, self.kind.qmax))
+        return _ScaleGradient.apply(self.scale.clamp(min=tiny), factor)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.enabled:
+            return x
+        stochastic = self.stochastic and self.training
+        zero = self.zero.detach() if self.frozen or self.ranges != "learned-offset" else _round_through(self.zero)
+        step = self._step(x)
+        if self.ranges == "pact":  # alpha = s (qmax - z): y depends on it only beyond the clip (PACT, equation 3)
+            s, z = spread(step, x.shape, self.axis, self.block), spread(zero, x.shape, self.axis, self.block)
+            high = s * (self.kind.qmax - z)
+            x, step = torch.where(x > high, high, x), step.detach()
+        return fake_quantize(x.float(), step, zero, self.kind, self.axis, self.block, stochastic=stochastic).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.kind.name}, axis={self.axis}, block={self.block}, ranges={self.ranges}"
+
+
+def _round_through(x: Tensor) -> Tensor:
+    return x + (torch.round(x) - x).detach()
+
+
+@torch.no_grad()
+def symmetric_scale(w: Tensor, kind: IntType, like: Tensor, axis: int | None, block: int) -> Tensor:
+    """max |w| / qmax, one for each entry of ``like``; 1 for a channel of zeros."""
+    if axis is None or like.ndim == 0:
+        peak = w.abs().amax()
+    elif block:
+        size = w.shape[axis]
+        pad = -size % block
+        magnitude = w.abs().movedim(axis, -1)
+        magnitude = torch.nn.functional.pad(magnitude, (0, pad))
+        peak = magnitude.reshape(*magnitude.shape[:-1], -1, block).amax(-1).movedim(-1, axis)
+    else:
+        peak = w.abs().amax([i for i in range(w.ndim) if i != axis % w.ndim])
+    scale = peak / kind.qmax
+    return torch.where(scale < torch.finfo(torch.float32).tiny, torch.ones_like(scale), scale).reshape(like.shape)
+
+
+def learned_step(w: Tensor, kind: IntType, like: Tensor, axis: int | None, block: int) -> Tensor:
+    """LSQ's first step size, 2 * mean|w| / sqrt(qmax), one for each entry of ``like``."""
+    if axis is None or like.ndim == 0:
+        mean = w.abs().mean()
+    elif block:
+        pad = -w.shape[axis] % block
+        magnitude = torch.nn.functional.pad(w.abs().movedim(axis, -1), (0, pad))
+        counts = torch.full((magnitude.shape[-1] // block,), float(block))
+        counts[-1] -= pad
+        mean = (magnitude.reshape(*magnitude.shape[:-1], -1, block).sum(-1) / counts).movedim(-1, axis)
+    else:
+        mean = w.abs().mean([i for i in range(w.ndim) if i != axis % w.ndim])
+    return (2 * mean / math.sqrt(max(1, kind.qmax))).clamp(min=torch.finfo(torch.float32).tiny).reshape(like.shape)
+
+
+class _TokenCodes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        peak = v.abs().amax(-1, keepdim=True)
+        inverse = 127.0 / torch.where(peak == 0, torch.ones_like(peak), peak)
+        return torch.round(v * inverse) * (peak / 127.0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return grad
+
+
+def fake_quantize_tokens(x: Tensor, channel: Tensor) -> Tensor:
+    """``FakeQuantizeTokens``: dynamic symmetric int8 of each row of the last axis, straight-through."""
+    return _TokenCodes.apply(x.float() * channel).to(x.dtype)  # type: ignore[no-any-return]
+
+
+def bucket_quantize(w: Tensor, bits: int, bucket: int = 256, *, stochastic: bool = False) -> Tensor:
+    """Linear scaling a bucket of consecutive weights (Polino et al. 2018, section 2.1), straight-through.
+
+    v = (w - min) / (max - min) in [0, 1] a bucket; v^ = round(v L) / L with L = 2**bits - 1; w^ = (max - min) v^ + min.
+    The last bucket may be shorter; ``bucket`` 0 takes the whole tensor; a bucket of equal values is kept.
+    """
+    flat = w.reshape(-1)
+    size = bucket or flat.numel()
+    pad = -flat.numel() % size
+    rows = torch.cat([flat, flat[-1:].expand(pad)]).reshape(-1, size).detach()
+    low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
+    width = torch.where(high > low, high - low, torch.ones_like(low))
+    levels = 2**bits - 1
+    ratio = (rows - low) / width * levels
+    codes = round_stochastic(ratio) if stochastic else torch.round(ratio)
+    found = (codes / levels * width + low).reshape(-1)[: flat.numel()].reshape(w.shape)
+    return w + (found - w).detach()
+
+
+def nearest_level(v: Tensor, levels: Tensor) -> Tensor:
+    """Index of the nearest of the sorted ``levels`` for each of ``v``."""
+    middles = (levels[1:] + levels[:-1]) / 2
+    return torch.bucketize(v, middles)

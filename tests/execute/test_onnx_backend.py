@@ -1,0 +1,93 @@
+"""``to_torch`` against the node tests that ONNX ships: every test whose ops it takes must pass."""
+
+from __future__ import annotations
+
+import collections
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from qgraph.execute.convert import to_torch
+from qgraph.execute.ops import OPS
+from qgraph.execute.ops.shape import DTYPES
+from qgraph.execute.tensors import array_of, tensor_of
+
+PARTIAL = {ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64}
+"""Types that torch stores but has few kernels for; no model here computes with them."""
+
+RANDOM = {
+    "test_training_dropout",
+    "test_training_dropout_default",
+    "test_training_dropout_default_mask",
+    "test_training_dropout_mask",
+}
+"""Expected values come from NumPy's random generator; ``test_dropout`` looks at the distribution instead."""
+
+
+def array(value: Any) -> np.ndarray:
+    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
+
+
+def types_of(model: ir.Model) -> set[ir.DataType]:
+    values = [*model.graph.inputs, *model.graph.outputs]
+    for node in model.graph:
+        values += [v for v in (*node.inputs, *node.outputs) if v is not None]
+    named = {
+        ir.DataType(a.value)
+        for n in model.graph
+        for k, a in n.attributes.items()
+        if k in ("to", "dtype", "output_dtype") and a.value
+    }
+    return {v.dtype for v in values if v.dtype is not None} | named
+
+
+def test_every_node_test_of_a_claimed_op_passes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case.node import collect_testcases
+
+        cases = collect_testcases(None)
+    found: collections.Counter[str] = collections.Counter()
+    failed, unclaimed = [], collections.Counter[str]()
+    for case in cases:
+        model = ir.from_proto(case.model)
+        missing = {n.op_type for n in model.graph if (n.domain, n.op_type) not in OPS and n.op_type != "Constant"}
+        unclaimed.update(missing)
+        if missing:
+            found["other ops"] += 1
+        elif not types_of(model) <= set(DTYPES) - PARTIAL:
+            found["other types"] += 1
+        elif case.name in RANDOM:
+            found["random"] += 1
+        else:
+            try:
+                check(model, case)
+                found["passed"] += 1
+            except Exception as error:
+                failed.append(f"{case.name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+    print(dict(found), "not taken:", sorted(unclaimed))
+    assert not failed, failed
+    assert found["passed"] >= 1165 and found["random"] == len(RANDOM), found
+
+
+def check(model: ir.Model, case: Any) -> None:
+    module = to_torch(model)
+    for inputs, outputs in case.data_sets:
+        results = module(*[tensor_of(array(i)) for i in inputs])
+        for wanted, found in zip(map(array, outputs), results.values(), strict=True):
+            got = array_of(found)
+            assert got.shape == wanted.shape and got.dtype == wanted.dtype, (got.shape, wanted.shape, got.dtype, wanted.dtype)
+            # two units in the last place of half types, whose sums depend on the order
+            loose = {"bfloat16": 2**-6, "float16": 2**-9}.get(wanted.dtype.name, 0)
+            np.testing.assert_allclose(
+                got.astype(np.float64), wanted.astype(np.float64), rtol=max(case.rtol, loose), atol=case.atol
+            )
+
+
+@pytest.mark.parametrize("op", ["If", "Loop", "Scan", "StringNormalizer"])
+def test_what_has_no_torch_form_is_not_claimed(op: str) -> None:
+    assert ("", op) not in OPS
