@@ -47,6 +47,8 @@ class Quantize(Pass):
             placement: integer (everything between the linear ops too) or linear (their inputs only).
             include: globs of op types, node names, module paths or source lines; empty selects all.
             exclude: globs of what stays float.
+            latent: keep the weights of linear ops as float behind their quantizers, so that they can be trained; the
+                pass bake makes them codes.
         """
 
         weights: Literal["int8", "int4", "int2", "none"] = "int8"
@@ -55,6 +57,7 @@ class Quantize(Pass):
         placement: Literal["integer", "linear"] = "integer"
         include: tuple[str, ...] = ()
         exclude: tuple[str, ...] = ()
+        latent: bool = False
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         options = self.options
@@ -68,7 +71,8 @@ class Quantize(Pass):
             unit = QParams(INT_TYPES["uint8"], np.float32(1 / 255), np.uint8(0))  # type: ignore[arg-type]
             self._insert(value, unit, value.producer(), readers(value))
         if options.weights != "none":
-            Weights(model, INT_TYPES[options.weights], options.weight_block, report).run(plan, self._input_scale)
+            kind = INT_TYPES[options.weights]
+            Weights(model, kind, options.weight_block, report, latent=options.latent).run(plan, self._input_scale)
         for node, kind in plan.linear.items():
             if kind == "tokens":
                 self._tokens(node)

@@ -42,19 +42,47 @@ def out_axis(node: ir.Node) -> int:
     return 1 if node.op_type == "ConvTranspose" else 0
 
 
+def store_codes(model: ir.Model, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
+    """The codes of the weight ``value``, as an initializer."""
+    codes = store(model, f"{value.name or 'weight'}.codes", quantize(array, params), params.type)
+    codes.metadata_props.update(value.metadata_props)
+    return codes
+
+
+def quantize_bias(model: ir.Model, node: ir.Node, params: QParams, input_scale: float) -> bool:
+    """Store the bias of a static linear as int32 at ``input_scale`` times the scales of its weights; whether there was one."""
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = constant(value)
+    if bias is None or value is None or params.block:
+        return False
+    scale = (np.float64(input_scale) * params.scale.astype(np.float64)).astype(np.float32)
+    scale = np.broadcast_to(scale, bias.shape).copy() if bias.ndim == 1 else scale
+    quantizer = QParams(INT_TYPES["int32"], scale, np.zeros_like(scale, np.int32), 0 if scale.ndim else None)
+    codes = np.clip(np.rint(bias / scale.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+    name = value.name or "bias"
+    stored = store(model, f"{name}.codes", codes)
+    inputs = [stored, *store_params(model, name, quantizer)]
+    new = new_node(node, "DequantizeLinear", inputs, {"axis": quantizer.axis}, name=f"{name}_dequantize")
+    new.outputs[0].name, new.outputs[0].shape = f"{stored.name}_dequantized", value.shape
+    new.outputs[0].dtype = ir.DataType.FLOAT
+    node.graph.insert_before(node, new)  # type: ignore[union-attr]
+    node.replace_input_with(2, new.outputs[0])
+    return True
+
+
 class Weights:
     """Quantizes the weights and biases of the plan's linear nodes and embeddings."""
 
-    def __init__(self, model: ir.Model, kind: IntType, block: int, report: PassReport) -> None:
-        self.model, self.kind, self.block, self.report = model, kind, block, report
+    def __init__(self, model: ir.Model, kind: IntType, block: int, report: PassReport, *, latent: bool = False) -> None:
+        self.model, self.kind, self.block, self.report, self.latent = model, kind, block, report, latent
         self.done: dict[tuple[ir.Value, int], tuple[ir.Value, QParams]] = {}
 
     def run(self, plan: Plan, input_scale: Callable[[ir.Node], float | None]) -> None:
         for node, kind in plan.linear.items():
             scale = input_scale(node) if kind == "static" else None
             params = self._weight(node, scale)
-            if scale is not None and len(node.inputs) > 2 and node.inputs[2] is not None:
-                self._bias(node, params, scale)
+            if scale is not None and not self.latent:
+                quantize_bias(self.model, node, params, scale)
         for node in plan.embeddings:
             self._embedding(node)
 
@@ -94,36 +122,24 @@ class Weights:
 
     def _dequantized(self, node: ir.Node, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
         name = value.name or "weight"
-        codes = store(self.model, f"{name}.codes", quantize(array, params), params.type)
-        codes.metadata_props.update(value.metadata_props)
-        inputs = [codes, *store_params(self.model, name, params)]
         attributes = {"axis": params.axis, "block_size": params.block or None}
-        new = new_node(node, "DequantizeLinear", inputs, attributes, name=f"{name}_dequantize")
+        made = []
+        scale, zero = store_params(self.model, name, params)
+        if self.latent:
+            first = new_node(node, "QuantizeLinear", [value, scale, zero], attributes, name=f"{name}_quantize")
+            codes = first.outputs[0]
+            codes.name, codes.shape, codes.type = f"{name}_codes", value.shape, zero.type
+            made.append(first)
+        else:
+            codes = store_codes(self.model, value, array, params)
+            self.report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
+        new = new_node(node, "DequantizeLinear", [codes, scale, zero], attributes, name=f"{name}_dequantize")
         out = new.outputs[0]
         out.name, out.shape, out.dtype = f"{name}_dequantized", value.shape, ir.DataType.FLOAT
         graph = self.model.graph
-        graph.insert_before(graph[0], new)
+        graph.insert_before(graph[0], [*made, new])
         self.report.count("weights quantized")
-        self.report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
         return out
-
-    def _bias(self, node: ir.Node, params: QParams, input_scale: float) -> None:
-        value = node.inputs[2]
-        bias = constant(value)
-        if bias is None or value is None or params.block:
-            return
-        scale = (np.float64(input_scale) * params.scale.astype(np.float64)).astype(np.float32)
-        scale = np.broadcast_to(scale, bias.shape).copy() if bias.ndim == 1 else scale
-        quantizer = QParams(INT_TYPES["int32"], scale, np.zeros_like(scale, np.int32), 0 if scale.ndim else None)
-        codes = np.clip(np.rint(bias / scale.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
-        name = value.name or "bias"
-        stored = store(self.model, f"{name}.codes", codes)
-        inputs = [stored, *store_params(self.model, name, quantizer)]
-        new = new_node(node, "DequantizeLinear", inputs, {"axis": quantizer.axis}, name=f"{name}_dequantize")
-        new.outputs[0].name, new.outputs[0].shape = f"{stored.name}_dequantized", value.shape
-        new.outputs[0].dtype = ir.DataType.FLOAT
-        node.graph.insert_before(node, new)  # type: ignore[union-attr]
-        node.replace_input_with(2, new.outputs[0])
 
     def _embedding(self, node: ir.Node) -> None:
         """Gather int8 codes, then dequantize what was gathered: one scale a column."""

@@ -25,8 +25,9 @@ from qgraph.errors import QGraphError
 from qgraph.execute import numbers
 from qgraph.execute.ops import OPS, Rule, as_tensor
 from qgraph.execute.ops.nn import attention, linear
-from qgraph.execute.ops.shape import DTYPES
-from qgraph.execute.quantizers import FakeQuantize, Ranges
+from qgraph.execute.ops.quantized import dequantize_linear
+from qgraph.execute.ops.shape import DTYPES, gather
+from qgraph.execute.quantizers import FakeQuantize, Ranges, least_squares_scale
 from qgraph.execute.tensors import tensor_of
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.scopes import where
@@ -138,7 +139,7 @@ class _Converter:
         if node.op_type == "Constant" and not node.domain:
             self._constant(node)
             return
-        for fused in (self._linear, self._attention, self._fake_quantize):
+        for fused in (self._linear, self._attention, self._fake_quantize, self._embedding):
             made = fused(node)
             if made is not None:
                 self.env[node.outputs[0]] = made
@@ -288,6 +289,26 @@ class _Converter:
                     entry[kind].append(value.name or "")
         return self.graph.call_module(path, (self._value(source),))
 
+    def _embedding(self, node: ir.Node) -> fx.Node | None:
+        """Gather(DequantizeLinear(codes)): gather the codes and dequantize what was gathered."""
+        if node.op_type != "Gather" or node.domain or attr(node, "axis", 0) != 0 or not is_op(node.inputs[0], "DequantizeLinear"):
+            return None
+        table = node.inputs[0].producer()  # type: ignore[union-attr]
+        assert table is not None
+        codes, scale, zero = (*table.inputs, None)[:3]
+        array, steps = constant(codes), constant(scale)
+        if (
+            array is None
+            or steps is None
+            or steps.ndim > 1
+            or (steps.ndim and attr(table, "axis", 1) % array.ndim != array.ndim - 1)
+        ):
+            return None
+        if attr(table, "block_size", 0):
+            return None
+        rows = self.graph.call_function(gather, (self._value(codes), self._value(node.inputs[1])))
+        return self.graph.call_function(dequantize_linear, (rows, self._value(scale), self._value(zero)), {"axis": -1})
+
     def _quantizer(self, node: ir.Node, scale: ir.Value, zero: ir.Value | None, ranges: Ranges, is_weight: bool) -> FakeQuantize:
         steps = tensor_of(constant(scale))  # type: ignore[arg-type]
         point = constant(zero)
@@ -296,8 +317,11 @@ class _Converter:
             kind = INT_TYPES[zero.dtype.name.lower()]
         whole = torch.zeros_like(steps) if point is None else torch.from_numpy(np.asarray(point, np.float32))
         axis = attr(node, "axis", 1) if steps.ndim else None
-        signed = ranges if is_weight or ranges in ("fixed", "learned", "learned-offset", "pact") else "fixed"
-        return FakeQuantize(steps, whole, kind, axis, attr(node, "block_size", 0), signed, self.stochastic and is_weight)
+        block = attr(node, "block_size", 0)
+        if is_weight and ranges == "learned":  # a start that suits few bits better than the range of the largest weight
+            array = constant(node.inputs[0])
+            steps = least_squares_scale(tensor_of(array).float(), whole, kind, steps, axis, block)  # type: ignore[arg-type]
+        return FakeQuantize(steps, whole, kind, axis, block, ranges, self.stochastic and is_weight)
 
     def _register(self) -> dict[str, str]:
         """Put the tensors that the graph reads into the root module; returns value name -> state dict name."""

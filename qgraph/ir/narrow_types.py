@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from qgraph.errors import QGraphError
+
 WIDER = {ir.DataType.INT2: ir.DataType.INT4, ir.DataType.UINT2: ir.DataType.UINT4}
 
 
@@ -17,6 +19,8 @@ def widen(model: ir.Model) -> dict[ir.Value, ir.TensorProtocol]:
         tensor = value.const_value
         if tensor is None or tensor.dtype not in WIDER:
             continue
+        if any(use.node.op_type == "QuantizeLinear" for use in value.uses()):
+            raise QGraphError("ONNX Runtime has no 2-bit quantizer; run the pass 'bake' first, which makes the weights codes")
         dtype = WIDER[tensor.dtype]
         before[value] = tensor
         value.const_value = ir.Tensor(tensor.numpy().astype(dtype.numpy()), dtype=dtype, name=value.name)

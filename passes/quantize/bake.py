@@ -1,0 +1,58 @@
+"""Make trained weights codes.
+
+    W (float) -> QuantizeLinear -> DequantizeLinear   ->   codes -> DequantizeLinear
+    bias (float) of a linear over quantized inputs    ->   int32 -> DequantizeLinear
+
+The codes are those that the quantizers compute, so the function does not change but for the rounding of biases, which is far
+below a step of the accumulator's scale. What training leaves behind becomes what is shipped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from qgraph.passes.lower.values import KINDS, weight_of
+from qgraph.passes.quantize.weights import quantize_bias, store_codes
+
+from qgraph.ir.patterns import attr, constant, is_op, nodes
+from qgraph.numerics.affine import INT_TYPES, QParams
+from qgraph.pipeline import Pass, PassReport, register
+
+
+@register("bake")
+class Bake(Pass):
+    """Turn float weights behind quantizers into codes."""
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        for node in list(nodes(model, "QuantizeLinear")):
+            value, array = node.inputs[0], constant(node.inputs[0])
+            params = _params(node)
+            if array is None or value is None or params is None:
+                continue
+            codes = store_codes(model, value, array.astype(np.float32), params)
+            ir.convenience.replace_all_uses_with(node.outputs[0], codes)
+            report.count("weights baked")
+            report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
+        for node in list(model.graph):
+            if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+                continue
+            x, w = node.inputs[:2]
+            if not is_op(x, "DequantizeLinear") or not is_op(w, "DequantizeLinear"):
+                continue
+            weight, scale = weight_of(w.producer()), constant(x.producer().inputs[1])  # type: ignore[union-attr, arg-type]
+            if weight is None or scale is None or scale.size != 1:
+                continue
+            if quantize_bias(model, node, weight.params, float(scale.reshape(()))):
+                report.count("biases baked")
+        common.RemoveUnusedNodesPass()(model)
+
+
+def _params(node: ir.Node) -> QParams | None:
+    scale = constant(node.inputs[1])
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if scale is None or zero is None:
+        return None
+    kind = INT_TYPES[KINDS[node.inputs[2].const_value.dtype]]  # type: ignore[union-attr]
+    axis = attr(node, "axis", 1) if scale.ndim else None
+    return QParams(kind, scale, zero.astype(kind.container), axis, attr(node, "block_size", 0))
