@@ -56,15 +56,15 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
     return model
 
 
-def from_factory(spec: str) -> ir.Model:
+def from_factory(spec: str, **arguments: Any) -> ir.Model:
     """Capture what ``PACKAGE.MODULE:FACTORY`` returns: ``(module, args)`` or ``(module, args, dynamic_shapes)``."""
-    made = call_factory(spec)
+    made = call_factory(spec, **arguments)
     if not isinstance(made, tuple) or len(made) not in (2, 3):
         raise QGraphError(f"factory {spec} must return (module, example inputs[, dynamic shapes])")
     return from_torch(made[0], made[1], dynamic_shapes=made[2] if len(made) == 3 else None)
 
 
-def call_factory(spec: str) -> Any:
+def call_factory(spec: str, **arguments: Any) -> Any:
     """Import and call ``PACKAGE.MODULE:FUNCTION``; the working directory is importable."""
     package, _, name = spec.partition(":")
     if not name:
@@ -78,7 +78,11 @@ def call_factory(spec: str) -> Any:
     factory = getattr(module, name, None)
     if factory is None:
         raise QGraphError(f"module {package!r} has no {name!r}{suggest(name, dir(module))}")
-    return factory()
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise QGraphError(f"{spec} cannot be called with {', '.join(arguments) or 'no arguments'}: {error}") from error
+    return factory(**arguments)
 
 
 @contextlib.contextmanager

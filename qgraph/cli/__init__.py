@@ -14,6 +14,7 @@ from qgraph.errors import QGraphError, suggest
 COMMANDS = {
     "capture": "Capture a PyTorch model or upgrade an ONNX file.",
     "transform": "Run passes on a model: quantize it, clean it.",
+    "train": "Train graphs against teachers, by a recipe.",
     "passes": "List the passes, or describe one.",
     "export": "Write a model for ONNX Runtime.",
     "compile": "Compile a quantized model to an integer program.",

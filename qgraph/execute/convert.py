@@ -32,6 +32,7 @@ from qgraph.execute.tensors import tensor_of
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
+from qgraph.passes.quantize.plan import MOVEMENT
 
 SEVERAL = {"Dropout", "DynamicQuantizeLinear", "MaxPool", "Split", "TopK"}
 STATISTICS = (3, 4)
@@ -61,7 +62,7 @@ def to_torch(
 
 class _Converter:
     def __init__(self, model: ir.Model, weights: Ranges, activations: Ranges, stochastic: bool) -> None:
-        kept = {("qgraph", name, "") for name in ("FakeQuantizeTokens",)}
+        kept = {(domain, name, "") for domain, name in OPS if domain}
         if any(key not in kept for key in model.functions):
             model = model.clone()
             for key in kept & set(model.functions):
@@ -274,10 +275,11 @@ class _Converter:
         source, scale, zero = (*first.inputs, None)[:3]
         if scale is None or source is None or constant(scale) is None:
             return None
-        path = f"quantizers.{re.sub(r'[^A-Za-z0-9]+', '_', source.name or 'value')}"
+        path = self._tied(source, scale) or f"quantizers.{re.sub(r'[^A-Za-z0-9]+', '_', source.name or 'value')}"
         if path not in self.quantizers:
             is_weight = constant(source) is not None
-            module = self._quantizer(first, scale, zero, self.weights if is_weight else self.activations, is_weight)
+            ranges = self.weights if is_weight else "fixed" if is_op(source, "Softmax") else self.activations
+            module = self._quantizer(first, scale, zero, ranges, is_weight)
             self.quantizers[path] = {"scale": [], "zero": [], "of": [source.name or ""]}
             if not hasattr(self.root, "quantizers"):
                 self.root.add_module("quantizers", nn.Module())
@@ -288,6 +290,18 @@ class _Converter:
                 if value is not None and value.name not in entry[kind]:
                     entry[kind].append(value.name or "")
         return self.graph.call_module(path, (self._value(source),))
+
+    def _tied(self, source: ir.Value, scale: ir.Value) -> str | None:
+        """The quantizer in front of an op that only moves elements, which the one behind it must equal."""
+        node = source.producer()
+        before = node.inputs[0] if node is not None and not node.domain and node.op_type in MOVEMENT else None
+        if not is_op(before, "DequantizeLinear") or not is_op(before.producer().inputs[0], "QuantizeLinear"):  # type: ignore[union-attr]
+            return None
+        quantizer = before.producer().inputs[0].producer()  # type: ignore[union-attr]
+        if not np.array_equal(constant(quantizer.inputs[1]), constant(scale)):  # type: ignore[union-attr, arg-type]
+            return None
+        made = self.env.get(before)  # type: ignore[arg-type]
+        return str(made.target) if made is not None and made.op == "call_module" else None
 
     def _embedding(self, node: ir.Node) -> fx.Node | None:
         """Gather(DequantizeLinear(codes)): gather the codes and dequantize what was gathered."""

@@ -20,8 +20,11 @@ from torch import Tensor, nn
 
 from qgraph.numerics.affine import IntType
 
-Ranges = Literal["fixed", "learned", "learned-offset", "minmax", "pact"]
-RANGES: tuple[Ranges, ...] = ("fixed", "learned", "learned-offset", "minmax", "pact")
+Ranges = Literal["fixed", "learned", "learned-offset", "minmax", "observe", "pact"]
+LEAST = 1e-3
+"""Least learned step, as a part of the first one: a step near zero would need a bias of more than 32 bits."""
+MOMENTUM = 0.05
+"""Part of a new batch's extremes in the running ones of ``observe``."""
 
 
 def spread(parameter: Tensor, shape: torch.Size, axis: int | None, block: int) -> Tensor:
@@ -102,8 +105,9 @@ class FakeQuantize(nn.Module):
     Args:
         scale, zero: as in ``fake_quantize``.
         ranges: ``fixed``; ``learned`` (LSQ: the step is a parameter); ``learned-offset`` (LSQ+: the zero point too);
-            ``minmax`` (symmetric, from the tensor itself in every forward: for weights); ``pact`` (the upper clipping value
-            learns through the values beyond it only, one-sided ranges).
+            ``minmax`` (symmetric, from the tensor itself in every forward: for weights); ``observe`` (running extremes of the
+            batches, for activations of one range; Jacob et al. 2018, section 3.1); ``pact`` (the upper clipping value learns
+            through the values beyond it only, one-sided ranges).
         stochastic: round stochastically in training.
 
     ``enabled = False`` passes values through; ``frozen = True`` stops learned ranges.
@@ -122,6 +126,7 @@ class FakeQuantize(nn.Module):
         super().__init__()
         self.kind, self.axis, self.block, self.ranges, self.stochastic = kind, axis, block, ranges, stochastic
         self.enabled, self.frozen = True, False
+        self.register_buffer("least", scale.clone() * LEAST, persistent=False)
         if ranges in ("learned", "learned-offset", "pact"):
             self.scale: Tensor = nn.Parameter(scale.clone())
         else:
@@ -131,21 +136,39 @@ class FakeQuantize(nn.Module):
         else:
             self.register_buffer("zero", zero.float())
 
+    @torch.no_grad()
+    def _observe(self, x: Tensor) -> None:
+        """Move the range towards this batch's extremes; it always holds 0, and stays symmetric where it was."""
+        low, high = (self.kind.qmin - self.zero) * self.scale, (self.kind.qmax - self.zero) * self.scale
+        now = torch.aminmax(x)
+        low = torch.lerp(low, now.min.float(), MOMENTUM).clamp(max=0)
+        high = torch.lerp(high, now.max.float(), MOMENTUM).clamp(min=0)
+        if self.kind.signed and self.kind.bits == 16:
+            self.scale.copy_((torch.maximum(-low, high) / self.kind.qmax).clamp(min=torch.finfo(torch.float32).tiny))
+            return
+        self.scale.copy_(((high - low) / (self.kind.qmax - self.kind.qmin)).clamp(min=torch.finfo(torch.float32).tiny))
+        self.zero.copy_(torch.round(self.kind.qmin - low / self.scale).clamp(self.kind.qmin, self.kind.qmax))
+
+    def effective_scale(self) -> Tensor:
+        """The step size in use: learned ones stay positive."""
+        return torch.maximum(self.scale.abs(), self.least) if isinstance(self.scale, nn.Parameter) else self.scale  # type: ignore[arg-type]
+
     def _step(self, x: Tensor) -> Tensor:
-        tiny = torch.finfo(torch.float32).tiny
         if self.ranges == "minmax":
             if not self.frozen:
                 self.scale.copy_(symmetric_scale(x.detach(), self.kind, self.scale, self.axis, self.block))
             return self.scale
-        if self.ranges == "fixed" or self.frozen:
-            return self.scale.detach()
+        if self.ranges in ("fixed", "observe") or self.frozen:
+            return self.effective_scale().detach()
         count = x.numel() / max(1, self.scale.numel())
         factor = 1.0 if self.ranges == "pact" else 1 / math.sqrt(count * max(1, self.kind.qmax))
-        return _ScaleGradient.apply(self.scale.clamp(min=tiny), factor)  # type: ignore[no-any-return]
+        return _ScaleGradient.apply(self.effective_scale(), factor)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.enabled:
             return x
+        if self.ranges == "observe" and self.training and not self.frozen:
+            self._observe(x)
         stochastic = self.stochastic and self.training
         zero = self.zero.detach() if self.frozen or self.ranges != "learned-offset" else _round_through(self.zero)
         step = self._step(x)

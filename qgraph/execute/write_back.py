@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import onnx_ir as ir
 from torch import fx
 
 from qgraph.errors import QGraphError
+from qgraph.execute.quantizers import FakeQuantize
 from qgraph.execute.tensors import array_of
 
 
@@ -26,10 +29,10 @@ def from_torch(module: fx.GraphModule, model: ir.Model) -> ir.Model:
     for name, path in names.items():
         _write(model, name, array_of(state[path]))
     for path, entry in module.meta.get("quantizers", {}).items():
-        scale, zero = array_of(state[f"{path}.scale"]), array_of(state[f"{path}.zero"])
-        tiny = np.finfo(np.float32).tiny
+        quantizer = cast(FakeQuantize, module.get_submodule(path))
+        scale, zero = array_of(quantizer.effective_scale()), array_of(quantizer.zero)
         for name in entry["scale"]:
-            _write(model, name, np.maximum(scale, tiny))
+            _write(model, name, scale)
         for name in entry["zero"]:
             _write(model, name, np.rint(zero))
     return model

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qgraph.zoo.cnn import mobilenet_v2, noise_images, resnet50
-    from qgraph.zoo.digits import digits_cnn, digits_data
+    from qgraph.zoo.digits import digits_cnn, digits_data, digits_mlp
     from qgraph.zoo.sentences import calibration, sentences, tokens
     from qgraph.zoo.text import bert_base, minilm
 
@@ -19,6 +19,7 @@ _HOMES = {
     "calibration": "sentences",
     "digits_cnn": "digits",
     "digits_data": "digits",
+    "digits_mlp": "digits",
     "minilm": "text",
     "mobilenet_v2": "cnn",
     "noise_images": "cnn",
@@ -32,6 +33,7 @@ __all__ = [
     "calibration",
     "digits_cnn",
     "digits_data",
+    "digits_mlp",
     "minilm",
     "mobilenet_v2",
     "noise_images",

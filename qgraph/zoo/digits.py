@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,6 +56,16 @@ def _trained() -> nn.Module:
 def digits_cnn() -> tuple[nn.Module, tuple[Tensor, ...], Any]:
     """Three convolutions with BatchNorm, about 14 k parameters, about 99 % on the test images."""
     return _trained(), (torch.zeros(2, 1, 8, 8),), ({0: torch.export.Dim("batch")},)
+
+
+def digits_mlp(hidden: int = 16, depth: int = 2, inputs: int = 64) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
+    """A fresh perceptron: ``inputs`` numbers (64: flat digits), ``depth`` layers of ``hidden`` units, 10 classes."""
+    sizes = [inputs] + [hidden] * depth
+    parts: list[nn.Module] = []
+    for size, following in itertools.pairwise(sizes):
+        parts += [nn.Linear(size, following), nn.ReLU()]
+    net = nn.Sequential(*parts, nn.Linear(sizes[-1], 10))
+    return net.eval(), (torch.zeros(2, inputs),), ({0: torch.export.Dim("batch")},)
 
 
 def digits_data() -> Iterator[dict[str, np.ndarray]]:

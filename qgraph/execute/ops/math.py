@@ -27,6 +27,7 @@ plain(
 )  # fmt: skip
 
 
+@op("Tap", domain="qgraph")
 @op("Identity")
 def identity(x: Any) -> Any:
     return x

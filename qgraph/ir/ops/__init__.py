@@ -6,8 +6,9 @@ import onnx_ir as ir
 
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops.fake_quantize_tokens import FakeQuantizeTokens, QuantizeTokens
+from qgraph.ir.ops.tap import Tap
 
-FUNCTIONS = {f.name: f for f in (FakeQuantizeTokens, QuantizeTokens)}
+FUNCTIONS = {f.name: f for f in (FakeQuantizeTokens, QuantizeTokens, Tap)}
 
 
 def attach(model: ir.Model) -> None:

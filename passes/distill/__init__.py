@@ -1,0 +1,1 @@
+"""Taps: values that a student and its teacher are compared at."""

@@ -1,0 +1,133 @@
+"""Repeated blocks of a network, found by module path: what distillation pairs and pruning removes.
+
+A layer is named by its module path up to the first number: ``encoder.layer.3``, ``layer2.0``, ``features.5``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import onnx_ir as ir
+
+from qgraph.ir.patterns import is_op, scalar
+from qgraph.ir.scopes import module_path
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+CARRIED = {"Transpose", "Reshape", "Identity", *QUANTIZERS}
+
+
+def layer_of(node: ir.Node) -> str:
+    """The layer that ``node`` belongs to, or an empty string."""
+    parts = module_path(node).split(".")
+    for i, part in enumerate(parts):
+        if part.isdigit():
+            return ".".join(parts[: i + 1])
+    return ""
+
+
+@dataclasses.dataclass
+class LayerValues:
+    """Values of one layer: ``feature`` is what it hands on; the others exist where it has attention."""
+
+    name: str
+    values: dict[str, ir.Value]
+
+
+def layers(model: ir.Model) -> list[LayerValues]:
+    """The layers of ``model`` in the order in which they run."""
+    members: dict[str, list[ir.Node]] = {}
+    for node in model.graph:
+        if name := layer_of(node):
+            members.setdefault(name, []).append(node)
+    found = []
+    for name, nodes in members.items():
+        values = attention_values(nodes)
+        inside = set(nodes)
+        for node in nodes:  # the last of those that other layers read
+            for value in node.outputs:
+                leaves = value.is_graph_output() or any(use.node not in inside for use in value.uses())
+                if leaves and node.op_type != "Shape" and value.const_value is None:
+                    values["feature"] = value
+        if values:
+            found.append(LayerValues(name, values))
+    return found
+
+
+def attention_values(nodes: list[ir.Node]) -> dict[str, ir.Value]:
+    """Scores before the softmax, and the queries, keys and values [batch, length, width], of the last attention in ``nodes``."""
+    found: dict[str, ir.Value] = {}
+    for node in nodes:
+        if node.op_type != "Softmax" or node.inputs[0] is None:
+            continue
+        scores = node.inputs[0]
+        product: ir.Value | None = scores
+        while is_op(product, "Add", "Mul", "Div", *QUANTIZERS):
+            source = product.producer()  # type: ignore[union-attr]
+            product = next((v for v in source.inputs if _holds_product(v)), None)  # type: ignore[union-attr]
+        if not is_op(product, "MatMul"):
+            continue
+        found["attention"] = scores
+        query, key = product.producer().inputs  # type: ignore[union-attr]
+        context = _reader(node.outputs[0])
+        value = context.inputs[1] if context is not None else None
+        for kind, start in (("query", query), ("key", key), ("value", value)):
+            origin = _origin(start)
+            if origin is not None:
+                found[kind] = origin
+    return found
+
+
+def _holds_product(value: ir.Value | None) -> bool:
+    while is_op(value, "Add", "Mul", "Div", *QUANTIZERS):
+        value = next((v for v in value.producer().inputs if _holds_product(v)), None)  # type: ignore[union-attr]
+    return is_op(value, "MatMul")
+
+
+def _reader(value: ir.Value) -> ir.Node | None:
+    """The MatMul that reads probabilities, perhaps behind a guard or a quantizer."""
+    for use in value.uses():
+        if use.node.op_type == "MatMul":
+            return use.node
+        if use.node.op_type in ("Where", "Dropout", *QUANTIZERS):
+            found = _reader(use.node.outputs[0])
+            if found is not None:
+                return found
+    return None
+
+
+def _origin(value: ir.Value | None) -> ir.Value | None:
+    """The three-dimensional value that heads were split from."""
+    while value is not None:
+        if value.shape is not None and len(value.shape) == 3 and not is_op(value, *QUANTIZERS):
+            return value
+        node = value.producer()
+        if node is None or not (
+            node.op_type in CARRIED or (node.op_type in ("Mul", "Div") and scalar(node.inputs[1]) is not None)
+        ):
+            return None
+        value = node.inputs[0]
+    return None
+
+
+def pairs(student: int, teacher: int, how: str) -> list[tuple[int, int]]:
+    """Which layer of the student learns from which of the teacher, counted from 0.
+
+    ``uniform``: student i from teacher (i + 1) * teacher / student - 1; ``last``: the last layers; or text such as
+    ``0:1 1:3``.
+    """
+    if how == "uniform":
+        return (
+            [(i, (i + 1) * teacher // student - 1) for i in range(student)]
+            if student <= teacher
+            else _uniform_down(student, teacher)
+        )
+    if how == "last":
+        return [(student - 1, teacher - 1)]
+    return [(int(a), int(b)) for a, b in (part.split(":") for part in how.split())]
+
+
+def _uniform_down(student: int, teacher: int) -> list[tuple[int, int]]:
+    return [((i + 1) * student // teacher - 1, i) for i in range(teacher)]
+
+
+__all__ = ["LayerValues", "attention_values", "layer_of", "layers", "pairs"]

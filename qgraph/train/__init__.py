@@ -1,0 +1,1 @@
+"""Training graphs against teachers: recipes, losses, the loop, reports."""

@@ -1,0 +1,96 @@
+"""How good a model is on held-out samples: as a torch graph, and as the program that ships."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from qgraph.errors import QGraphError
+from qgraph.execute import to_torch
+from qgraph.ir.dialects import dialect_of
+from qgraph.train.data import LABEL, Samples, chunks
+from qgraph.train.objective import Values, feed, inputs_of, output_of, pool, to_tensors
+
+Run = Callable[[Mapping[str, Tensor]], Values]
+BATCH = 64
+
+
+@dataclasses.dataclass
+class Measured:
+    """Scores by engine (``graph``, ``program``), facts (bytes, parameters), and why there is no program, if there is none."""
+
+    scores: dict[str, float]
+    facts: dict[str, float]
+    note: str
+
+
+@torch.no_grad()
+def score(run: Run, reference: Run | None, samples: Samples, metric: str, device: torch.device) -> float:
+    """The metric over all samples.
+
+    ``accuracy``: part of the labels that the largest score names; ``cosine``: mean cosine of the outputs' rows to the
+    reference's; ``sentence-cosine``: the same after pooling over the attention mask; ``loss``: minus the mean cross-entropy.
+    """
+    total, count = 0.0, 0
+    for numbers in chunks(samples, BATCH):
+        batch = to_tensors(samples.batch(numbers), device)
+        y = output_of(run(batch))
+        if metric in ("accuracy", "loss"):
+            if LABEL not in batch:
+                raise QGraphError(f"metric {metric!r} needs labels; the data has no '{LABEL}'")
+            labels = batch[LABEL].long()
+            found = (
+                (y.argmax(-1) == labels).float()
+                if metric == "accuracy"
+                else -torch.nn.functional.cross_entropy(y, labels, reduction="none")
+            )
+        else:
+            if reference is None:
+                return float("nan")
+            wanted = output_of(reference(batch))
+            if metric == "sentence-cosine":
+                y, wanted = pool(y, batch), pool(wanted, batch)
+            found = torch.nn.functional.cosine_similarity(y.reshape(len(y), -1), wanted.reshape(len(y), -1))
+        total, count = total + float(found.sum()), count + len(found)
+    return total / max(1, count)
+
+
+def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metric: str, folder: Path) -> Measured:
+    """Score ``model`` as a torch graph and, when it is quantized, as the program that it compiles to."""
+    from qgraph.ir.io import size_of
+
+    cpu = torch.device("cpu")
+    module, names = to_torch(model), inputs_of(model)
+    truth: Run | None = None
+    if reference is not None and metric in ("cosine", "sentence-cosine"):
+        teacher, theirs = to_torch(reference), inputs_of(reference)
+        truth = lambda batch: feed(teacher, theirs, batch)  # noqa: E731
+    scores = {"graph": score(lambda batch: feed(module, names, batch), truth, samples, metric, cpu)}
+    facts = {"bytes": float(size_of(model)), "parameters": float(sum(p.numel() for p in module.parameters()))}
+    note = ""
+    if dialect_of(model) == "quantized":
+        try:
+            scores["program"] = score(_program(model, folder), truth, samples, metric, cpu)
+        except QGraphError as error:
+            note = str(error)
+    return Measured(scores, facts, note)
+
+
+def _program(model: ir.Model, folder: Path) -> Run:
+    from qgraph.deploy.program import compile
+    from qgraph.deploy.session import Session
+
+    compile(model, folder / "model.qgp")
+    session = Session(folder / "model.qgp")
+
+    def run(batch: Mapping[str, Tensor]) -> Values:
+        arrays = {name: np.ascontiguousarray(batch[name].numpy()) for name in session.inputs}
+        return {name: torch.from_numpy(array) for name, array in session.run(arrays).items()}
+
+    return run

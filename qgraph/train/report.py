@@ -1,0 +1,203 @@
+"""What a run found: JSON for programs, HTML with curves for people, a table for the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import io as text_io
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from qgraph.ir.io import atomic_path
+from qgraph.train.recipe import Recipe
+from qgraph.train.stage import Result
+
+T_95 = [
+    12.706,
+    4.303,
+    3.182,
+    2.776,
+    2.571,
+    2.447,
+    2.365,
+    2.306,
+    2.262,
+    2.228,
+    2.201,
+    2.179,
+    2.160,
+    2.145,
+    2.131,
+    2.120,
+    2.110,
+    2.101,
+    2.093,
+]
+"""Student's t, two-sided 95 %, for 1 to 19 degrees of freedom."""
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Mean and half the width of its 95 % interval (Student's t); nan for a single value."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, float("nan")
+    t = T_95[len(values) - 2] if len(values) - 2 < len(T_95) else 1.96
+    return mean, t * statistics.stdev(values) / math.sqrt(len(values))
+
+
+@dataclasses.dataclass
+class Report:
+    """Results of a recipe: ``runs`` has a list of stages for each seed."""
+
+    recipe: Recipe
+    runs: list[list[Result]]
+    seed: int
+
+    def scores(self, stage: str, engine: str = "graph") -> list[float]:
+        """The metric of a stage, one a seed."""
+        found = [r.measured.scores.get(engine, float("nan")) for run in self.runs for r in run if r.name == stage]
+        return found
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a stage: mean score as a graph and as a program, its interval, bytes, seconds."""
+        made = []
+        for result in self.runs[0]:
+            graph, program = self.scores(result.name), self.scores(result.name, "program")
+            mean, half = interval(graph)
+            made.append(
+                {
+                    "stage": result.name,
+                    "score": mean,
+                    "interval": half,
+                    "program": statistics.fmean(program),
+                    "bytes": result.measured.facts["bytes"],
+                    "steps": result.steps,
+                    "seconds": statistics.fmean([r.seconds for run in self.runs for r in run if r.name == result.name]),
+                    "note": result.measured.note,
+                }
+            )
+        return made
+
+    def differences(self) -> list[dict[str, Any]]:
+        """Paired differences of the recipe's pairs and of every stage with a control: mean, 95 % interval, verdict in words."""
+        pairs = list(self.recipe.compare)
+        pairs += [(s.name, f"{s.name}-control") for s in self.recipe.stages if s.control]
+        made = []
+        for first, second in dict.fromkeys(pairs):
+            gaps = [a - b for a, b in zip(self.scores(first), self.scores(second), strict=True)]
+            mean, half = interval(gaps)
+            made.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "difference": mean,
+                    "interval": half,
+                    "says": _verdict(first, second, mean, half),
+                }
+            )
+        return made
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe.model_dump(mode="json"),
+            "metric": self.recipe.metric,
+            "rows": self.rows(),
+            "differences": self.differences(),
+            "runs": [[dataclasses.asdict(r) for r in run] for run in self.runs],
+        }
+
+
+def _verdict(first: str, second: str, mean: float, half: float) -> str:
+    control = second.endswith("-control")
+    against = "training without a teacher" if control else second
+    if math.isnan(half):
+        return (
+            f"{first} is {'above' if mean > 0 else 'below' if mean < 0 else 'equal to'} {against}; one seed shows no significance"
+        )
+    if mean - half > 0:
+        return f"{first} is better than {against}"
+    if mean + half < 0:
+        return f"{first} is WORSE than {against}" + (": the teacher does harm here" if control else "")
+    return f"no difference between {first} and {against} is shown"
+
+
+def percent(metric: str, value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.1%}" if metric == "accuracy" else f"{value:.4f}"
+
+
+def write(report: Report, out: Path) -> None:
+    """Write ``report.json``, ``report.html`` and, where TensorBoard is installed, its event files."""
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(report.json(), indent=1))
+    with atomic_path(out / "report.html") as temporary:
+        temporary.write_text(page(report))
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return
+    for number, run in enumerate(report.runs):
+        for result in run:
+            with SummaryWriter(str(out / "tensorboard" / f"seed-{report.seed + number}" / result.name)) as events:
+                for name, points in result.curves.items():
+                    for step, value in points:
+                        events.add_scalar(name, value, step)
+
+
+def page(report: Report) -> str:
+    """The report as one HTML file without outside parts."""
+    metric, escape = report.recipe.metric, html.escape
+    rows = "".join(
+        f"<tr><td>{escape(r['stage'])}</td><td>{percent(metric, r['score'])}</td>"
+        f"<td>&plusmn; {percent(metric, r['interval'])}</td>"
+        f"<td>{percent(metric, r['program'])}</td><td>{r['bytes'] / 1e3:.1f}</td><td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
+        f"<td>{escape(r['note'])}</td></tr>"
+        for r in report.rows()
+    )
+    gaps = "".join(
+        f"<tr><td>{escape(d['first'])} - {escape(d['second'])}</td><td>{percent(metric, d['difference'])}</td>"
+        f"<td>&plusmn; {percent(metric, d['interval'])}</td><td>{escape(d['says'])}</td></tr>"
+        for d in report.differences()
+    )
+    style = (
+        "body{font:15px system-ui;margin:2em;max-width:70em}table{border-collapse:collapse;margin:1em 0}"
+        "td,th{padding:.3em .8em;border-bottom:1px solid #ccc;text-align:left}svg{max-width:100%;height:auto}"
+    )
+    return (
+        f"<!doctype html><meta charset=utf-8><title>{escape(report.recipe.name)}</title><style>{style}</style>"
+        f"<h1>{escape(report.recipe.name)}</h1><p>{escape(report.recipe.about)}</p>"
+        f"<p>{len(report.runs)} seed(s); {escape(metric)} on held-out samples; 95 % intervals of the mean.</p>"
+        "<table><tr><th>stage<th>trained graph<th>interval<th>shipped program<th>kB<th>steps<th>seconds<th>note</tr>"
+        f"{rows}</table>"
+        + (
+            f"<h2>Paired differences</h2><table><tr><th>pair<th>difference<th>interval<th>in words</tr>{gaps}</table>"
+            if gaps
+            else ""
+        )
+        + "".join(f"<h2>{escape(r.name)}</h2>{curves(r)}" for r in report.runs[0] if r.curves)
+    )
+
+
+def curves(result: Result) -> str:
+    """The losses of a stage over its steps, as SVG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 2.8))
+    for name, points in result.curves.items():
+        axes.plot([s for s, _ in points], [v for _, v in points], label=name, linewidth=1.2)
+    axes.set_xlabel("step")
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    buffer = text_io.StringIO()
+    figure.savefig(buffer, format="svg")
+    pyplot.close(figure)
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]

@@ -1,0 +1,113 @@
+"""Run a recipe: every stage in order, over one seed or several, and the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from qgraph.errors import QGraphError
+from qgraph.train.data import Dataset, make
+from qgraph.train.recipe import Recipe, Source, Stage
+from qgraph.train.report import Report, write
+from qgraph.train.stage import Progress, Result, Session, Trainer, finished, load_graph, process
+
+RESPONSES = ("cross-entropy",)
+
+
+def expanded(recipe: Recipe) -> list[Stage]:
+    """The stages, with a control behind each that asks for one: the same student and budget, labels only, no teacher."""
+    found = []
+    for stage in recipe.stages:
+        found.append(stage)
+        if stage.control:
+            losses = [s for s in stage.losses if s.kind in RESPONSES]
+            if not losses:
+                raise QGraphError(f"stage {stage.name!r} wants a control, which learns from labels: add the loss cross-entropy")
+            plain = [s.model_copy(update={"weight": 1.0}) for s in losses]
+            changes = {"name": f"{stage.name}-control", "teachers": [], "losses": plain, "control": False}
+            found.append(stage.model_copy(update=changes))
+    return found
+
+
+def train(
+    recipe: Recipe, out: Path, *, seeds: int = 1, progress: Progress = lambda name, step, steps, losses: None, device: str = ""
+) -> Report | None:
+    """Run ``recipe`` and write its models and reports under ``out``.
+
+    A run that was stopped goes on where its last checkpoint is. Under ``torchrun`` every process takes its part of each batch,
+    and all but the first return None.
+
+    Raises:
+        QGraphError: something in the recipe does not fit the graphs or the data, or a loss is not finite.
+    """
+    rank, world = process()
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() and device != "cpu" else "gloo")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if place.type == "cuda" and world > 1:
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    stages = expanded(recipe)
+    check_files(recipe)
+    data: Dataset = make(recipe.data.source, recipe.data.args)
+    runs: list[list[Result]] = []
+    for number in range(seeds):
+        seed = recipe.seed + number
+        folder = out if seeds == 1 else out / f"seed-{seed}"
+        session = Session(recipe, data, folder, seed, place, progress, rank, world)
+        if number == 0:
+            rehearse(stages, session)
+        runs.append([_one(stage, session) for stage in stages])
+    if world > 1:
+        torch.distributed.destroy_process_group()
+    if rank != 0:  # the first process measures
+        return None
+    report = Report(recipe, runs, recipe.seed)
+    write(report, out)
+    return report
+
+
+def _one(stage: Stage, session: Session) -> Result:
+    if (done := finished(session, stage)) is not None:
+        return done
+    result = Trainer(stage, session).run()
+    if session.world > 1:
+        torch.distributed.barrier()  # the next stage reads the file
+    return result
+
+
+def check_files(recipe: Recipe) -> None:
+    """Refuse missing files before any stage runs."""
+    for stage in recipe.stages:
+        for source in (stage.student, *stage.teachers):
+            if source.file is not None and not Path(source.file).is_file():
+                raise QGraphError(f"stage {stage.name!r}: there is no file {source.file}; give the path of an ONNX model")
+
+
+def rehearse(stages: Sequence[Stage], session: Session) -> None:
+    """Build every stage whose graphs exist already, and try its losses on one batch, so that a mistake in a late stage shows now.
+
+    What reads an earlier stage is tried with that stage's student before training.
+    """
+    sources = {s.name: s.student for s in stages}
+
+    def root(source: Source) -> Source:
+        while source.stage is not None and not session.model_file(source.stage).is_file():
+            source = sources[source.stage]
+        return source
+
+    for stage in stages:
+        if not stage.steps or finished(session, stage) is not None:
+            load_graph(root(stage.student), session)
+            continue
+        teachers = []
+        for teacher in stage.teachers:
+            if teacher.stage is not None:
+                origin = root(Source(stage=teacher.stage))
+                teacher = teacher.model_copy(
+                    update={"stage": origin.stage, "file": origin.file, "capture": origin.capture, "args": origin.args}
+                )
+            teachers.append(teacher)
+        Trainer(stage.model_copy(update={"student": root(stage.student), "teachers": teachers}), session)
