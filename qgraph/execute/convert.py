@@ -27,7 +27,7 @@ from qgraph.execute.ops import OPS, Rule, as_tensor
 from qgraph.execute.ops.nn import attention, linear
 from qgraph.execute.ops.quantized import dequantize_linear
 from qgraph.execute.ops.shape import DTYPES, gather
-from qgraph.execute.quantizers import FakeQuantize, Ranges, least_squares_scale
+from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens, least_squares_scale
 from qgraph.execute.tensors import tensor_of
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.scopes import where
@@ -140,7 +140,7 @@ class _Converter:
         if node.op_type == "Constant" and not node.domain:
             self._constant(node)
             return
-        for fused in (self._linear, self._attention, self._fake_quantize, self._embedding):
+        for fused in (self._linear, self._attention, self._fake_quantize, self._embedding, self._tokens):
             made = fused(node)
             if made is not None:
                 self.env[node.outputs[0]] = made
@@ -290,6 +290,12 @@ class _Converter:
                 if value is not None and value.name not in entry[kind]:
                     entry[kind].append(value.name or "")
         return self.graph.call_module(path, (self._value(source),))
+
+    def _tokens(self, node: ir.Node) -> fx.Node | None:
+        """FakeQuantizeTokens with a channel of ones, which is no channel."""
+        if node.op_type != "FakeQuantizeTokens" or not np.array_equal(constant(node.inputs[1]), np.ones(1, np.float32)):  # type: ignore[arg-type]
+            return None
+        return self.graph.call_function(fake_quantize_tokens, (self._value(node.inputs[0]),))
 
     def _tied(self, source: ir.Value, scale: ir.Value) -> str | None:
         """The quantizer in front of an op that only moves elements, which the one behind it must equal."""

@@ -82,8 +82,59 @@ def fake_quantize(
         zero: zero points as floats, shaped like ``scale``.
         kind: the integer type.
     """
+    if not stochastic and _fusible(x, scale, zero):
+        return _Fused.apply(x.contiguous(), scale, zero, kind.qmin, kind.qmax, axis, block)  # type: ignore[no-any-return]
     s, z = spread(scale, x.shape, axis, block), spread(zero, x.shape, axis, block)
     return _Quantize.apply(x, s, z, kind.qmin, kind.qmax, stochastic)  # type: ignore[no-any-return]
+
+
+class _Fused(torch.autograd.Function):
+    """The same on the CPU with one pass over memory forward and one backward; zero points are not learned."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, qmin: int, qmax: int, axis: int | None, block: int) -> Tensor:
+        from qgraph import _runtime
+
+        layout = _layout(x.shape, scale, axis, block)
+        y = torch.empty_like(x)
+        _runtime.fake_quantize(x.detach(), scale.detach(), zero, layout, qmin, qmax, y, torch.get_num_threads())
+        ctx.save_for_backward(x, scale, zero)
+        ctx.facts = layout, qmin, qmax
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        from qgraph import _runtime
+
+        x, scale, zero = ctx.saved_tensors
+        layout, qmin, qmax = ctx.facts
+        for_x, for_scale = torch.empty_like(x), torch.empty_like(scale)
+        arrays = (grad.contiguous(), x.detach(), scale.detach(), zero)
+        _runtime.fake_quantize_backward(*arrays, layout, qmin, qmax, for_x, for_scale, torch.get_num_threads())
+        return for_x, for_scale, None, None, None, None, None
+
+
+def _layout(shape: torch.Size, scale: Tensor, axis: int | None, block: int) -> list[int]:
+    """[outer, axis, inner, scales along the axis, block], as the compiled kernel wants it."""
+    if axis is None or scale.ndim == 0:
+        return [1, 1, math.prod(shape), 1, 0]
+    at = axis % len(shape)
+    outer, inner = math.prod(shape[:at]), math.prod(shape[at + 1 :])
+    return [outer, shape[at], inner, scale.shape[at] if block else scale.shape[0], block]
+
+
+def _fusible(x: Tensor, scale: Tensor, zero: Tensor) -> bool:
+    """Whether the compiled kernel takes these tensors."""
+    plain = type(x) in (Tensor, nn.Parameter) and type(scale) in (Tensor, nn.Parameter)
+    return (
+        plain
+        and not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and all(t.dtype == torch.float32 and t.is_contiguous() for t in (scale, zero))
+        and not zero.requires_grad
+        and x.numel() > 0
+    )
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -157,9 +208,10 @@ class FakeQuantize(nn.Module):
         if self.ranges == "minmax":
             if not self.frozen:
                 self.scale.copy_(symmetric_scale(x.detach(), self.kind, self.scale, self.axis, self.block))
-            return self.scale
+            return self.scale.clone()
         if self.ranges in ("fixed", "observe") or self.frozen:
-            return self.effective_scale().detach()
+            # a copy: the next call of a shared quantizer moves the range, and backward reads this one
+            return self.effective_scale().detach().clone()
         count = x.numel() / max(1, self.scale.numel())
         factor = 1.0 if self.ranges == "pact" else 1 / math.sqrt(count * max(1, self.kind.qmax))
         return _ScaleGradient.apply(self.effective_scale(), factor)  # type: ignore[no-any-return]
@@ -170,7 +222,7 @@ class FakeQuantize(nn.Module):
         if self.ranges == "observe" and self.training and not self.frozen:
             self._observe(x)
         stochastic = self.stochastic and self.training
-        zero = self.zero.detach() if self.frozen or self.ranges != "learned-offset" else _round_through(self.zero)
+        zero = self.zero.detach().clone() if self.frozen or self.ranges != "learned-offset" else _round_through(self.zero)
         step = self._step(x)
         if self.ranges == "pact":  # alpha = s (qmax - z): y depends on it only beyond the clip (PACT, equation 3)
             s, z = spread(step, x.shape, self.axis, self.block), spread(zero, x.shape, self.axis, self.block)
@@ -220,18 +272,19 @@ def least_squares_scale(w: Tensor, zero: Tensor, kind: IntType, like: Tensor, ax
 class _TokenCodes(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, v: Tensor) -> Tensor:
-        peak = v.abs().amax(-1, keepdim=True)
+        low, high = torch.aminmax(v, dim=-1, keepdim=True)
+        peak = torch.maximum(-low, high)
         inverse = 127.0 / torch.where(peak == 0, torch.ones_like(peak), peak)
-        return torch.round(v * inverse) * (peak / 127.0)
+        return (v * inverse).round_().mul_(peak / 127.0)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         return grad
 
 
-def fake_quantize_tokens(x: Tensor, channel: Tensor) -> Tensor:
-    """``FakeQuantizeTokens``: dynamic symmetric int8 of each row of the last axis, straight-through."""
-    return _TokenCodes.apply(x.float() * channel).to(x.dtype)  # type: ignore[no-any-return]
+def fake_quantize_tokens(x: Tensor, channel: Tensor | None = None) -> Tensor:
+    """``FakeQuantizeTokens``: dynamic symmetric int8 of each row of the last axis, straight-through; no channel is all ones."""
+    return _TokenCodes.apply(x.float() if channel is None else x.float() * channel).to(x.dtype)  # type: ignore[no-any-return]
 
 
 def bucket_quantize(w: Tensor, bits: int, bucket: int = 256, *, stochastic: bool = False) -> Tensor:

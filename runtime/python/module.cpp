@@ -9,6 +9,7 @@
 
 #include "qgraph/runtime.h"
 #include "src/write.h"
+#include "train/fake_quantize.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -117,6 +118,16 @@ void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::ve
   qgraph::write_program(spec, path);
 }
 
+using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+
+qgraph::QuantizerShape quantizer_shape(const std::vector<int64_t>& s, const Floats& x, const Floats& scale, const Floats& zero) {
+  const qgraph::QuantizerShape shape{s.at(0), s.at(1), s.at(2), s.at(3), s.at(4)};
+  if (shape.outer * shape.axis * shape.inner != static_cast<int64_t>(x.size()) ||
+      shape.scales() != static_cast<int64_t>(scale.size()) || scale.size() != zero.size())
+    throw qgraph::Error("the shapes of a fake quantizer do not fit");
+  return shape;
+}
+
 }  // namespace
 
 NB_MODULE(_runtime, m) {
@@ -155,6 +166,20 @@ NB_MODULE(_runtime, m) {
         return rows;
       });
   m.def("write_program", &write_file);
+  m.def("fake_quantize", [](const Floats& x, const Floats& scale, const Floats& zero, const std::vector<int64_t>& shape,
+                            float qmin, float qmax, const Floats& y, int threads) {
+    const auto s = quantizer_shape(shape, x, scale, zero);
+    nb::gil_scoped_release release;
+    qgraph::fake_quantize(x.data(), scale.data(), zero.data(), s, qmin, qmax, y.data(), threads);
+  });
+  m.def("fake_quantize_backward",
+        [](const Floats& grad, const Floats& x, const Floats& scale, const Floats& zero, const std::vector<int64_t>& shape,
+           float qmin, float qmax, const Floats& grad_x, const Floats& grad_scale, int threads) {
+          const auto s = quantizer_shape(shape, x, scale, zero);
+          nb::gil_scoped_release release;
+          qgraph::fake_quantize_backward(grad.data(), x.data(), scale.data(), zero.data(), s, qmin, qmax, grad_x.data(),
+                                         grad_scale.data(), threads);
+        });
   m.def("available_isas", &qgraph::available_isas);
   m.def(
       "measure_peak",

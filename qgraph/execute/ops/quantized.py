@@ -62,6 +62,4 @@ def matmul_integer(a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: T
     return torch.matmul(left, right)
 
 
-@op("FakeQuantizeTokens", domain="qgraph")
-def tokens(x: Tensor, channel: Tensor) -> Tensor:
-    return fake_quantize_tokens(x, channel)
+op("FakeQuantizeTokens", domain="qgraph")(fake_quantize_tokens)
