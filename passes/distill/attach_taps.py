@@ -15,10 +15,10 @@ import fnmatch
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.layers import layers
+from qgraph.ir.layers import QUANTIZERS, layers
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import new_node
-from qgraph.ir.scopes import matches
+from qgraph.ir.scopes import module_path
 from qgraph.pipeline import Pass, PassReport, register
 
 KINDS = ("feature", "attention", "query", "key", "value")
@@ -74,12 +74,19 @@ class AttachTaps(Pass):
         for pattern in self.options.at:
             before = len(found)
             for node in list(model.graph):
+                if node.op_type in QUANTIZERS:  # the value itself, not its codes
+                    continue
                 values = [v for v in node.outputs if fnmatch.fnmatchcase(v.name or "", pattern)]
-                for value in values or (node.outputs[:1] if matches(node, (pattern,)) else []):
+                for value in values or (node.outputs[:1] if _named(node, pattern) else []):
                     found[value] = None
             if len(found) == before:
                 raise QGraphError(f"attach-taps{{at}} matches no value with {pattern!r}; qgraph inspect lists the names")
         return list(found)
+
+
+def _named(node: ir.Node, pattern: str) -> bool:
+    subjects = (node.op_type, node.name or "", module_path(node))
+    return any(fnmatch.fnmatchcase(s, pattern) for s in subjects)
 
 
 def _tap(model: ir.Model, value: ir.Value, kind: str, key: int) -> None:

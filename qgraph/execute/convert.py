@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 import re
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import onnx_ir as ir
@@ -23,6 +23,7 @@ from torch import fx, nn
 
 from qgraph.errors import QGraphError
 from qgraph.execute import numbers
+from qgraph.execute.exact import ExactGraph
 from qgraph.execute.ops import OPS, Rule, as_tensor
 from qgraph.execute.ops.nn import attention, linear
 from qgraph.execute.ops.quantized import dequantize_linear
@@ -39,15 +40,27 @@ STATISTICS = (3, 4)
 """Inputs of BatchNormalization that are statistics, not parameters."""
 
 
+@overload
+def to_torch(model: ir.Model, *, exact: Literal[True]) -> ExactGraph: ...
+@overload
 def to_torch(
-    model: ir.Model, *, weights: Ranges = "fixed", activations: Ranges = "fixed", stochastic: bool = False
-) -> fx.GraphModule:
+    model: ir.Model, *, weights: Ranges = ..., activations: Ranges = ..., stochastic: bool = ..., exact: Literal[False] = ...
+) -> fx.GraphModule: ...
+def to_torch(
+    model: ir.Model,
+    *,
+    weights: Ranges = "fixed",
+    activations: Ranges = "fixed",
+    stochastic: bool = False,
+    exact: bool = False,
+) -> fx.GraphModule | ExactGraph:
     """Make ``model`` (float or quantized dialect) a torch module of the same function.
 
     Args:
         weights, activations: what the ranges of quantizers of constants, and of other values, do in training; see
             ``FakeQuantize``.
         stochastic: round weights stochastically in training.
+        exact: compute in integers instead, bit for bit what the program of the quantized model computes; without gradients.
 
     Returns:
         A module in evaluation mode. Its inputs are the graph's in order; it returns a dict of output name to tensor. Float
@@ -57,6 +70,8 @@ def to_torch(
     Raises:
         QGraphError: an op, or an attribute of one, has no torch form; the message names the node.
     """
+    if exact:
+        return ExactGraph(model)
     return _Converter(model, weights, activations, stochastic).run()
 
 

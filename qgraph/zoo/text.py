@@ -27,12 +27,15 @@ def _text_example(module: nn.Module, limit: int) -> tuple[nn.Module, tuple[Tenso
     return module.eval(), (ids, torch.ones_like(ids)), (dims, dict(dims))
 
 
-def minilm() -> tuple[nn.Module, tuple[Tensor, ...], Any]:
-    """all-MiniLM-L6-v2 with its real weights: 6 layers, 384 wide, 22.6 M parameters."""
+def minilm(layers: int = 6) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
+    """all-MiniLM-L6-v2 with its real weights: 6 layers, 384 wide, 22.6 M parameters; fewer ``layers`` are taken evenly."""
     folder = model_folder()
     from transformers import AutoModel
 
-    return _text_example(Encoder(AutoModel.from_pretrained(folder)), 512)
+    body = AutoModel.from_pretrained(folder)
+    kept = [(i + 1) * 6 // layers - 1 for i in range(layers)]
+    body.encoder.layer = nn.ModuleList(body.encoder.layer[i] for i in kept)
+    return _text_example(Encoder(body), 512)
 
 
 class Block(nn.Module):

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from qgraph import _runtime
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
+from qgraph.execute.integer import evaluate
 from qgraph.pipeline import PassContext, Pipeline
 from tests.conftest import run_onnx
-from tests.runtime.definitions import evaluate
 
 HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
 QUIET = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

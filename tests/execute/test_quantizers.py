@@ -144,6 +144,8 @@ def test_what_is_trained_is_what_ships(tmp_path: Path, weights: str, ranges: str
     deployed = session(io.load(tmp_path / "ort.onnx")).run(None, {"input": test})[0]
     shipped = next(iter(Session(tmp_path / "net.qgp").run({"input": test}).values()))
     assert (simulated.argmax(1) == truth).mean() >= least
+    exact = to_torch(model, exact=True)(torch.from_numpy(test[:40]))
+    assert next(iter(exact.values())).numpy().tobytes() == shipped[:40].tobytes()
     for other in (deployed, shipped):
         assert (other.argmax(1) == simulated.argmax(1)).mean() >= 0.995
         assert np.sum(other * simulated) / np.linalg.norm(other) / np.linalg.norm(simulated) >= 0.9995

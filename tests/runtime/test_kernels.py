@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from qgraph import _runtime
 from qgraph.deploy.program import write
 from qgraph.deploy.session import Session
+from qgraph.execute.integer import OPS, evaluate
 from qgraph.ir.dialects import INTEGER
-from tests.runtime.definitions import OPS, evaluate
 
 THOROUGH = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 DTYPES = {"uint8": ir.DataType.UINT8, "int16": ir.DataType.INT16, "float32": ir.DataType.FLOAT}

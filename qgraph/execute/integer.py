@@ -107,7 +107,7 @@ def conv_transpose(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarr
             slice(t * d, t * d + s * (i - 1) + 1, s) for t, d, s, i in zip(tap, dilations, strides, data.shape[2:], strict=True)
         ]
         for g in range(group):
-            kernel = weight[(slice(g * per, (g + 1) * per), slice(None), *tap)].astype(np.int64)
+            kernel = weight[(slice(g * per, (g + 1) * per), slice(None), *tap)].astype(np.int64)  # type: ignore[arg-type]
             made = np.tensordot(centred[:, g * per : (g + 1) * per], kernel, ([1], [0]))
             acc[(slice(None), slice(g * outputs, (g + 1) * outputs), *place)] += np.moveaxis(made, -1, 1)
     inner = [slice(b, size - e) for b, e, size in zip(pads[:n], pads[n:], acc.shape[2:], strict=True)]
@@ -296,7 +296,7 @@ def max_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     sizes, taps = _windows(data, a)
     y = np.zeros((*data.shape[:2], *sizes), dtype)
     for place in itertools.product(*map(range, sizes)):
-        y[(slice(None), slice(None), *place)] = taps(place)[0].max(-1, initial=np.iinfo(dtype).min)
+        y[(slice(None), slice(None), *place)] = taps(place)[0].max(-1, initial=np.iinfo(dtype).min)  # type: ignore[index]
     return np.ascontiguousarray(np.moveaxis(y, 1, -1))
 
 
@@ -306,7 +306,7 @@ def average_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray
     t = np.zeros((*data.shape[:2], *sizes), np.float32)
     for place in itertools.product(*map(range, sizes)):
         values, counted = taps(place)
-        t[(slice(None), slice(None), *place)] = values.sum(-1).astype(np.float32) * F(a["multiplier"]) / F(max(counted, 1))
+        t[(slice(None), slice(None), *place)] = values.sum(-1).astype(np.float32) * F(a["multiplier"]) / F(max(counted, 1))  # type: ignore[index]
     return codes(np.ascontiguousarray(np.moveaxis(t, 1, -1)), a, dtype)
 
 
