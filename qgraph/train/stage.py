@@ -45,6 +45,7 @@ class Result:
     seconds: float
     curves: dict[str, list[tuple[int, float]]]
     measured: Measured
+    identity: str
 
 
 @dataclasses.dataclass
@@ -217,9 +218,9 @@ class Trainer:
             measured = measure(self.plain, reference, self.session.data.test, self.session.recipe.metric, self.folder)
             io.save(self.plain, self.folder / "model.onnx")
         curves = getattr(self, "curves", {})
-        result = Result(
-            self.stage.name, str(self.folder / "model.onnx"), self.stage.steps, time.perf_counter() - start, curves, measured
-        )
+        seconds, who = time.perf_counter() - start, identity(self.stage, self.session)
+        file = str(self.folder / "model.onnx")
+        result = Result(self.stage.name, file, self.stage.steps, seconds, curves, measured, who)
         if self.session.rank == 0:
             with io.atomic_path(self.folder / "result.json") as temporary:
                 temporary.write_text(json.dumps(dataclasses.asdict(result), indent=1))
@@ -237,7 +238,7 @@ class Trainer:
         file, first = self.folder / "checkpoint.safetensors", 0
         if file.is_file():
             facts = checkpoint.load(file, self._parts(), self.optimizer)
-            if facts["recipe"] != self._identity():
+            if facts["recipe"] != identity(stage, session):
                 raise QGraphError(f"checkpoint {file} is of another recipe or seed; give another --out or delete it")
             first, self.curves = facts["step"], {k: [(s, v) for s, v in c] for k, c in facts["curves"].items()}
         whole: nn.Module = self.objective
@@ -277,14 +278,9 @@ class Trainer:
                     break
             if (step + 1) % session.recipe.checkpoint_every == 0 and session.rank == 0:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                facts = {"step": step + 1, "curves": self.curves, "recipe": self._identity()}
+                facts = {"step": step + 1, "curves": self.curves, "recipe": identity(stage, session)}
                 checkpoint.save(file, self._parts(), self.optimizer, facts)
         self.student.eval()
-
-    def _identity(self) -> str:
-        return json.dumps(
-            [self.stage.model_dump(mode="json"), self.session.recipe.data.model_dump(mode="json"), self.session.seed]
-        )
 
     def _freeze(self, step: int) -> None:
         stage = self.stage
@@ -322,12 +318,21 @@ class Trainer:
         return found
 
 
+def identity(stage: Stage, session: Session) -> str:
+    """What a stage's result depends on: its part of the recipe, the data, the seed."""
+    return json.dumps([stage.model_dump(mode="json"), session.recipe.data.model_dump(mode="json"), session.seed])
+
+
 def finished(session: Session, stage: Stage) -> Result | None:
-    """The result of a stage that an earlier run ended, if it ran with the same recipe."""
+    """The result of a stage that an earlier run ended; refuses one of another recipe."""
     file = session.out / stage.name / "result.json"
     if not file.is_file() or not session.model_file(stage.name).is_file():
         return None
     data: dict[str, Any] = json.loads(file.read_text())
+    if data.get("identity") != identity(stage, session):
+        raise QGraphError(
+            f"{file} is of another recipe, data or seed; give another --out, or delete {file.parent} to run it again"
+        )
     data["measured"] = Measured(**data["measured"])
     data["curves"] = {k: [(s, v) for s, v in c] for k, c in data["curves"].items()}
     return Result(**data)

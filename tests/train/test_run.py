@@ -74,8 +74,15 @@ def test_a_killed_run_goes_on_to_the_same_bits(whole: Path, tmp_path: Path) -> N
             assert array.tobytes() == found[name].tobytes(), (stage, name)
 
 
+def test_results_of_another_recipe_are_not_taken(whole: Path) -> None:
+    with pytest.raises(QGraphError, match="is of another recipe, data or seed"):
+        train(load(RECIPE, ("stages.teacher.steps=41",)), whole)
+    report = train(load(RECIPE), whole)  # nothing is left to do
+    assert report is not None and [r.steps for r in report.runs[0]] == [40, 120, 120]
+
+
 def test_two_processes_reach_what_one_reaches(whole: Path, tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29533", "-m", "qgraph"]
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "qgraph"]
     arguments = ["train", str(RECIPE), "--out", str(tmp_path), "--device", "cpu", "--set", "stages.teacher.steps=12"]
     one = tmp_path / "one"
     short = ["--set", "stages.teacher.steps=12", "--set", "stages.student.steps=0", "--set", "stages.student.control=false"]
