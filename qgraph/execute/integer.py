@@ -216,7 +216,8 @@ def group_norm(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 
 def _exponentials(t: np.ndarray) -> np.ndarray:
     """rne(2^20 exp(t - max)) along the last axis, by a polynomial of degree 5 on the fraction of t / ln 2."""
-    x = (t - t.max(-1, keepdims=True)) * F(1.44269504)
+    with np.errstate(over="ignore"):  # masked scores lie at the end of float32
+        x = (t - t.max(-1, keepdims=True)) * F(1.44269504)
     x = np.maximum(x, F(-30))
     n = np.rint(x)
     f = x - n
@@ -400,6 +401,15 @@ OPS: dict[str, Callable[[Arrays, Mapping[str, Any], np.dtype], Any]] = {
 
 def _standard(node: ir.Node, inputs: Arrays, opset: int) -> list[np.ndarray]:
     """One node of the standard domain in ONNX's reference evaluator."""
+    if node.op_type == "Cast":  # a program keeps its target as the type of the output only
+        assert inputs[0] is not None
+        return [inputs[0].astype(node.outputs[0].dtype.numpy())]  # type: ignore[union-attr]
+    if node.op_type == "GatherElements":  # the evaluator refuses an index that is smaller than the data
+        data, index = inputs[0], inputs[1]
+        assert data is not None and index is not None
+        axis = node.attributes["axis"].value if "axis" in node.attributes else 0
+        part = data[tuple(slice(None) if d == axis % data.ndim else slice(n) for d, n in enumerate(index.shape))]
+        return [np.take_along_axis(part, index, axis)]
     attributes = [v for k, v in node.attributes.items() if k != "dcr"]
     if node.op_type == "DepthToSpace":
         attributes.append(ir.AttrString("mode", "DCR" if node.attributes["dcr"].value else "CRD"))

@@ -14,6 +14,9 @@ from torch import Tensor
 from qgraph.errors import QGraphError
 from qgraph.execute import to_torch
 from qgraph.ir.dialects import dialect_of
+from qgraph.ir.patterns import nodes
+from qgraph.numerics.coding import huffman_bits
+from qgraph.passes.lower.values import weight_of
 from qgraph.train.data import LABEL, Samples, chunks
 from qgraph.train.objective import Values, feed, inputs_of, output_of, pool, to_tensors
 
@@ -73,6 +76,8 @@ def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metri
         truth = lambda batch: feed(teacher, theirs, batch)  # noqa: E731
     scores = {"graph": score(lambda batch: feed(module, names, batch), truth, samples, metric, cpu)}
     facts = {"bytes": float(size_of(model)), "parameters": float(sum(p.numel() for p in module.parameters()))}
+    if (coded := huffman_bytes(model)) is not None:
+        facts["huffman_bytes"] = coded
     note = ""
     if dialect_of(model) == "quantized":
         try:
@@ -80,6 +85,17 @@ def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metri
         except QGraphError as error:
             note = str(error)
     return Measured(scores, facts, note)
+
+
+def huffman_bytes(model: ir.Model) -> float | None:
+    """Bytes of the weight codes, Huffman-coded tensor by tensor (without the code tables); None where there are no codes."""
+    found = [
+        unpacked for n in nodes(model, "DequantizeLinear") if (unpacked := weight_of(n)) is not None and unpacked.kind.bits <= 8
+    ]
+    codes = {weight.name: weight.codes for weight in found}
+    if not codes:
+        return None
+    return sum(huffman_bits(array) * array.size for array in codes.values()) / 8
 
 
 def _program(model: ir.Model, folder: Path) -> Run:

