@@ -131,6 +131,10 @@ def percent(metric: str, value: float) -> str:
     return f"{value:.1%}" if metric == "accuracy" else f"{value:.4f}"
 
 
+def _margin(metric: str, value: float) -> str:
+    return "-" if math.isnan(value) else f"&plusmn; {percent(metric, value)}"
+
+
 def write(report: Report, out: Path) -> None:
     """Write ``report.json``, ``report.html`` and, where TensorBoard is installed, its event files."""
     out.mkdir(parents=True, exist_ok=True)
@@ -155,7 +159,7 @@ def page(report: Report) -> str:
     metric, escape = report.recipe.metric, html.escape
     rows = "".join(
         f"<tr><td>{escape(r['stage'])}</td><td>{percent(metric, r['score'])}</td>"
-        f"<td>&plusmn; {percent(metric, r['interval'])}</td>"
+        f"<td>{_margin(metric, r['interval'])}</td>"
         f"<td>{percent(metric, r['program'])}</td><td>{r['bytes'] / 1e3:.1f}</td>"
         f"<td>{'-' if math.isnan(r['huffman']) else format(r['huffman'] / 1e3, '.1f')}</td>"
         f"<td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
@@ -164,7 +168,7 @@ def page(report: Report) -> str:
     )
     gaps = "".join(
         f"<tr><td>{escape(d['first'])} - {escape(d['second'])}</td><td>{percent(metric, d['difference'])}</td>"
-        f"<td>&plusmn; {percent(metric, d['interval'])}</td><td>{escape(d['says'])}</td></tr>"
+        f"<td>{_margin(metric, d['interval'])}</td><td>{escape(d['says'])}</td></tr>"
         for d in report.differences()
     )
     style = (
@@ -196,6 +200,8 @@ def curves(result: Result) -> str:
 
     figure, axes = pyplot.subplots(figsize=(7, 2.8))
     for name, points in result.curves.items():
+        if name == "total" and len(result.curves) == 2:  # one loss is its own total
+            continue
         axes.plot([s for s, _ in points], [v for _, v in points], label=name, linewidth=1.2)
     axes.set_xlabel("step")
     axes.legend(fontsize=8, frameon=False)
