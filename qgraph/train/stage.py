@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import fnmatch
 import json
@@ -152,6 +153,8 @@ class Trainer:
         self.trained = self._choose()
         self.optimizer = self._optimizer()
         self.curves: dict[str, list[tuple[int, float]]] = {}
+        # with patience, what is kept is the state of the best evaluation
+        self.best: Objective | None = copy.deepcopy(self.objective) if stage.patience is not None else None
 
     def _tap(self, student: ir.Model, teachers: list[ir.Model], kinds: list[str]) -> None:
         taps, names = self.stage.taps, ",".join(kinds)
@@ -231,20 +234,26 @@ class Trainer:
         return bool(self.stage.teachers) and self.stage.teachers[0].ema is None
 
     def _parts(self) -> dict[str, nn.Module]:
-        return {"objective": self.objective} | ({"average": self.average.module} if self.average is not None else {})
+        found: dict[str, nn.Module] = {"objective": self.objective}
+        if self.average is not None:
+            found["average"] = self.average.module
+        if self.best is not None:
+            found["best"] = self.best
+        return found
 
     def _train(self) -> None:
         stage, session, spec = self.stage, self.session, self.stage.optimizer
         file, first = self.folder / "checkpoint.safetensors", 0
+        highest, stale = float("-inf"), 0
         if file.is_file():
             facts = checkpoint.load(file, self._parts(), self.optimizer)
             if facts["recipe"] != identity(stage, session):
                 raise QGraphError(f"checkpoint {file} is of another recipe or seed; give another --out or delete it")
             first, self.curves = facts["step"], {k: [(s, v) for s, v in c] for k, c in facts["curves"].items()}
+            highest, stale = facts["highest"], facts["stale"]
         whole: nn.Module = self.objective
         if session.world > 1:
             whole = nn.parallel.DistributedDataParallel(self.objective, find_unused_parameters=True)
-        best, stale = float("inf"), 0
         self.student.train()
         for step in range(first, stage.steps):
             self._freeze(step)
@@ -273,13 +282,23 @@ class Trainer:
             session.progress(stage.name, step + 1, stage.steps, losses)
             if session.recipe.evaluate_every and (step + 1) % session.recipe.evaluate_every == 0:
                 score = self._evaluate(step + 1)
-                best, stale = (-score, 0) if -score < best else (best, stale + 1)
+                highest, stale = (score, 0) if score > highest else (highest, stale + 1)
+                if self.best is not None and stale == 0:
+                    self.best.load_state_dict(self.objective.state_dict())
                 if stage.patience is not None and stale >= stage.patience:
                     break
             if (step + 1) % session.recipe.checkpoint_every == 0 and session.rank == 0:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                facts = {"step": step + 1, "curves": self.curves, "recipe": identity(stage, session)}
+                facts = {
+                    "step": step + 1,
+                    "curves": self.curves,
+                    "recipe": identity(stage, session),
+                    "highest": highest,
+                    "stale": stale,
+                }
                 checkpoint.save(file, self._parts(), self.optimizer, facts)
+        if self.best is not None and highest > float("-inf"):
+            self.objective.load_state_dict(self.best.state_dict())
         self.student.eval()
 
     def _freeze(self, step: int) -> None:

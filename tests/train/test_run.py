@@ -130,6 +130,17 @@ def test_features_of_other_widths_get_regressors_and_leave_no_trace(tmp_path: Pa
     assert len(model.graph.outputs) == 1 and not any("regressor" in n or "tap." in n for n in model.graph.initializers)
 
 
+def test_patience_keeps_the_best_state(tmp_path: Path) -> None:
+    settings = ("stages.teacher.patience=2", "stages.teacher.steps=200", "evaluate_every=5", "stages.student.steps=0")
+    more = ("stages.teacher.optimizer={kind: sgd, lr: 0.9, schedule: constant}", "stages.student.control=false", "compare=[]")
+    report = train(load(RECIPE, (*settings, *more)), tmp_path)
+    assert report is not None
+    teacher = report.runs[0][0]
+    scores = [v for _, v in teacher.curves["accuracy"]]
+    assert len(scores) < 40 and scores[-1] < max(scores)
+    assert teacher.measured.scores["graph"] == pytest.approx(max(scores), abs=1e-6)
+
+
 def test_a_loss_that_is_not_finite_names_it(tmp_path: Path) -> None:
     settings = ("stages.teacher.optimizer={kind: sgd, lr: 1.0e+30, schedule: constant}",)
     with pytest.raises(QGraphError, match="'cross-entropy' is not finite at step"):
