@@ -27,7 +27,7 @@ from qgraph.execute.exact import ExactGraph
 from qgraph.execute.ops import OPS, Rule, as_tensor
 from qgraph.execute.ops.nn import attention, linear
 from qgraph.execute.ops.quantized import dequantize_linear
-from qgraph.execute.ops.shape import DTYPES, gather
+from qgraph.execute.ops.shape import gather
 from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens, least_squares_scale
 from qgraph.execute.tensors import tensor_of
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
@@ -251,7 +251,8 @@ class _Converter:
         source = product.producer()
         assert source is not None
         x, weight = source.inputs
-        if not _matrix(weight) or (bias is not None and constant(bias).shape[0] != _columns(weight)):  # type: ignore[union-attr]
+        matrix = _matrix(weight)
+        if matrix is None or (bias is not None and constant(bias).shape[0] != matrix.shape[1]):  # type: ignore[union-attr]
             return None
         return self.graph.call_function(linear, (self._value(x), self._value(weight), self._value(bias)))
 
@@ -381,28 +382,9 @@ class _Converter:
         return names
 
 
-def _matrix(weight: ir.Value | None) -> bool:
-    """Whether a value is a constant matrix, quantized or not."""
-    if weight is None:
-        return False
-    if is_op(weight, "DequantizeLinear"):
-        inner = weight.producer().inputs[0]  # type: ignore[union-attr]
-        return _matrix(inner.producer().inputs[0] if is_op(inner, "QuantizeLinear") else inner)  # type: ignore[union-attr]
+def _matrix(weight: ir.Value | None) -> np.ndarray | None:
+    """The constant matrix behind ``weight``, quantized or not; None where it is something else."""
+    while is_op(weight, "DequantizeLinear", "QuantizeLinear"):
+        weight = weight.producer().inputs[0]  # type: ignore[union-attr]
     array = constant(weight)
-    return array is not None and array.ndim == 2
-
-
-def _columns(weight: ir.Value | None) -> int:
-    if is_op(weight, "DequantizeLinear"):
-        inner = weight.producer().inputs[0]  # type: ignore[union-attr]
-        return _columns(inner.producer().inputs[0] if is_op(inner, "QuantizeLinear") else inner)  # type: ignore[union-attr]
-    return int(constant(weight).shape[1])  # type: ignore[union-attr]
-
-
-def claimed(model: ir.Model) -> set[str]:
-    """Ops of ``model`` that have no torch form."""
-    ops = {(n.domain, n.op_type) for n in model.graph}
-    return {name for domain, name in ops if (domain, name) not in OPS and name != "Constant"}
-
-
-__all__ = ["DTYPES", "claimed", "to_torch"]
+    return array if array is not None and array.ndim == 2 else None

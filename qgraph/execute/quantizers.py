@@ -61,14 +61,10 @@ class _Quantize(torch.autograd.Function):
         for_x = grad * inside if ctx.needs_input_grad[0] else None
         for_scale = for_zero = None
         if ctx.needs_input_grad[1]:  # LSQ, equation 3: round(x / s) - x / s inside, the clamped code outside
-            for_scale = _sum_to(grad * torch.where(inside, codes - ratio, codes), scale.shape)
+            for_scale = (grad * torch.where(inside, codes - ratio, codes)).sum_to_size(scale.shape)
         if ctx.needs_input_grad[2]:  # outside the range y = (q - z) s moves with z
-            for_zero = _sum_to(torch.where(inside, torch.zeros_like(grad), -grad * scale), low.shape)
+            for_zero = torch.where(inside, torch.zeros_like(grad), -grad * scale).sum_to_size(low.shape)
         return for_x, for_scale, for_zero, None, None, None
-
-
-def _sum_to(grad: Tensor, shape: torch.Size) -> Tensor:
-    return grad.sum_to_size(shape)
 
 
 def fake_quantize(
@@ -304,9 +300,3 @@ def bucket_quantize(w: Tensor, bits: int, bucket: int = 256, *, stochastic: bool
     codes = round_stochastic(ratio) if stochastic else torch.round(ratio)
     found = (codes / levels * width + low).reshape(-1)[: flat.numel()].reshape(w.shape)
     return w + (found - w).detach()
-
-
-def nearest_level(v: Tensor, levels: Tensor) -> Tensor:
-    """Index of the nearest of the sorted ``levels`` for each of ``v``."""
-    middles = (levels[1:] + levels[:-1]) / 2
-    return torch.bucketize(v, middles)

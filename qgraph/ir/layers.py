@@ -60,14 +60,11 @@ def attention_values(nodes: list[ir.Node]) -> dict[str, ir.Value]:
         if node.op_type != "Softmax" or node.inputs[0] is None:
             continue
         scores = node.inputs[0]
-        product: ir.Value | None = scores
-        while is_op(product, "Add", "Mul", "Div", *QUANTIZERS):
-            source = product.producer()  # type: ignore[union-attr]
-            product = next((v for v in source.inputs if _holds_product(v)), None)  # type: ignore[union-attr]
-        if not is_op(product, "MatMul"):
+        product = _product(scores)
+        if product is None:
             continue
         found["attention"] = scores
-        query, key = product.producer().inputs  # type: ignore[union-attr]
+        query, key = product.inputs
         context = _reader(node.outputs[0])
         value = context.inputs[1] if context is not None else None
         for kind, start in (("query", query), ("key", key), ("value", value)):
@@ -77,10 +74,11 @@ def attention_values(nodes: list[ir.Node]) -> dict[str, ir.Value]:
     return found
 
 
-def _holds_product(value: ir.Value | None) -> bool:
-    while is_op(value, "Add", "Mul", "Div", *QUANTIZERS):
-        value = next((v for v in value.producer().inputs if _holds_product(v)), None)  # type: ignore[union-attr]
-    return is_op(value, "MatMul")
+def _product(value: ir.Value | None) -> ir.Node | None:
+    """The matrix product behind scalings, masks and quantizers."""
+    if is_op(value, "Add", "Mul", "Div", *QUANTIZERS):
+        return next((found for v in value.producer().inputs if (found := _product(v)) is not None), None)  # type: ignore[union-attr]
+    return value.producer() if is_op(value, "MatMul") else None  # type: ignore[union-attr]
 
 
 def _reader(value: ir.Value) -> ir.Node | None:
@@ -128,6 +126,3 @@ def pairs(student: int, teacher: int, how: str) -> list[tuple[int, int]]:
 
 def _uniform_down(student: int, teacher: int) -> list[tuple[int, int]]:
     return [((i + 1) * student // teacher - 1, i) for i in range(teacher)]
-
-
-__all__ = ["LayerValues", "attention_values", "layer_of", "layers", "pairs"]

@@ -14,8 +14,6 @@ from qgraph.train.recipe import Recipe, Source, Stage
 from qgraph.train.report import Report, write
 from qgraph.train.stage import Progress, Result, Session, Trainer, finished, load_graph, process
 
-RESPONSES = ("cross-entropy",)
-
 
 def expanded(recipe: Recipe) -> list[Stage]:
     """The stages, with a control behind each that asks for one: the same student and budget, labels only, no teacher."""
@@ -23,7 +21,7 @@ def expanded(recipe: Recipe) -> list[Stage]:
     for stage in recipe.stages:
         found.append(stage)
         if stage.control:
-            losses = [s for s in stage.losses if s.kind in RESPONSES]
+            losses = [s for s in stage.losses if s.kind == "cross-entropy"]
             if not losses:
                 raise QGraphError(f"stage {stage.name!r} wants a control, which learns from labels: add the loss cross-entropy")
             plain = [s.model_copy(update={"weight": 1.0}) for s in losses]

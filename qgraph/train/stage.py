@@ -26,7 +26,7 @@ from qgraph.ir.layers import layers, pairs
 from qgraph.ir.patterns import constant, nodes
 from qgraph.pipeline import PassContext, Pipeline
 from qgraph.train import checkpoint
-from qgraph.train.data import LABEL, Dataset, chunks, numbers_of
+from qgraph.train.data import Dataset, chunks, numbers_of
 from qgraph.train.measure import Measured, measure
 from qgraph.train.objective import MovingAverage, Objective, Values, feed, inputs_of, to_tensors
 from qgraph.train.recipe import Origin, Recipe, Stage
@@ -360,6 +360,3 @@ def finished(session: Session, stage: Stage) -> Result | None:
 def process() -> tuple[int, int]:
     """Rank and number of processes under torchrun; (0, 1) without it."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-__all__ = ["LABEL", "Progress", "Result", "Session", "Trainer", "finished", "process"]
