@@ -76,6 +76,7 @@ class PassContext:
         seed: seed of every random choice.
         record: whether mutations are recorded in the reports (for the visualizer).
         channels: what ``calibrate`` measured of the inputs of linear ops, by value name.
+        gradients: mean gradients of the loss by name of weight; a training stage gives them when it says ``gradients``.
         reference: the float model as it was just before quantization, kept by the pass ``quantize``.
         progress: called with (text, done, total) during long work.
     """
@@ -83,6 +84,7 @@ class PassContext:
     data: Iterable[Batch] | None = None
     seed: int = 0
     record: bool = False
+    gradients: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     reference: ir.Model | None = None
     channels: dict[str, ChannelStatistics] = dataclasses.field(default_factory=dict)
     progress: Callable[[str, int, int], None] = lambda text, done, total: None

@@ -33,7 +33,7 @@ def test_list_form_equals_text() -> None:
     assert listed == Pipeline(TEXT)
 
 
-@given(st.floats(0.01, 0.99), st.sampled_from(["int8", "int4", "int2", "none"]), st.integers(0, 512))
+@given(st.floats(0.01, 0.99), st.sampled_from(["int8", "int4", "int2", "codebook", "none"]), st.integers(0, 512))
 def test_round_trip_of_values(alpha: float, weights: str, block: int) -> None:
     text = str(Pipeline([{"smooth-quant": {"alpha": alpha}}, {"quantize": {"weights": weights, "weight-block": block}}]))
     assert str(Pipeline(text)) == text
@@ -45,7 +45,7 @@ def test_round_trip_of_values(alpha: float, weights: str, block: int) -> None:
     [
         ("canonicalise", "did you mean 'canonicalize'"),
         ("quantize{weigths=int8}", "did you mean 'weights'"),
-        ("quantize{weights=int9}", "choose from int8, int4, int2, none"),
+        ("quantize{weights=int9}", "choose from int8, int4, int2, codebook, none"),
         ("quantize{weight-block=many}", "a value of type int"),
         ("quantize{weights}", "write option=value"),
         ("canonicalize,", "ends with a comma"),

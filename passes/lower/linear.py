@@ -108,6 +108,8 @@ def emit(low: Lowering, found: Match, value: ir.Value, out: Out) -> ir.Value | N
     channels = weight.codes.shape[1] * attr(node, "group", 1) if node.op_type == "ConvTranspose" else weight.codes.shape[0]
     attributes: dict[str, Any] = {"x_zero": 128 if tokens else x.zero}  # type: ignore[union-attr]
     attributes |= clamp_attributes(found.clamp, out)
+    if weight.levels is not None:
+        attributes["levels"] = weight.table()
     scale = weight.params.scale.astype(np.float64)
     reach = 255 if x is None else x.reach
     multiplier = scale / out.scale * (1.0 if tokens else x.scale)  # type: ignore[union-attr]
@@ -161,7 +163,7 @@ def _oriented(weight: Weight, node: ir.Node) -> Weight:
     turned = dataclasses.replace(
         params, scale=scale, zero_point=params.zero_point.T if params.block else params.zero_point, axis=axis
     )
-    return Weight(weight.name, np.ascontiguousarray(weight.codes.T), turned)
+    return Weight(weight.name, np.ascontiguousarray(weight.codes.T), turned, weight.levels)
 
 
 def _bias(

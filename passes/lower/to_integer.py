@@ -21,7 +21,7 @@ from qgraph.passes.lower.kernels import TRANSLATORS
 from qgraph.passes.lower.values import FLOAT, Codes, Out, Weight, out_of, weight_of
 
 from qgraph.errors import QGraphError
-from qgraph.ir.dialects import INTEGER, KINDS, ONNX_TYPES
+from qgraph.ir.dialects import INTEGER, KINDS
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import where
@@ -294,8 +294,8 @@ class Lowering:
         """The codes of ``weight`` at their true width; stored once however many nodes read them."""
         key = (weight.name, weight.codes.shape)
         if key not in self._stored:
-            dtype = ONNX_TYPES[weight.kind.name]
-            self._stored[key] = self.build.constant(weight.name, weight.codes.astype(dtype.numpy()), dtype)
+            codes, dtype = weight.stored()
+            self._stored[key] = self.build.constant(weight.name, codes.astype(dtype.numpy()), dtype)
         return self._stored[key]
 
     def _lookup(self, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:

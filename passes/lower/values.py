@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
-from qgraph.ir.dialects import KINDS
-from qgraph.ir.patterns import attr, constant
+from qgraph.ir.dialects import KINDS, ONNX_TYPES
+from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams
 
@@ -67,15 +67,30 @@ class Codes:
 
 @dataclasses.dataclass(frozen=True)
 class Weight:
-    """A constant behind a DequantizeLinear: integer codes (one an element) and their parameters."""
+    """A constant behind a DequantizeLinear: integer codes (one an element) and their parameters.
+
+    ``levels`` (int8, sorted) are what the codes take where they come from a codebook.
+    """
 
     name: str
     codes: np.ndarray
     params: QParams
+    levels: np.ndarray | None = None
 
     @property
     def kind(self) -> IntType:
         return self.params.type
+
+    def stored(self) -> tuple[np.ndarray, ir.DataType]:
+        """What the program stores: the codes, or the indices of their levels, and the type of as few bits as hold them."""
+        if self.levels is None:
+            return self.codes, ONNX_TYPES[self.kind.name]
+        return np.searchsorted(self.levels, self.codes), ir.DataType.UINT2 if len(self.levels) <= 4 else ir.DataType.UINT4
+
+    def table(self) -> list[int]:
+        """The levels, one for each index that the stored type can hold."""
+        assert self.levels is not None
+        return np.pad(self.levels, (0, (4 if len(self.levels) <= 4 else 16) - len(self.levels)), mode="edge").tolist()  # type: ignore[no-any-return]
 
 
 def out_of(node: ir.Node) -> Out:
@@ -98,11 +113,17 @@ def out_of(node: ir.Node) -> Out:
 
 def weight_of(node: ir.Node) -> Weight | None:
     """The constant that a DequantizeLinear node unpacks."""
-    source = node.inputs[0]
+    source, levels = node.inputs[0], None
     array, scale = constant(source), constant(node.inputs[1])
+    if is_op(source, "Gather"):
+        table, chosen = source.producer().inputs  # type: ignore[union-attr]
+        levels, index = constant(table), constant(chosen.producer().inputs[0]) if is_op(chosen, "Cast") else None  # type: ignore[union-attr]
+        if levels is None or index is None or levels.dtype != np.int8 or levels.ndim != 1:
+            return None
+        source, array = chosen.producer().inputs[0], levels[index.astype(np.int64)]  # type: ignore[union-attr]
     if array is None or scale is None or source is None:
         return None
-    kind = INT_TYPES[KINDS[source.const_value.dtype]]  # type: ignore[union-attr]
+    kind = INT_TYPES["int8" if levels is not None else KINDS[source.const_value.dtype]]  # type: ignore[union-attr]
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     zeros = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
     codes = array.astype(np.int32 if kind.bits == 32 else np.int8 if kind.signed else np.uint8)
@@ -111,4 +132,4 @@ def weight_of(node: ir.Node) -> Weight | None:
         axis += codes.ndim
     if scale.ndim == 1 and scale.size == 1 and (axis is None or codes.shape[axis] != 1):
         scale, zeros, axis = scale.reshape(()), zeros.reshape(()), None
-    return Weight(source.name or "", codes, QParams(kind, scale, zeros, axis, attr(node, "block_size", 0)))
+    return Weight(source.name or "", codes, QParams(kind, scale, zeros, axis, attr(node, "block_size", 0)), levels)

@@ -1,6 +1,7 @@
 """Make trained weights codes.
 
     W (float) -> QuantizeLinear -> DequantizeLinear   ->   codes -> DequantizeLinear
+    W (float) -> FakeQuantizeCodebook                 ->   indices -> levels -> DequantizeLinear
     bias (float) of a linear over quantized inputs    ->   int32 -> DequantizeLinear
 
 The codes are those that the quantizers compute, so the function does not change but for the rounding of biases, which is far
@@ -13,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.passes.lower.values import KINDS, weight_of
+from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.weights import quantize_bias, store_codes
 
 from qgraph.ir.patterns import attr, constant, is_op, nodes
@@ -34,6 +36,9 @@ class Bake(Pass):
             ir.convenience.replace_all_uses_with(node.outputs[0], codes)
             report.count("weights baked")
             report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
+        for saved in codebook.bake(model):
+            report.count("weights baked")
+            report.count("weight bytes saved", saved)
         for node in list(model.graph):
             if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
                 continue

@@ -14,7 +14,9 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
+from qgraph.passes.quantize.codebook import LEAST, MOST, Codebooks, share_points
 from qgraph.passes.quantize.plan import MOVEMENT, SMOOTH, Plan, Planner
 from qgraph.passes.quantize.weights import Weights, store, store_params
 
@@ -40,7 +42,7 @@ class Quantize(Pass):
     class Options:
         """
         Attributes:
-            weights: storage type of weights.
+            weights: storage type of weights; codebook: indices into a few int8 levels of each weight.
             weight_block: elements of the input axis that share a scale (0: one scale a channel).
             activations: auto (uint8; per-token int8 for matrix products over tokens, 16-bit residual streams),
                 uint8 or int8 (static everywhere), tokens (per-token for every matrix product).
@@ -49,15 +51,22 @@ class Quantize(Pass):
             exclude: globs of what stays float.
             latent: keep the weights of linear ops as float behind their quantizers, so that they can be trained; the
                 pass bake makes them codes.
+            points: levels of a codebook, 2 to 16; up to 4 take 2 bits a weight, more take 4.
+            levels: where the levels of a codebook start: at percentiles of its weights, or at equal steps.
+            share: equal (every weight has ``points`` levels) or gradient (the same total, more for larger gradients;
+                within a training stage that has ``gradients``).
         """
 
-        weights: Literal["int8", "int4", "int2", "none"] = "int8"
+        weights: Literal["int8", "int4", "int2", "codebook", "none"] = "int8"
         weight_block: int = 0
         activations: Literal["auto", "uint8", "int8", "tokens"] = "auto"
         placement: Literal["integer", "linear"] = "integer"
         include: tuple[str, ...] = ()
         exclude: tuple[str, ...] = ()
         latent: bool = False
+        points: int = 16
+        levels: Literal["percentile", "uniform"] = "percentile"
+        share: Literal["equal", "gradient"] = "equal"
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         options = self.options
@@ -71,8 +80,10 @@ class Quantize(Pass):
             unit = QParams(INT_TYPES["uint8"], np.float32(1 / 255), np.uint8(0))  # type: ignore[arg-type]
             self._insert(value, unit, value.producer(), readers(value))
         if options.weights != "none":
-            kind = INT_TYPES[options.weights]
-            Weights(model, kind, options.weight_block, report, latent=options.latent).run(plan, self._input_scale)
+            books = self._codebooks(plan) if options.weights == "codebook" else None
+            kind = INT_TYPES["int8" if books else options.weights]
+            weights = Weights(model, kind, options.weight_block, report, latent=options.latent, books=books)
+            weights.run(plan, self._input_scale)
         for node, kind in plan.linear.items():
             if kind == "tokens":
                 self._tokens(node)
@@ -83,12 +94,35 @@ class Quantize(Pass):
                 self._narrow(node)
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
         attach(model)
+        if options.weights == "codebook" and not options.latent:
+            for saved in codebook.bake(model):
+                report.count("weight bytes saved", saved)
         common.RemoveUnusedNodesPass()(model)
         common.NameFixPass()(model)
         report.count("activations quantized", len(plan.types) + len(plan.probabilities))
         report.count("per-token linears", sum(k == "tokens" for k in plan.linear.values()))
         report.count("static linears", sum(k == "static" for k in plan.linear.values()))
         report.details["kept float"] = plan.kept_float
+
+    def _codebooks(self, plan: Plan) -> Codebooks:
+        options = self.options
+        if not LEAST <= options.points <= MOST:
+            raise QGraphError(
+                f"pass 'quantize': points={options.points} is out of range; a codebook has {LEAST} to {MOST} levels"
+            )
+        if options.weight_block:
+            raise QGraphError("pass 'quantize': a codebook has one scale a channel; leave weight-block out")
+        shares: dict[str, int] = {}
+        if options.share == "gradient":
+            gradients = self.context.gradients
+            names = dict.fromkeys(node.inputs[1].name or "" for node in plan.linear)  # type: ignore[union-attr]
+            if any(name not in gradients for name in names):
+                raise QGraphError(
+                    "pass 'quantize': share=gradient needs gradients of the weights; use it in a stage of a recipe that says "
+                    "'gradients: 5', or share=equal"
+                )
+            shares = share_points({name: float(np.linalg.norm(gradients[name])) for name in names}, options.points)
+        return Codebooks(options.points, options.levels, shares)
 
     def _activation(self, value: ir.Value, kind: str, plan: Plan) -> None:
         producer = value.producer()

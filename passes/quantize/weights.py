@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.quantize import codebook
+from qgraph.passes.quantize.codebook import Codebooks
 from qgraph.passes.quantize.plan import Plan
 
 from qgraph.ir.dialects import ONNX_TYPES
@@ -73,8 +75,17 @@ def quantize_bias(model: ir.Model, node: ir.Node, params: QParams, input_scale: 
 class Weights:
     """Quantizes the weights and biases of the plan's linear nodes and embeddings."""
 
-    def __init__(self, model: ir.Model, kind: IntType, block: int, report: PassReport, *, latent: bool = False) -> None:
-        self.model, self.kind, self.block, self.report, self.latent = model, kind, block, report, latent
+    def __init__(
+        self,
+        model: ir.Model,
+        kind: IntType,
+        block: int,
+        report: PassReport,
+        *,
+        latent: bool = False,
+        books: Codebooks | None = None,
+    ) -> None:
+        self.model, self.kind, self.block, self.report, self.latent, self.books = model, kind, block, report, latent, books
         self.done: dict[tuple[ir.Value, int], tuple[ir.Value, QParams]] = {}
 
     def run(self, plan: Plan, input_scale: Callable[[ir.Node], float | None]) -> None:
@@ -121,6 +132,9 @@ class Weights:
         return QParams(params.type, scale, params.zero_point, params.axis)
 
     def _dequantized(self, node: ir.Node, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
+        if self.books is not None:
+            self.report.count("weights quantized")
+            return codebook.insert(self.model, node, value, array, params, self.books)
         name = value.name or "weight"
         attributes = {"axis": params.axis, "block_size": params.block or None}
         made = []

@@ -25,6 +25,8 @@ TYPES = {
     ir.DataType.BOOL: 6,
     ir.DataType.INT4: 7,
     ir.DataType.INT2: 8,
+    ir.DataType.UINT4: 9,
+    ir.DataType.UINT2: 10,
 }
 
 

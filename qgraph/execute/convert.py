@@ -384,7 +384,9 @@ class _Converter:
 
 def _matrix(weight: ir.Value | None) -> np.ndarray | None:
     """The constant matrix behind ``weight``, quantized or not; None where it is something else."""
-    while is_op(weight, "DequantizeLinear", "QuantizeLinear"):
+    while is_op(weight, "DequantizeLinear", "QuantizeLinear") or is_op(weight, "FakeQuantizeCodebook", domain="qgraph"):
         weight = weight.producer().inputs[0]  # type: ignore[union-attr]
+    if is_op(weight, "Gather") and is_op(weight.producer().inputs[1], "Cast"):  # type: ignore[union-attr]
+        weight = weight.producer().inputs[1].producer().inputs[0]  # type: ignore[union-attr]
     array = constant(weight)
     return array if array is not None and array.ndim == 2 else None

@@ -32,10 +32,16 @@ def real(x: np.ndarray, zero: int) -> np.ndarray:
     return (x.astype(np.int64) - zero).astype(np.float32)
 
 
+def weights(array: np.ndarray, a: Mapping[str, Any]) -> np.ndarray:
+    """The codes of a weight: as they are stored, or chosen among the op's levels."""
+    chosen = array.astype(np.int64)
+    return np.asarray(a["levels"], np.int64)[chosen] if "levels" in a else chosen
+
+
 def linear(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     data, weight, multiplier, bias, rows, residual = (*x, None, None, None)[:6]
     assert data is not None and weight is not None and multiplier is not None
-    w = weight.astype(np.int64)
+    w = weights(weight, a)
     centred = data.astype(np.int64) - a.get("x_zero", 0)
     block = a.get("block", 0)
     if block:
@@ -72,6 +78,7 @@ def channels_first(x: np.ndarray | None) -> np.ndarray:
 def conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     data, weight, (multiplier, bias, residual) = channels_first(x[0]), channels_first(x[1]), (*x, None, None)[2:5]
     assert multiplier is not None
+    weight = weights(weight, a)
     n, group = weight.ndim - 2, a["group"]
     pads = a["pads"]
     centred = data.astype(np.int64) - a["x_zero"]
@@ -85,7 +92,7 @@ def conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     acc = np.zeros((data.shape[0], weight.shape[0], *windows.shape[2 : 2 + n]), np.int64)
     for g in range(group):
         part = windows[:, g * per : (g + 1) * per]
-        kernel = weight[g * outputs : (g + 1) * outputs].astype(np.int64)
+        kernel = weight[g * outputs : (g + 1) * outputs]
         made = np.tensordot(part, kernel, ([1, *range(2 + n, 2 + 2 * n)], [1, *range(2, 2 + n)]))
         acc[:, g * outputs : (g + 1) * outputs] = np.moveaxis(made, -1, 1)
     return _finish_channels(acc, multiplier, bias, a, dtype, residual)
@@ -94,6 +101,7 @@ def conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 def conv_transpose(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     data, weight, (multiplier, bias) = channels_first(x[0]), channels_first(x[1]), (*x, None)[2:4]
     assert multiplier is not None
+    weight = weights(weight, a)
     n, group, pads, strides, dilations = weight.ndim - 2, a["group"], a["pads"], a["strides"], a["dilations"]
     extra = a.get("output_padding", [0] * n)
     full = [
@@ -107,7 +115,7 @@ def conv_transpose(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarr
             slice(t * d, t * d + s * (i - 1) + 1, s) for t, d, s, i in zip(tap, dilations, strides, data.shape[2:], strict=True)
         ]
         for g in range(group):
-            kernel = weight[(slice(g * per, (g + 1) * per), slice(None), *tap)].astype(np.int64)  # type: ignore[arg-type]
+            kernel = weight[(slice(g * per, (g + 1) * per), slice(None), *tap)]  # type: ignore[arg-type]
             made = np.tensordot(centred[:, g * per : (g + 1) * per], kernel, ([1], [0]))
             acc[(slice(None), slice(g * outputs, (g + 1) * outputs), *place)] += np.moveaxis(made, -1, 1)
     inner = [slice(b, size - e) for b, e, size in zip(pads[:n], pads[n:], acc.shape[2:], strict=True)]

@@ -283,6 +283,32 @@ def fake_quantize_tokens(x: Tensor, channel: Tensor | None = None) -> Tensor:
     return _TokenCodes.apply(x.float() if channel is None else x.float() * channel).to(x.dtype)  # type: ignore[no-any-return]
 
 
+class _Codebook(torch.autograd.Function):
+    """y = table[i] * scale with i the nearest entry; gradients of the weights (straight through) and of the table."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, table: Tensor, scale: Tensor) -> Tensor:
+        # searchsorted on the middles takes the lower of two at equal distance
+        index = torch.bucketize(w.detach() / scale, (table[:-1] + table[1:]) / 2)
+        ctx.save_for_backward(index, scale, table)
+        return table[index] * scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        index, scale, table = ctx.saved_tensors
+        for_table = None
+        if ctx.needs_input_grad[1]:  # Polino et al. 2018, section 3.2: the sum over the weights that chose the level
+            for_table = torch.zeros_like(table).index_add_(0, index.reshape(-1), (grad * scale).reshape(-1))
+        return grad if ctx.needs_input_grad[0] else None, for_table, None
+
+
+def fake_quantize_codebook(w: Tensor, levels: Tensor, scale: Tensor) -> Tensor:
+    """``FakeQuantizeCodebook``: ``w`` [any shape] takes the nearest of ``levels`` [points], int8 codes, times ``scale``."""
+    whole = torch.sort(levels).values
+    whole = whole + (torch.clamp(torch.round(whole), -128, 127) - whole).detach()
+    return _Codebook.apply(w, whole, scale)  # type: ignore[no-any-return]
+
+
 def bucket_quantize(w: Tensor, bits: int, bucket: int = 256, *, stochastic: bool = False) -> Tensor:
     """Linear scaling a bucket of consecutive weights (Polino et al. 2018, section 2.1), straight-through.
 

@@ -102,11 +102,16 @@ class Optimizer(Part):
 
 
 class Stage(Part):
-    """One training: a student, what is done to its graph, its teachers and losses."""
+    """One training: a student, what is done to its graph, its teachers and losses.
+
+    ``gradients`` is the number of batches over which the gradients of the losses are averaged before the passes, for those that
+    choose by them.
+    """
 
     name: str
     student: Source
     passes: str = ""
+    gradients: int = Field(default=0, ge=0)
     quantizers: Quantizers = Quantizers()
     teachers: list[Teacher] = []
     ensemble: Literal["mean", "learned"] = "mean"

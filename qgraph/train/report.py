@@ -75,12 +75,17 @@ class Report:
                     "program": statistics.fmean(program),
                     "bytes": result.measured.facts["bytes"],
                     "huffman": result.measured.facts.get("huffman_bytes", float("nan")),
+                    "loss_before": self._mean(result.name, "loss_before"),
+                    "loss_after": self._mean(result.name, "loss_after"),
                     "steps": result.steps,
                     "seconds": statistics.fmean([r.seconds for run in self.runs for r in run if r.name == result.name]),
                     "note": result.measured.note,
                 }
             )
         return made
+
+    def _mean(self, stage: str, fact: str) -> float:
+        return statistics.fmean(r.measured.facts.get(fact, math.nan) for run in self.runs for r in run if r.name == stage)
 
     def differences(self) -> list[dict[str, Any]]:
         """Paired differences of the recipe's pairs and of every stage with a control: mean, 95 % interval, verdict in words."""
@@ -135,6 +140,10 @@ def _margin(metric: str, value: float) -> str:
     return "-" if math.isnan(value) else f"&plusmn; {percent(metric, value)}"
 
 
+def _change(row: dict[str, Any]) -> str:
+    return "-" if math.isnan(row["loss_after"]) else f"{row['loss_before']:.3f} &rarr; {row['loss_after']:.3f}"
+
+
 def write(report: Report, out: Path) -> None:
     """Write ``report.json``, ``report.html`` and, where TensorBoard is installed, its event files."""
     out.mkdir(parents=True, exist_ok=True)
@@ -162,7 +171,7 @@ def page(report: Report) -> str:
         f"<td>{_margin(metric, r['interval'])}</td>"
         f"<td>{percent(metric, r['program'])}</td><td>{r['bytes'] / 1e3:.1f}</td>"
         f"<td>{'-' if math.isnan(r['huffman']) else format(r['huffman'] / 1e3, '.1f')}</td>"
-        f"<td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
+        f"<td>{_change(r)}</td><td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
         f"<td>{escape(r['note'])}</td></tr>"
         for r in report.rows()
     )
@@ -180,7 +189,7 @@ def page(report: Report) -> str:
         f"<h1>{escape(report.recipe.name)}</h1><p>{escape(report.recipe.about)}</p>"
         f"<p>{len(report.runs)} seed(s); {escape(metric)} on held-out samples; 95 % intervals of the mean.</p>"
         "<table><tr><th>stage<th>trained graph<th>interval<th>shipped program<th>kB"
-        "<th>codes, Huffman kB<th>steps<th>seconds<th>note</tr>"
+        "<th>codes, Huffman kB<th>loss<th>steps<th>seconds<th>note</tr>"
         f"{rows}</table>"
         + (
             f"<h2>Paired differences</h2><table><tr><th>pair<th>difference<th>interval<th>in words</tr>{gaps}</table>"

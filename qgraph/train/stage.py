@@ -21,7 +21,9 @@ from qgraph.capture import from_factory
 from qgraph.errors import QGraphError
 from qgraph.execute import from_torch, to_torch
 from qgraph.execute.quantizers import FakeQuantize
+from qgraph.execute.tensors import array_of
 from qgraph.ir import io
+from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.layers import layers, pairs
 from qgraph.ir.patterns import constant, nodes
 from qgraph.pipeline import PassContext, Pipeline
@@ -34,6 +36,8 @@ from qgraph.train.schedules import factor
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 CLEAN = "canonicalize"
+TRIED = 12
+"""Batches over which the loss is taken before and after training."""
 
 
 @dataclasses.dataclass
@@ -118,17 +122,35 @@ class Trainer:
         self.folder = session.out / stage.name
         self.graph = load_graph(stage.student, session)
         self.inputs = check_inputs(self.graph, session, f"stage {stage.name!r}")
-        if stage.passes:
-            context = PassContext(data=list(session.calibration(self.inputs)), seed=session.seed)
-            Pipeline(stage.passes).run(self.graph, context)
-        self.plain = self.graph
         self.teachers: list[tuple[fx.GraphModule, list[str]]] = []
         self.average: MovingAverage | None = None
+        if stage.passes:
+            context = PassContext(data=list(session.calibration(self.inputs)), seed=session.seed)
+            if stage.gradients:
+                context.gradients = self._gradients()
+            Pipeline(stage.passes).run(self.graph, context)
+        self.plain = self.graph
         if stage.steps:
             self._prepare()
 
-    def _prepare(self) -> None:
+    def _gradients(self) -> dict[str, np.ndarray]:
+        """Mean gradients of the losses at the student as it comes, by name of initializer."""
+        if not self.stage.losses:
+            raise QGraphError(f"stage {self.stage.name!r} wants gradients and has no losses to take them of")
+        self._build()
+        count = self.stage.gradients
+        for number in range(count):
+            batch = self._batch(number)
+            total, _ = self.objective(batch, self._teach(batch))
+            (total / count).backward()
+        state = dict(self.student.named_parameters())
+        names = self.student.meta["names"].items()
+        return {name: array_of(p.grad) for name, path in names if (p := state.get(path)) is not None and p.grad is not None}
+
+    def _build(self) -> None:
+        """The student as a module, the teachers, and the objective, tried on one batch."""
         stage, session = self.stage, self.session
+        self.teachers, self.average = [], None
         sources = [t for t in stage.teachers if t.ema is None]
         graphs = [load_graph(t, session) for t in sources]
         probe = Objective(stage, fx.GraphModule(nn.Module(), fx.Graph()), self.inputs, len(stage.teachers))
@@ -150,11 +172,14 @@ class Trainer:
         batch = self._batch(0)
         self.objective.try_out(batch, self._teach(batch), stage.name)
         self.objective.to(session.device)
+
+    def _prepare(self) -> None:
+        self._build()
         self.trained = self._choose()
         self.optimizer = self._optimizer()
         self.curves: dict[str, list[tuple[int, float]]] = {}
         # with patience, what is kept is the state of the best evaluation
-        self.best: Objective | None = copy.deepcopy(self.objective) if stage.patience is not None else None
+        self.best: Objective | None = copy.deepcopy(self.objective) if self.stage.patience is not None else None
 
     def _tap(self, student: ir.Model, teachers: list[ir.Model], kinds: list[str]) -> None:
         taps, names = self.stage.taps, ",".join(kinds)
@@ -208,17 +233,23 @@ class Trainer:
 
     def run(self) -> Result:
         """Train (or only transform), measure, write ``model.onnx``."""
-        start = time.perf_counter()
+        start, losses = time.perf_counter(), {}
         if self.stage.steps:
+            losses["loss_before"] = self._loss()
             self._train()
+            losses["loss_after"] = self._loss()
             from_torch(self.student, self.plain)
-        if any(constant(n.inputs[0]) is not None for n in nodes(self.plain, "QuantizeLinear")):
+        if any(
+            constant(n.inputs[0]) is not None
+            for n in [*nodes(self.plain, "QuantizeLinear"), *nodes(self.plain, "FakeQuantizeCodebook", domain=DOMAIN)]
+        ):
             Pipeline("bake").run(self.plain)
         measured = Measured({}, {}, "")
         if self.session.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
             reference = load_graph(self.stage.teachers[0], self.session) if self._has_reference() else None
             measured = measure(self.plain, reference, self.session.data.test, self.session.recipe.metric, self.folder)
+            measured.facts |= losses
             io.save(self.plain, self.folder / "model.onnx")
         curves = getattr(self, "curves", {})
         seconds, who = time.perf_counter() - start, identity(self.stage, self.session)
@@ -229,6 +260,16 @@ class Trainer:
                 temporary.write_text(json.dumps(dataclasses.asdict(result), indent=1))
             (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
         return result
+
+    @torch.no_grad()
+    def _loss(self) -> float:
+        """The sum of the losses over a few training batches, in evaluation mode."""
+        self.student.eval()
+        found = []
+        for number in range(TRIED):
+            batch = self._batch(number)
+            found.append(float(self.objective(batch, self._teach(batch))[0]))
+        return sum(found) / len(found)
 
     def _has_reference(self) -> bool:
         return bool(self.stage.teachers) and self.stage.teachers[0].ema is None

@@ -4,6 +4,7 @@
 // are stored with 128 added), 16-bit ones int16. Float steps are single IEEE operations in the written order.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,14 +16,26 @@ namespace qgraph {
 constexpr int kPanel = 16;
 constexpr int kDepth = 4;
 
+/// What the fields of packed codes stand for, by their unsigned value; four entries repeat where there are two bits.
+using Levels = std::array<int8_t, 16>;
+
+/// The levels of two's complement.
+struct SignedLevels {
+  Levels four{0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1},
+      two{0, 1, -2, -1, 0, 1, -2, -1, 0, 1, -2, -1, 0, 1, -2, -1};
+  constexpr const Levels& of(int bits) const { return bits == 2 ? two : four; }
+};
+inline constexpr SignedLevels kSigned;
+
 /// Weights packed for the matrix kernels: [panel][K / 4][16 columns][4], zero padded, and the sum of each column. With fewer
-/// bits, 8 / bits neighbours along K / 4 share their bytes, the first in the lowest bits.
+/// bits, 8 / bits neighbours along K / 4 share their bytes, the first in the lowest bits, and `levels` says what they stand for.
 struct PackedWeights {
   const int8_t* data = nullptr;
   const int32_t* column_sums = nullptr;
   int64_t n = 0;
   int64_t k = 0;
   int bits = 8;
+  Levels levels = kSigned.four;
 };
 
 inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }

@@ -36,17 +36,14 @@ inline size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8)
 /// Code i of a uint8 or int16 tensor.
 inline int32_t read_code(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
 
-/// Element i of packed int4 data, low half first.
-inline int8_t int4_at(const uint8_t* data, int64_t i) {
-  const int nibble = (data[i / 2] >> (i % 2 * 4)) & 15;
-  return static_cast<int8_t>(nibble >= 8 ? nibble - 16 : nibble);
+/// Field i of packed data of 4 or 2 bits, lowest bits first.
+inline int field_at(const uint8_t* data, int64_t i, int bits) {
+  const int64_t at = i * bits;
+  return (data[at / 8] >> (at % 8)) & ((1 << bits) - 1);
 }
 
-/// Element i of packed int2 data, lowest bits first.
-inline int8_t int2_at(const uint8_t* data, int64_t i) {
-  const int pair = (data[i / 4] >> (i % 4 * 2)) & 3;
-  return static_cast<int8_t>(pair >= 2 ? pair - 4 : pair);
-}
+/// Element i of packed int4 data.
+inline int8_t int4_at(const uint8_t* data, int64_t i) { return kSigned.of(4)[static_cast<size_t>(field_at(data, i, 4))]; }
 
 /// Memory aligned to 64 bytes, for packed weights.
 class AlignedBytes {

@@ -5,18 +5,23 @@
 
 namespace qgraph {
 
-/// Whether a constant may hold weight codes.
-inline bool is_codes(DType type) { return type == DType::I8 || type == DType::I4 || type == DType::I2; }
+/// Constant codes: signed ones, or unsigned ones that choose among `levels`.
+struct WeightCodes {
+  const TensorInfo& info;
+  Levels levels;
 
-/// Code i of a constant.
-inline int8_t code_at(const TensorInfo& w, int64_t i) {
-  if (w.type == DType::I8) return static_cast<int8_t>(w.data[i]);
-  return w.type == DType::I4 ? int4_at(w.data, i) : int2_at(w.data, i);
-}
+  int width() const { return bits(info.type); }
+  /// Code i of 8 bits, or field i of fewer, as it lies in the file.
+  uint8_t raw(int64_t i) const { return width() == 8 ? info.data[i] : static_cast<uint8_t>(field_at(info.data, i, width())); }
+  int8_t at(int64_t i) const { return width() == 8 ? static_cast<int8_t>(raw(i)) : levels[raw(i)]; }
+};
+
+/// Input `index` of an op as codes, with the op's attribute `levels` where they are unsigned.
+WeightCodes read_codes(const OpSource& s, size_t index);
 
 /// Pack n columns of `depth` codes, `stride` codes apart, the first at `from`. They keep their bits: `packed` has
-/// packed_bytes(n, depth, bits(w.type)), `sums` round_up(n, 16) elements.
-PackedWeights pack_codes(const TensorInfo& w, int64_t from, int64_t n, int64_t depth, int64_t stride, const Kernels& kernels,
+/// packed_bytes(n, depth, w.width()), `sums` round_up(n, 16) elements.
+PackedWeights pack_codes(const WeightCodes& w, int64_t from, int64_t n, int64_t depth, int64_t stride, const Kernels& kernels,
                          int8_t* packed, int32_t* sums);
 
 }  // namespace qgraph

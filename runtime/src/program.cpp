@@ -29,7 +29,7 @@ std::string text(const flatbuffers::String* s) { return s == nullptr ? std::stri
 }  // namespace
 
 const char* name(DType type) {
-  static const char* const names[] = {"float32", "int64", "int32", "int16", "int8", "uint8", "bool", "int4", "int2"};
+  static const char* const names[] = {"float32", "int64", "int32", "int16", "int8", "uint8", "bool", "int4", "int2", "uint4", "uint2"};
   return names[static_cast<int>(type)];
 }
 

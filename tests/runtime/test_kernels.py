@@ -26,6 +26,7 @@ OUTPUTS = st.sampled_from(["uint8", "int16", "float32"])
 SEEDS = st.integers(0, 2**31)
 BITS = st.sampled_from([8, 4, 2])
 NARROW = {4: ir.DataType.INT4, 2: ir.DataType.INT2}
+INDICES = {4: ir.DataType.UINT4, 2: ir.DataType.UINT2}
 
 
 class Case:
@@ -44,6 +45,13 @@ class Case:
     def weights(self, shape: tuple[int, ...], bits: int) -> np.ndarray:
         """Codes of so many bits, as int8."""
         return self.codes(shape, "int8") >> (8 - bits)
+
+    def levels(self, bits: int, inputs: list[np.ndarray | None]) -> dict[str, list[int]]:
+        """At times the weights of fewer bits, input 1, become indices of levels."""
+        if bits == 8 or self.rng.random() < 0.5:
+            return {}
+        inputs[1] = self.codes(inputs[1].shape) >> (8 - bits)  # type: ignore[union-attr]
+        return {"levels": self.codes((1 << bits,), "int8").tolist()}
 
     def zero(self, dtype: str = "uint8") -> int:
         if dtype == "float32":
@@ -87,7 +95,8 @@ def check(
         if array is None:
             values.append(None)
             continue
-        kind = NARROW.get(bits if i == 1 else 8) or ir.DataType.from_numpy(array.dtype)
+        packed = INDICES if "levels" in attributes else NARROW
+        kind = packed.get(bits if i == 1 else 8) or ir.DataType.from_numpy(array.dtype)
         value = ir.Value(name=f"x{i}", shape=ir.Shape(array.shape), type=ir.TensorType(kind))
         values.append(value)
         if i in constants:
@@ -127,7 +136,7 @@ def test_linear(tmp_path: Path, seed: int, rows: int, k: int, n: int, dtype: str
     weight = case.weights((n, k), bits)
     bias = case.rng.integers(-(2**20), 2**20, n).astype(np.int32) if biased else None
     inputs = [case.codes((rows, k)), weight, case.factors(n, 1e-2), bias]
-    attributes = {"x_zero": case.zero(), **case.output(dtype)}
+    attributes = {"x_zero": case.zero(), **case.output(dtype), **case.levels(bits, inputs)}
     check(tmp_path, "Linear", inputs, attributes, dtype, constants=(1, 2, 3), bits=bits)
 
 
@@ -203,6 +212,10 @@ def test_conv(tmp_path: Path, seed: int, data: st.DataObject, spatial: int, chan
         "x_zero": case.zero(),
         **case.output(dtype),
     }
+    bits = (8, 4, 2)[seed // 12 % 3]
+    if bits < 8:
+        arrays[1] = case.weights(arrays[1].shape, bits)  # type: ignore[union-attr]
+        attributes |= case.levels(bits, arrays)
     if seed % 2:
         steps = zip(size, window["begin"], window["end"], window["dilations"], window["kernel"], window["strides"], strict=True)
         places = [(n + b + e - d * (k - 1) - 1) // s + 1 for n, b, e, d, k, s in steps]
@@ -213,7 +226,7 @@ def test_conv(tmp_path: Path, seed: int, data: st.DataObject, spatial: int, chan
             own = {"clamp_min": int(np.iinfo(middle).min), "clamp_max": int(np.iinfo(middle).max), **case.output(middle)}
             names = {"y_zero": "mid_zero", "clamp_min": "mid_min", "clamp_max": "mid_max"}
             attributes |= {"staged": 1, "mid_multiplier": case.factor(1.0), **{names[k]: v for k, v in own.items()}}
-    check(tmp_path, "Conv", arrays, attributes, dtype, constants=(1, 2, 3))
+    check(tmp_path, "Conv", arrays, attributes, dtype, constants=(1, 2, 3), bits=bits)
 
 
 @THOROUGH

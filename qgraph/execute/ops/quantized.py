@@ -8,7 +8,7 @@ from torch import Tensor
 from qgraph.errors import QGraphError
 from qgraph.execute.ops.registry import op
 from qgraph.execute.ops.shape import dtype_of
-from qgraph.execute.quantizers import fake_quantize_tokens, spread
+from qgraph.execute.quantizers import fake_quantize_codebook, fake_quantize_tokens, spread
 
 RANGES = {torch.int8: (-128, 127), torch.uint8: (0, 255), torch.int16: (-32768, 32767), torch.uint16: (0, 65535)}
 
@@ -63,3 +63,4 @@ def matmul_integer(a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: T
 
 
 op("FakeQuantizeTokens", domain="qgraph")(fake_quantize_tokens)
+op("FakeQuantizeCodebook", domain="qgraph")(fake_quantize_codebook)

@@ -10,11 +10,11 @@
 
 namespace qgraph {
 
-enum class DType : int8_t { F32 = 0, I64 = 1, I32 = 2, I16 = 3, I8 = 4, U8 = 5, Bool = 6, I4 = 7, I2 = 8 };
+enum class DType : int8_t { F32 = 0, I64 = 1, I32 = 2, I16 = 3, I8 = 4, U8 = 5, Bool = 6, I4 = 7, I2 = 8, U4 = 9, U2 = 10 };
 
 /// Bits of one element.
 constexpr int bits(DType type) {
-  constexpr int table[] = {32, 64, 32, 16, 8, 8, 8, 4, 2};
+  constexpr int table[] = {32, 64, 32, 16, 8, 8, 8, 4, 2, 4, 2};
   return table[static_cast<int>(type)];
 }
 

@@ -19,9 +19,9 @@ class ConvBase : public Op {
  public:
   // Inputs: x [n, size..., c], weights, multiplier [o], bias int32 [o], and for Conv a residual like the output.
   explicit ConvBase(const OpSource& s, bool transposed) : Op(s.info), epilogue_(output_epilogue(s)), transposed_(transposed) {
-    const TensorInfo& w = s.input(1);
-    require(w.data != nullptr && is_codes(w.type) && (w.shape.size() == 3 || w.shape.size() == 4),
-            "the weights must be a constant of codes with 3 or 4 dims");
+    const WeightCodes codes = read_codes(s, 1);
+    const TensorInfo& w = codes.info;
+    require(w.shape.size() == 3 || w.shape.size() == 4, "the weights must have 3 or 4 dims");
     spatial_ = static_cast<int>(w.shape.size()) - 2;
     group_ = s.attributes.integer("group", 1, 1, 1 << 24);
     x_zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, 0, 255));
@@ -51,7 +51,7 @@ class ConvBase : public Op {
     if (s.has(3)) epilogue_.bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, outputs_).data);
     const int64_t count = elements(w.shape);
     codes_.resize(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) codes_[static_cast<size_t>(i)] = code_at(w, i);
+    for (int64_t i = 0; i < count; ++i) codes_[static_cast<size_t>(i)] = codes.at(i);
   }
 
   int64_t macs(const Context&) const override {

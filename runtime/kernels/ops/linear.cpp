@@ -15,10 +15,10 @@ class Linear : public Op {
  public:
   // Inputs: x, weights, multiplier, bias (int32, or float32 with row scales or blocks), row scales, residual.
   explicit Linear(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)) {
-    const TensorInfo& w = s.input(1);
-    require(w.data != nullptr && w.shape.size() == 2 && is_codes(w.type), "the weights must be a constant matrix of codes");
-    n_ = w.shape[0];
-    k_ = w.shape[1];
+    const WeightCodes w = read_codes(s, 1);
+    require(w.info.shape.size() == 2, "the weights must be a matrix");
+    n_ = w.info.shape[0];
+    k_ = w.info.shape[1];
     block_ = s.attributes.integer("block", 0, 0, int64_t{1} << 30);
     const int64_t blocks = block_ != 0 ? (k_ + block_ - 1) / block_ : 1;
     require(block_ % kDepth == 0, "the block must be a multiple of 4");
@@ -36,7 +36,7 @@ class Linear : public Op {
     require(!epilogue_.staged || (block_ == 0 && epilogue_.bias_f == nullptr), "a product of tokens or blocks is not staged");
     if (n_ == 0 || k_ == 0) return;
     const int64_t depth = block_ != 0 ? block_ : k_;
-    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth, bits(w.type)));
+    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth, w.width()));
     const size_t sums = static_cast<size_t>(round_up(n_, kPanel));
     packed_.resize(part_bytes * static_cast<size_t>(blocks));
     sums_.resize(sums * static_cast<size_t>(blocks));

@@ -7,12 +7,13 @@ namespace qgraph::portable {
 namespace {
 
 template <int R, int Bits>
-void tile(const uint8_t* a, int64_t lda, const int8_t* panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns) {
+void tile(const uint8_t* a, int64_t lda, const int8_t* panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns,
+          const Levels& levels) {
   int32_t sum[R][kPanel] = {};
   for (int64_t d = 0; d < k; panel += kPanel * kDepth) {
     for (int s = 0; s < 8 / Bits && d < k; ++s, d += kDepth) {
       int8_t wide[kPanel * kDepth];
-      for (int i = 0; i < kPanel * kDepth; ++i) wide[i] = field(panel[i], s, Bits);
+      for (int i = 0; i < kPanel * kDepth; ++i) wide[i] = code_in(panel[i], s, Bits, levels);
       for (int r = 0; r < R; ++r) {
         uint8_t x[kDepth] = {};
         std::memcpy(x, a + r * lda + d, static_cast<size_t>(std::min<int64_t>(kDepth, k - d)));
@@ -31,8 +32,8 @@ void product(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w
     const int8_t* panel = w.data + (column + c) / kPanel * panel_bytes(w.k, Bits);
     const int64_t left = std::min<int64_t>(kPanel, columns - c);
     int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) tile<4, Bits>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
-    for (; r < rows; ++r) tile<1, Bits>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left);
+    for (; r + 4 <= rows; r += 4) tile<4, Bits>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left, w.levels);
+    for (; r < rows; ++r) tile<1, Bits>(a + r * lda, lda, panel, w.k, acc + r * ldc + c, ldc, left, w.levels);
   }
 }
 

@@ -14,7 +14,7 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
       for (int64_t k = 0; k < w.k; ++k) {
         const int64_t word = k / kDepth;
         const int8_t byte = panel[word / fields * kPanel * kDepth + k % kDepth];
-        sum += a[r * lda + k] * field(byte, static_cast<int>(word % fields), w.bits);
+        sum += a[r * lda + k] * code_in(byte, static_cast<int>(word % fields), w.bits, w.levels);
       }
       acc[r * ldc + c] = sum;
     }

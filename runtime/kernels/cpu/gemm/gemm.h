@@ -26,10 +26,10 @@ inline uint32_t full_word(const uint8_t* a) {
   return word;
 }
 
-/// Field `s` of a byte that holds 8 / bits codes.
-inline int8_t field(int8_t byte, int s, int bits) {
-  const int up = 8 - bits;
-  return static_cast<int8_t>(static_cast<int8_t>(static_cast<uint8_t>(byte) >> (s * bits) << up) >> up);
+/// Code `s` of a byte that holds 8 / bits of them.
+inline int8_t code_in(int8_t byte, int s, int bits, const Levels& levels) {
+  if (bits == 8) return byte;
+  return levels[static_cast<size_t>(static_cast<uint8_t>(byte) >> (s * bits) & ((1 << bits) - 1))];
 }
 
 /// Call f with the bits of a code as a constant.
@@ -42,7 +42,8 @@ void with_bits(int bits, F&& f) {
 
 namespace avx512_vnni {
 /// Expand `words` words of P panels of fewer bits, `from` bytes apart, to 8 bits, `to` bytes apart.
-void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, int8_t* out, int64_t to);
+void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, const Levels& levels, int8_t* out,
+                   int64_t to);
 }  // namespace avx512_vnni
 
 #define QGRAPH_DECLARE_GEMM(isa)                                                                                                \

@@ -137,7 +137,8 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
       for (int64_t d = 0; d < w.k; d += kChunk) {
         const int64_t depth = std::min(kChunk, w.k - d), words = round_up(depth, kDepth) / kDepth;
         avx512_vnni::expand_panels(b + c / kPanel * panel + d / 8 * w.bits * kPanel, panel,
-                                   static_cast<int>(round_up(some, kPanel) / kPanel), words, w.bits, expanded, kChunk * kPanel);
+                                   static_cast<int>(round_up(some, kPanel) / kPanel), words, w.bits, w.levels, expanded,
+                                   kChunk * kPanel);
         product(a + d, lda, rows, expanded, kChunk * kPanel, depth, acc + c, ldc, some, d == 0);
       }
     }

@@ -16,22 +16,22 @@ constexpr int64_t kBlockRows = 6;
 
 // Sixteen codes: field s of the bytes at b.
 template <int Bits>
-__m128i load(const int8_t* b, int s) {
+__m128i load(const int8_t* b, int s, __m128i levels) {
   const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(b));
   if constexpr (Bits == 8) return bytes;
   const __m128i fields = _mm_and_si128(_mm_srli_epi16(bytes, s * Bits), _mm_set1_epi8((1 << Bits) - 1));
-  const __m128i sign = _mm_set1_epi8(1 << (Bits - 1));
-  return _mm_sub_epi8(_mm_xor_si128(fields, sign), sign);
+  return _mm_shuffle_epi8(levels, fields);
 }
 
 // acc (+)= x [R, 4 * words] times 8 columns of packed weights.
 template <int R, int Bits>
-void tile(const int16_t* x, int64_t words, const int8_t* b, int32_t* acc, int64_t ldc, int64_t columns, bool first) {
+void tile(const int16_t* x, int64_t words, const int8_t* b, int32_t* acc, int64_t ldc, int64_t columns, bool first,
+          __m128i levels) {
   __m256i sum[R][2];  // pairs of partial sums: columns 0-3 and 4-7
   UNROLL for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm256_setzero_si256();
   for (int64_t w = 0; w < words; b += 64) UNROLL for (int s = 0; s < 8 / Bits; ++s, ++w) {
-      const __m256i low = _mm256_cvtepi8_epi16(load<Bits>(b, s));
-      const __m256i high = _mm256_cvtepi8_epi16(load<Bits>(b + 16, s));
+      const __m256i low = _mm256_cvtepi8_epi16(load<Bits>(b, s, levels));
+      const __m256i high = _mm256_cvtepi8_epi16(load<Bits>(b + 16, s, levels));
       UNROLL for (int r = 0; r < R; ++r) {
         long long four;
         std::memcpy(&four, x + r * kChunk + w * kDepth, 8);
@@ -65,6 +65,7 @@ void product(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w
   constexpr decltype(&tile<1, Bits>) kTiles[] = {nullptr,       tile<1, Bits>, tile<2, Bits>, tile<3, Bits>,
                                                  tile<4, Bits>, tile<5, Bits>, tile<6, Bits>};
   const int64_t bytes = panel_bytes(w.k, Bits);
+  const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w.levels.data()));
   alignas(32) int16_t x[kBlockRows * kChunk];
   for (int64_t r = 0; r < rows; r += kBlockRows) {
     const int64_t block = std::min(kBlockRows, rows - r);
@@ -73,7 +74,7 @@ void product(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w
       for (int64_t i = 0; i < block; ++i) widen(a + (r + i) * lda + k, depth, padded, x + i * kChunk);
       for (int64_t c = 0; c < columns; c += 8) {
         const int8_t* b = w.data + (column + c) / kPanel * bytes + k / 8 * Bits * kPanel + (column + c) % kPanel * kDepth;
-        kTiles[block](x, padded / kDepth, b, acc + r * ldc + c, ldc, columns - c, k == 0);
+        kTiles[block](x, padded / kDepth, b, acc + r * ldc + c, ldc, columns - c, k == 0, levels);
       }
     }
   }

@@ -17,12 +17,14 @@ constexpr int64_t kFewRows = 4;  // rows for which expanding in registers is the
 // GCC 12 copies and spills the accumulators of the intrinsic; as an instruction with one operand they stay in place.
 inline void dot(__m512i& sum, __m512i x, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
 
-// Codes from field s of each byte: a table of the 16 or 4 values, looked up.
+__m512i table_of(const Levels& levels) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels.data())));
+}
+
+// Codes from field s of each byte, looked up in the table of levels.
 template <int Bits>
-__m512i expand(__m512i bytes, int s) {
+__m512i expand(__m512i bytes, int s, __m512i table) {
   if constexpr (Bits == 8) return bytes;
-  const __m512i table = _mm512_broadcast_i32x4(Bits == 4 ? _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1)
-                                                         : _mm_set1_epi32(static_cast<int>(0xfffe0100)));
   const __m512i fields =
       _mm512_and_si512(_mm512_srli_epi16(bytes, static_cast<unsigned>(s * Bits)), _mm512_set1_epi8((1 << Bits) - 1));
   return _mm512_shuffle_epi8(table, fields);
@@ -30,8 +32,9 @@ __m512i expand(__m512i bytes, int s) {
 
 template <int R, int P, int Bits>
 void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns,
-          bool first) {
+          bool first, const Levels& levels) {
   constexpr int kFields = 8 / Bits;
+  const __m512i table = table_of(levels);
   __mmask16 mask[P];
   UNROLL for (int p = 0; p < P; ++p) {
     const int64_t left = columns - p * kPanel;
@@ -47,7 +50,7 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t
     UNROLL for (int p = 0; p < P; ++p) bytes[p] = _mm512_load_si512(b + p * panel + w * 64);
     UNROLL for (int s = 0; s < kFields; ++s) {
       __m512i weights[P];
-      UNROLL for (int p = 0; p < P; ++p) weights[p] = expand<Bits>(bytes[p], s);
+      UNROLL for (int p = 0; p < P; ++p) weights[p] = expand<Bits>(bytes[p], s, table);
       UNROLL for (int r = 0; r < R; ++r) {
         const __m512i x = _mm512_set1_epi32(static_cast<int>(full_word(a + r * lda + (w * kFields + s) * kDepth)));
         UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, weights[p]);
@@ -58,7 +61,8 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t
     UNROLL for (int s = 0; s < kFields; ++s) {
       UNROLL for (int r = 0; r < R; ++r) {
         const __m512i x = _mm512_set1_epi32(static_cast<int>(any_word(a + r * lda, (full * kFields + s) * kDepth, k)));
-        UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, expand<Bits>(_mm512_load_si512(b + p * panel + full * 64), s));
+        UNROLL for (int p = 0; p < P; ++p)
+            dot(sum[r][p], x, expand<Bits>(_mm512_load_si512(b + p * panel + full * 64), s, table));
       }
     }
   }
@@ -70,45 +74,47 @@ template <int P>
 void wide(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
           int64_t columns, bool first) {
   int64_t r = 0;
-  for (; r + 6 <= rows; r += 6) tile<6, P, 8>(a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first);
+  for (; r + 6 <= rows; r += 6) tile<6, P, 8>(a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first, kSigned.four);
   constexpr decltype(&tile<1, P, 8>) kRest[] = {nullptr,       tile<1, P, 8>, tile<2, P, 8>,
                                                 tile<3, P, 8>, tile<4, P, 8>, tile<5, P, 8>};
-  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first);
+  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first, kSigned.four);
 }
 
 template <int P, int Bits>
 void narrow(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
-            int64_t columns) {
+            int64_t columns, const Levels& levels) {
   if (rows <= kFewRows) {
     constexpr decltype(&tile<1, P, Bits>) kRows[] = {nullptr, tile<1, P, Bits>, tile<2, P, Bits>, tile<3, P, Bits>,
                                                      tile<4, P, Bits>};
-    return kRows[rows](a, lda, b, panel, k, acc, ldc, columns, true);
+    return kRows[rows](a, lda, b, panel, k, acc, ldc, columns, true, levels);
   }
   alignas(64) int8_t expanded[P * kChunk * kPanel];
   for (int64_t d = 0; d < k; d += kChunk) {
     const int64_t depth = std::min(kChunk, k - d), words = round_up(depth, kDepth) / kDepth;
-    expand_panels(b + d / 8 * Bits * kPanel, panel, P, words, Bits, expanded, kChunk * kPanel);
+    expand_panels(b + d / 8 * Bits * kPanel, panel, P, words, Bits, levels, expanded, kChunk * kPanel);
     wide<P>(a + d, lda, rows, expanded, kChunk * kPanel, depth, acc, ldc, columns, d == 0);
   }
 }
 
 template <int P>
 void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int bits, int32_t* acc,
-                int64_t ldc, int64_t columns) {
+                int64_t ldc, int64_t columns, const Levels& levels) {
   if (bits == 8) return wide<P>(a, lda, rows, b, panel, k, acc, ldc, columns, true);
-  if (bits == 4) return narrow<P, 4>(a, lda, rows, b, panel, k, acc, ldc, columns);
-  narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns);
+  if (bits == 4) return narrow<P, 4>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
+  narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
 }
 
 }  // namespace
 
-void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, int8_t* out, int64_t to) {
+void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, const Levels& levels, int8_t* out,
+                   int64_t to) {
+  const __m512i table = table_of(levels);
   with_bits(bits, [&](auto constant) {
     constexpr int kBits = decltype(constant)::value;
     for (int p = 0; p < panels; ++p)
       for (int64_t w = 0; w < words; ++w)
         _mm512_store_si512(out + p * to + w * 64, expand<kBits>(_mm512_load_si512(packed + p * from + w * kBits / 8 * 64),
-                                                                static_cast<int>(w % (8 / kBits))));
+                                                                static_cast<int>(w % (8 / kBits)), table));
   });
 }
 
@@ -122,7 +128,7 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
                      : left > 2 * kPanel ? columns_of<3>
                      : left > kPanel     ? columns_of<2>
                                          : columns_of<1>;
-    run(a, lda, rows, b, panel, w.k, w.bits, acc + c, ldc, left);
+    run(a, lda, rows, b, panel, w.k, w.bits, acc + c, ldc, left, w.levels);
   }
 }
 
