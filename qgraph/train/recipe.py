@@ -105,7 +105,7 @@ class Stage(Part):
     """One training: a student, what is done to its graph, its teachers and losses.
 
     ``gradients`` is the number of batches over which the gradients of the losses are averaged before the passes, for those that
-    choose by them.
+    choose by them; ``cache`` is a folder for the outputs of the teachers, which then run once for each sample.
     """
 
     name: str
@@ -115,6 +115,7 @@ class Stage(Part):
     quantizers: Quantizers = Quantizers()
     teachers: list[Teacher] = []
     ensemble: Literal["mean", "learned"] = "mean"
+    cache: str | None = None
     losses: list[LossSpec] = []
     taps: Taps = Taps()
     optimizer: Optimizer = Optimizer()

@@ -108,4 +108,4 @@ def rehearse(stages: Sequence[Stage], session: Session) -> None:
                     update={"stage": origin.stage, "file": origin.file, "capture": origin.capture, "args": origin.args}
                 )
             teachers.append(teacher)
-        Trainer(stage.model_copy(update={"student": root(stage.student), "teachers": teachers}), session)
+        Trainer(stage.model_copy(update={"student": root(stage.student), "teachers": teachers, "cache": None}), session)

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from qgraph.train.measure import Measured, measure
 from qgraph.train.objective import MovingAverage, Objective, Values, feed, inputs_of, to_tensors
 from qgraph.train.recipe import Origin, Recipe, Stage
 from qgraph.train.schedules import factor
+from qgraph.train.teacher_cache import TeacherCache
 
 Progress = Callable[[str, int, int, dict[str, float]], None]
 CLEAN = "canonicalize"
@@ -123,6 +125,7 @@ class Trainer:
         self.graph = load_graph(stage.student, session)
         self.inputs = check_inputs(self.graph, session, f"stage {stage.name!r}")
         self.teachers: list[tuple[fx.GraphModule, list[str]]] = []
+        self.caches: list[TeacherCache | None] = []
         self.average: MovingAverage | None = None
         if stage.passes:
             context = PassContext(data=list(session.calibration(self.inputs)), seed=session.seed)
@@ -150,7 +153,7 @@ class Trainer:
     def _build(self) -> None:
         """The student as a module, the teachers, and the objective, tried on one batch."""
         stage, session = self.stage, self.session
-        self.teachers, self.average = [], None
+        self.teachers, self.caches, self.average = [], [], None
         sources = [t for t in stage.teachers if t.ema is None]
         graphs = [load_graph(t, session) for t in sources]
         probe = Objective(stage, fx.GraphModule(nn.Module(), fx.Graph()), self.inputs, len(stage.teachers))
@@ -164,6 +167,7 @@ class Trainer:
         ).to(session.device)
         for graph in graphs:
             module = to_torch(graph).to(session.device).requires_grad_(False)
+            self.caches.append(TeacherCache(Path(stage.cache), graph) if stage.cache else None)
             self.teachers.append((module, check_inputs(graph, session, f"a teacher of stage {stage.name!r}")))
         for teacher in stage.teachers:
             if teacher.ema is not None:
@@ -226,7 +230,10 @@ class Trainer:
 
     @torch.no_grad()
     def _teach(self, batch: dict[str, Tensor]) -> list[Values]:
-        found = [feed(module, inputs, batch) for module, inputs in self.teachers]
+        found = [
+            cache(partial(feed, module, inputs, batch), {n: batch[n] for n in inputs}) if cache else feed(module, inputs, batch)
+            for (module, inputs), cache in zip(self.teachers, self.caches, strict=True)
+        ]
         if self.average is not None:
             found.append(feed(self.average.module, self.inputs, batch))
         return found

@@ -11,15 +11,19 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
+import torch
 
+from qgraph.capture import from_factory
 from qgraph.errors import QGraphError
 from qgraph.ir import io
-from qgraph.train.data import numbers_of
+from qgraph.train.data import make, numbers_of
 from qgraph.train.recipe import SHIPPED, load
 from qgraph.train.report import interval
 from qgraph.train.run import train
 from qgraph.train.schedules import factor
+from qgraph.train.teacher_cache import TeacherCache
 
 RECIPE = Path(__file__).parent / "recipe.yaml"
 
@@ -81,17 +85,76 @@ def test_results_of_another_recipe_are_not_taken(whole: Path) -> None:
     assert report is not None and [r.steps for r in report.runs[0]] == [40, 120, 120]
 
 
-def test_two_processes_reach_what_one_reaches(whole: Path, tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "qgraph"]
-    arguments = ["train", str(RECIPE), "--out", str(tmp_path), "--device", "cpu", "--set", "stages.teacher.steps=12"]
-    one = tmp_path / "one"
-    short = ["--set", "stages.teacher.steps=12", "--set", "stages.student.steps=0", "--set", "stages.student.control=false"]
-    done = subprocess.run([*run, *arguments, *short[2:]], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "qgraph"]
+SHORT = ["--set", "stages.teacher.steps=12", "--set", "stages.student.steps=40", "--set", "stages.student.control=false"]
+
+
+def two(out: Path) -> list[str]:
+    return [*TORCHRUN, "train", str(RECIPE), "--out", str(out), "--device", "cpu", *SHORT]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pair")
+    done = subprocess.run(two(out), env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    subprocess.run(command(one, *short), check=True, env=ENVIRONMENT, capture_output=True)
-    wanted, found = (weights(f / "teacher" / "model.onnx") for f in (one, tmp_path))
+    return out
+
+
+def test_two_processes_reach_what_one_reaches(pair: Path, tmp_path: Path) -> None:
+    subprocess.run(command(tmp_path, *SHORT, "--set", "stages.student.steps=0"), check=True, env=ENVIRONMENT, capture_output=True)
+    wanted, found = (weights(f / "teacher" / "model.onnx") for f in (tmp_path, pair))
     for name, array in wanted.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-3, atol=1e-5)
+
+
+def test_two_killed_processes_go_on_to_the_same_bits(pair: Path, tmp_path: Path) -> None:
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(two(tmp_path), env=ENVIRONMENT, stdout=quiet, stderr=quiet, start_new_session=True)
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "student" / "checkpoint.safetensors").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    subprocess.run(["pkill", "-KILL", "-f", str(tmp_path)], check=True)  # the launcher starts sessions of its own
+    process.wait()
+    assert not (tmp_path / "student" / "model.onnx").is_file()
+    done = subprocess.run(two(tmp_path), env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for stage in ("teacher", "student"):
+        wanted, found = (weights(f / stage / "model.onnx") for f in (pair, tmp_path))
+        assert wanted.keys() == found.keys() and all(wanted[n].tobytes() == found[n].tobytes() for n in wanted), stage
+
+
+def test_cached_teachers_teach_the_same(whole: Path, tmp_path: Path) -> None:
+    cache, data = tmp_path / "cache", make("digits", {"fraction": 0.3, "noise": 0.1})
+    settings = ("stages.teacher.steps=40", f"stages.student.cache={cache}", "stages.student.control=false")
+    for out in (tmp_path / "first", tmp_path / "second"):
+        more = [word for setting in settings for word in ("--set", setting)]
+        subprocess.run(command(out, *more), check=True, env=ENVIRONMENT, capture_output=True)
+        scores = [json.loads((f / "student" / "result.json").read_text())["measured"]["scores"]["graph"] for f in (whole, out)]
+        assert scores[0] == pytest.approx(scores[1], abs=0.02)  # rows of other batches may be summed in another order
+    assert len(list(cache.glob("*/*.safetensors"))) == len(data.train)
+
+
+def test_a_teacher_runs_once_for_each_sample(tmp_path: Path) -> None:
+    calls: list[int] = []
+    graph = from_factory("qgraph.zoo:digits_mlp")
+    cache = TeacherCache(tmp_path, graph)
+    x = torch.randn(6, 64)
+
+    def run() -> dict[str, torch.Tensor]:
+        calls.append(1)
+        return {"y": x * 2}
+
+    for order in ([0, 1, 2, 3, 4, 5], [5, 1, 3, 0, 2, 4]):
+        torch.testing.assert_close(cache(run, {"input": x[order]})["y"], x[order] * 2, rtol=0, atol=0)
+    assert len(calls) == 1 and (cache.hits, cache.misses) == (1, 1)
+    next(tmp_path.glob("*/*.safetensors")).write_bytes(b"damaged")
+    assert cache(run, {"input": x})["y"].shape == (6, 64) and len(calls) == 2
+    value = next(v for v in graph.graph.initializers.values() if v.const_value.dtype == ir.DataType.FLOAT)  # type: ignore[union-attr]
+    value.const_value = ir.Tensor(value.const_value.numpy() * 2, name=value.name)  # type: ignore[union-attr]
+    TeacherCache(tmp_path, graph)(run, {"input": x})
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize(
