@@ -68,7 +68,15 @@ class _Quantize(torch.autograd.Function):
 
 
 def fake_quantize(
-    x: Tensor, scale: Tensor, zero: Tensor, kind: IntType, axis: int | None = None, block: int = 0, *, stochastic: bool = False
+    x: Tensor,
+    scale: Tensor,
+    zero: Tensor,
+    kind: IntType,
+    axis: int | None = None,
+    block: int = 0,
+    *,
+    stochastic: bool = False,
+    extremes: Tensor | None = None,
 ) -> Tensor:
     """Quantize ``x`` and back.
 
@@ -77,23 +85,40 @@ def fake_quantize(
         scale: float, > 0: a scalar, a vector along ``axis``, or with ``block`` one entry a block of ``axis``.
         zero: zero points as floats, shaped like ``scale``.
         kind: the integer type.
+        extremes: takes the least and the greatest element of ``x`` [2], for quantizers of one scale.
     """
     if not stochastic and _fusible(x, scale, zero):
-        return _Fused.apply(x.contiguous(), scale, zero, kind.qmin, kind.qmax, axis, block)  # type: ignore[no-any-return]
+        return _Fused.apply(x.contiguous(), scale, zero, kind.qmin, kind.qmax, axis, block, extremes)  # type: ignore[no-any-return]
+    if extremes is not None:
+        extremes.copy_(torch.stack(torch.aminmax(x.detach())))
     s, z = spread(scale, x.shape, axis, block), spread(zero, x.shape, axis, block)
     return _Quantize.apply(x, s, z, kind.qmin, kind.qmax, stochastic)  # type: ignore[no-any-return]
+
+
+_NOTHING = torch.empty(0)
 
 
 class _Fused(torch.autograd.Function):
     """The same on the CPU with one pass over memory forward and one backward; zero points are not learned."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, qmin: int, qmax: int, axis: int | None, block: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        scale: Tensor,
+        zero: Tensor,
+        qmin: int,
+        qmax: int,
+        axis: int | None,
+        block: int,
+        extremes: Tensor | None,
+    ) -> Tensor:
         from qgraph import _runtime
 
         layout = _layout(x.shape, scale, axis, block)
         y = torch.empty_like(x)
-        _runtime.fake_quantize(x.detach(), scale.detach(), zero, layout, qmin, qmax, y, torch.get_num_threads())
+        watched = _NOTHING if extremes is None else extremes
+        _runtime.fake_quantize(x.detach(), scale.detach(), zero, layout, qmin, qmax, y, watched, torch.get_num_threads())
         ctx.save_for_backward(x, scale, zero)
         ctx.facts = layout, qmin, qmax
         return y
@@ -107,7 +132,7 @@ class _Fused(torch.autograd.Function):
         for_x, for_scale = torch.empty_like(x), torch.empty_like(scale)
         arrays = (grad.contiguous(), x.detach(), scale.detach(), zero)
         _runtime.fake_quantize_backward(*arrays, layout, qmin, qmax, for_x, for_scale, torch.get_num_threads())
-        return for_x, for_scale, None, None, None, None, None
+        return for_x, for_scale, None, None, None, None, None, None
 
 
 def _layout(shape: torch.Size, scale: Tensor, axis: int | None, block: int) -> list[int]:
@@ -153,11 +178,11 @@ class FakeQuantize(nn.Module):
         scale, zero: as in ``fake_quantize``.
         ranges: ``fixed``; ``learned`` (LSQ: the step is a parameter); ``learned-offset`` (LSQ+: the zero point too);
             ``minmax`` (symmetric, from the tensor itself in every forward: for weights); ``observe`` (running extremes of the
-            batches, for activations of one range; Jacob et al. 2018, section 3.1); ``pact`` (the upper clipping value learns
+            batches before, for activations of one range; Jacob et al. 2018, section 3.1; 16-bit values pass in training); ``pact`` (the upper clipping value learns
             through the values beyond it only, one-sided ranges).
         stochastic: round stochastically in training.
 
-    ``enabled = False`` passes values through; ``frozen = True`` stops learned ranges.
+    ``frozen = True`` stops ranges that learn or move.
     """
 
     def __init__(
@@ -172,7 +197,7 @@ class FakeQuantize(nn.Module):
     ) -> None:
         super().__init__()
         self.kind, self.axis, self.block, self.ranges, self.stochastic = kind, axis, block, ranges, stochastic
-        self.enabled, self.frozen = True, False
+        self.frozen = False
         self.register_buffer("least", scale.clone() * LEAST, persistent=False)
         if ranges in ("learned", "learned-offset", "pact"):
             self.scale: Tensor = nn.Parameter(scale.clone())
@@ -184,12 +209,11 @@ class FakeQuantize(nn.Module):
             self.register_buffer("zero", zero.float())
 
     @torch.no_grad()
-    def _observe(self, x: Tensor) -> None:
-        """Move the range towards this batch's extremes; it always holds 0, and stays symmetric where it was."""
+    def _observe(self, extremes: Tensor) -> None:
+        """Move the range towards a batch's least and greatest element; it always holds 0, and stays symmetric where it was."""
         low, high = (self.kind.qmin - self.zero) * self.scale, (self.kind.qmax - self.zero) * self.scale
-        now = torch.aminmax(x)
-        low = torch.lerp(low, now.min.float(), MOMENTUM).clamp(max=0)
-        high = torch.lerp(high, now.max.float(), MOMENTUM).clamp(min=0)
+        low = torch.lerp(low, extremes[0], MOMENTUM).clamp(max=0)
+        high = torch.lerp(high, extremes[1], MOMENTUM).clamp(min=0)
         if self.kind.signed and self.kind.bits == 16:
             self.scale.copy_((torch.maximum(-low, high) / self.kind.qmax).clamp(min=torch.finfo(torch.float32).tiny))
             return
@@ -213,10 +237,11 @@ class FakeQuantize(nn.Module):
         return _ScaleGradient.apply(self.effective_scale(), factor)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.enabled:
+        watching = self.ranges == "observe" and self.training and not self.frozen and x.numel() > 0
+        if watching and self.kind.bits == 16:  # a step is 1/65536 of the range: training only has to know the range
+            self._observe(torch.stack(torch.aminmax(x.detach().float())))
             return x
-        if self.ranges == "observe" and self.training and not self.frozen:
-            self._observe(x)
+        extremes = torch.empty(2, device=x.device) if watching else None
         stochastic = self.stochastic and self.training
         zero = self.zero.detach().clone() if self.frozen or self.ranges != "learned-offset" else _round_through(self.zero)
         step = self._step(x)
@@ -224,7 +249,10 @@ class FakeQuantize(nn.Module):
             s, z = spread(step, x.shape, self.axis, self.block), spread(zero, x.shape, self.axis, self.block)
             high = s * (self.kind.qmax - z)
             x, step = torch.where(x > high, high, x), step.detach()
-        return fake_quantize(x.float(), step, zero, self.kind, self.axis, self.block, stochastic=stochastic).to(x.dtype)
+        y = fake_quantize(x.float(), step, zero, self.kind, self.axis, self.block, stochastic=stochastic, extremes=extremes)
+        if extremes is not None:
+            self._observe(extremes)
+        return y.to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.kind.name}, axis={self.axis}, block={self.block}, ranges={self.ranges}"
@@ -268,6 +296,13 @@ def least_squares_scale(w: Tensor, zero: Tensor, kind: IntType, like: Tensor, ax
 class _TokenCodes(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, v: Tensor) -> Tensor:
+        if v.device.type == "cpu" and v.dtype == torch.float32 and v.numel() and not torch.compiler.is_compiling():
+            from qgraph import _runtime
+
+            x = v.detach().contiguous()
+            y = torch.empty_like(x)
+            _runtime.fake_quantize_tokens(x, x.shape[-1], y, torch.get_num_threads())
+            return y
         low, high = torch.aminmax(v, dim=-1, keepdim=True)
         peak = torch.maximum(-low, high)
         inverse = 127.0 / torch.where(peak == 0, torch.ones_like(peak), peak)

@@ -167,10 +167,16 @@ NB_MODULE(_runtime, m) {
       });
   m.def("write_program", &write_file);
   m.def("fake_quantize", [](const Floats& x, const Floats& scale, const Floats& zero, const std::vector<int64_t>& shape,
-                            float qmin, float qmax, const Floats& y, int threads) {
+                            float qmin, float qmax, const Floats& y, const Floats& extremes, int threads) {
     const auto s = quantizer_shape(shape, x, scale, zero);
+    float* watched = extremes.size() == 2 && s.scales() == 1 && x.size() > 0 ? extremes.data() : nullptr;
     nb::gil_scoped_release release;
-    qgraph::fake_quantize(x.data(), scale.data(), zero.data(), s, qmin, qmax, y.data(), threads);
+    qgraph::fake_quantize(x.data(), scale.data(), zero.data(), s, qmin, qmax, y.data(), watched, threads);
+  });
+  m.def("fake_quantize_tokens", [](const Floats& x, int64_t n, const Floats& y, int threads) {
+    const int64_t rows = n > 0 ? static_cast<int64_t>(x.size()) / n : 0;
+    nb::gil_scoped_release release;
+    qgraph::fake_quantize_tokens(x.data(), rows, n, y.data(), threads);
   });
   m.def("fake_quantize_backward",
         [](const Floats& grad, const Floats& x, const Floats& scale, const Floats& zero, const std::vector<int64_t>& shape,

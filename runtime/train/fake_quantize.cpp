@@ -1,6 +1,7 @@
 #include "train/fake_quantize.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -27,6 +28,45 @@ CLONES void forward_row(const float* x, float s, float low, float high, int64_t 
     t = t < high ? t : high;
     y[i] = ((t + kMagic) - kMagic) * s;
   }
+}
+
+// The same, and the least and the greatest of the n elements.
+CLONES void watched_row(const float* x, float s, float low, float high, int64_t n, float* y, float* extremes) {
+  float least[16], most[16];
+  std::fill(least, least + 16, x[0]);
+  std::fill(most, most + 16, x[0]);
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int64_t j = 0; j < 16; ++j) {
+      const float v = x[i + j];
+      least[j] = v < least[j] ? v : least[j];
+      most[j] = v > most[j] ? v : most[j];
+      float t = v / s;
+      t = t > low ? t : low;
+      t = t < high ? t : high;
+      y[i + j] = ((t + kMagic) - kMagic) * s;
+    }
+  for (; i < n; ++i) {
+    least[0] = std::min(least[0], x[i]);
+    most[0] = std::max(most[0], x[i]);
+    y[i] = ((std::min(std::max(x[i] / s, low), high) + kMagic) - kMagic) * s;
+  }
+  extremes[0] = *std::min_element(least, least + 16);
+  extremes[1] = *std::max_element(most, most + 16);
+}
+
+// Codes of one token, its largest element becoming 127.
+CLONES void token_row(const float* x, int64_t n, float* y) {
+  float part[16] = {};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int64_t j = 0; j < 16; ++j) {
+      const float v = x[i + j] < 0 ? -x[i + j] : x[i + j];
+      part[j] = v > part[j] ? v : part[j];
+    }
+  for (; i < n; ++i) part[0] = std::max(part[0], std::abs(x[i]));
+  const float peak = *std::max_element(part, part + 16), inverse = 127.0f / (peak == 0 ? 1.0f : peak), step = peak / 127.0f;
+  for (i = 0; i < n; ++i) y[i] = ((x[i] * inverse + kMagic) - kMagic) * step;
 }
 
 // A scale and a zero point for each of n neighbours.
@@ -97,10 +137,31 @@ bool by_columns(const QuantizerShape& q) { return q.block == 0 ? q.inner == 1 &&
 
 }  // namespace
 
+void fake_quantize_tokens(const float* x, int64_t rows, int64_t n, float* y, int threads) {
+  pool(threads).parallel(rows, std::max<int64_t>(1, kRow / std::max<int64_t>(n, 1)), [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) token_row(x + r * n, n, y + r * n);
+  });
+}
+
 void fake_quantize(const float* x, const float* scale, const float* zero, const QuantizerShape& q, float qmin, float qmax,
-                   float* y, int threads) {
+                   float* y, float* extremes, int threads) {
   if (q.block == 0 && q.axis_scales == 1) {
     const int64_t n = q.outer * q.axis * q.inner, rows = (n + kRow - 1) / kRow;
+    if (extremes != nullptr) {
+      std::vector<float> found(static_cast<size_t>(2 * rows));
+      pool(threads).parallel(rows, 4, [&](int64_t begin, int64_t end, int) {
+        for (int64_t r = begin; r < end; ++r)
+          watched_row(x + r * kRow, scale[0], qmin - zero[0], qmax - zero[0], std::min(n, (r + 1) * kRow) - r * kRow,
+                      y + r * kRow, found.data() + 2 * r);
+      });
+      extremes[0] = found[0];
+      extremes[1] = found[1];
+      for (int64_t r = 0; r < rows; ++r) {
+        extremes[0] = std::min(extremes[0], found[static_cast<size_t>(2 * r)]);
+        extremes[1] = std::max(extremes[1], found[static_cast<size_t>(2 * r + 1)]);
+      }
+      return;
+    }
     pool(threads).parallel(rows, 4, [&](int64_t begin, int64_t end, int) {
       const int64_t from = begin * kRow, to = std::min(n, end * kRow);
       forward_row(x + from, scale[0], qmin - zero[0], qmax - zero[0], to - from, y + from);

@@ -12,9 +12,13 @@ struct QuantizerShape {
   int64_t scales() const { return block == 0 ? axis_scales : outer * axis_scales * inner; }
 };
 
-/// y = (clamp(rne(x / s) + z, qmin, qmax) - z) * s; z holds integers.
+/// y = (clamp(rne(x / s) + z, qmin, qmax) - z) * s; z holds integers. `extremes`, unless null, takes the least and the greatest
+/// element of x, which has one scale.
 void fake_quantize(const float* x, const float* scale, const float* zero, const QuantizerShape& shape, float qmin, float qmax,
-                   float* y, int threads);
+                   float* y, float* extremes, int threads);
+
+/// Each of `rows` rows of n elements in steps of its own, max |x| / 127.
+void fake_quantize_tokens(const float* x, int64_t rows, int64_t n, float* y, int threads);
 
 /// Gradients of the input (0 outside the range) and of the scales (Esser et al. 2020, equation 3), summed in double in an order
 /// that does not depend on the number of threads.
