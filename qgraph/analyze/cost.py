@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from qgraph.ir.patterns import attr, static_shape
+from qgraph.ir.patterns import attr
 from qgraph.ir.regions import LINEAR
 from qgraph.ir.scopes import module_path
 
@@ -65,22 +66,31 @@ def ops(model: ir.Model) -> dict[str, int]:
     return dict(collections.Counter(names).most_common())
 
 
-def macs(model: ir.Model) -> int | None:
-    """Multiply-accumulates of linear ops at the static shapes; symbolic dims count as 1. None when shapes are missing."""
+def macs(model: ir.Model, sizes: Mapping[tuple[ir.Value, int], int] | None = None) -> int | None:
+    """Multiply-accumulates of linear ops at the static shapes; symbolic dims count as 1. None when shapes are missing.
+
+    Args:
+        sizes: other lengths of some axes.
+    """
+    changed = sizes or {}
+
+    def dims(value: ir.Value) -> list[int]:
+        assert value.shape is not None
+        return [changed.get((value, i), int(d) if isinstance(d, int) else 1) for i, d in enumerate(value.shape)]
+
     total = 0
     for node in model.graph:
         if node.op_type not in LINEAR:
             continue
-        out, weight = node.outputs[0].shape, node.inputs[1].shape if node.inputs[1] is not None else None
-        if out is None or weight is None:
+        weight = node.inputs[1]
+        if node.outputs[0].shape is None or weight is None or weight.shape is None:
             return None
-        size = math.prod(d for d in out if isinstance(d, int))
-        shape = static_shape(ir.Value(shape=weight)) or tuple(d for d in weight if isinstance(d, int))
+        out, shape = dims(node.outputs[0]), dims(weight)
         if node.op_type == "Conv":
             depth = math.prod(shape[1:])
         elif node.op_type == "ConvTranspose":
             depth = math.prod(shape[1:]) * shape[0] // max(1, shape[1] * attr(node, "group", 1))
         else:
             depth = shape[-1] if node.op_type == "Gemm" and attr(node, "transB", 0) else shape[-2] if len(shape) > 1 else 1
-        total += size * depth
+        total += math.prod(out) * depth
     return total

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 
 @click.command("inspect")
 @click.argument("model")
 @click.option("--layers", "every", is_flag=True, help="List every weight, not only the largest.")
-def command(model: str, every: bool) -> None:
+@click.option("--groups", is_flag=True, help="List the channels that can be pruned together, and why others cannot.")
+def command(model: str, every: bool, groups: bool) -> None:
     """Summarise MODEL (.onnx or .qgp): dialect, inputs, ops, bits, bytes, MACs."""
     from pathlib import Path
 
@@ -39,6 +45,9 @@ def command(model: str, every: bool) -> None:
     layers = sorted(cost.layers(graph), key=lambda layer: -layer.bytes)
     total = sum(layer.bytes for layer in layers)
     click.echo(f"  weights: {total / 1e6:.3f} MB in {len(layers)} tensors")
+    if groups:
+        show_groups(graph)
+        return
     table = Table("weight", "op", "bits", "elements", "kB", "share")
     for layer in layers if every else layers[:12]:
         table.add_row(
@@ -49,4 +58,24 @@ def command(model: str, every: bool) -> None:
             f"{layer.bytes / 1e3:.1f}",
             f"{layer.bytes / max(1, total):.1%}",
         )
+    Console().print(table)
+
+
+def show_groups(model: ir.Model) -> None:
+    """Print the groups of coupled axes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from qgraph.ir.axis_graph import AxisGraph
+    from qgraph.passes.prune.remove import untie_vectors
+    from qgraph.pipeline import Pipeline
+
+    Pipeline("canonicalize").run(model)
+    untie_vectors(model)
+    table = Table("group", "units", "free", "weights", "why the rest stays")
+    for group in AxisGraph(model).groups():
+        names = sorted({f"{value.name}[{axis}]" for value, axis in group.weights()})
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        why = next((r for r in group.frozen if r), "")
+        table.add_row("heads" if group.heads else "channels", str(group.units), str(int(group.free.sum())), shown, why)
     Console().print(table)

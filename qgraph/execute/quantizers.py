@@ -178,7 +178,8 @@ class FakeQuantize(nn.Module):
         scale, zero: as in ``fake_quantize``.
         ranges: ``fixed``; ``learned`` (LSQ: the step is a parameter); ``learned-offset`` (LSQ+: the zero point too);
             ``minmax`` (symmetric, from the tensor itself in every forward: for weights); ``observe`` (running extremes of the
-            batches before, for activations of one range; Jacob et al. 2018, section 3.1; 16-bit values pass in training); ``pact`` (the upper clipping value learns
+            batches before, for activations of one range; Jacob et al. 2018, section 3.1; 16-bit values, whose steps are
+            1/65536 of the range, pass as they are in training); ``pact`` (the upper clipping value learns
             through the values beyond it only, one-sided ranges).
         stochastic: round stochastically in training.
 

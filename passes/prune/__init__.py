@@ -1,0 +1,1 @@
+"""Passes that make a network smaller: channels, heads, layers, and single weights."""

@@ -1,0 +1,261 @@
+"""Remove channels, heads and hidden units, physically, with everything that is coupled to them (DepGraph, Fang et al. 2023).
+
+    Conv W [O, I, ...] -> BatchNorm -> Relu -> Conv W2   ->   rows of W, entries of the BatchNorm and columns of W2 go together
+
+Targets: a part of every layer's units, or of the model's multiply-accumulates, bytes, or latency in ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+from qgraph.passes.prune.importance import Criterion, Importance
+from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
+
+from qgraph.analyze import cost
+from qgraph.analyze.activations import session
+from qgraph.errors import QGraphError
+from qgraph.ir.axis_graph import AxisGraph, Group, Node
+from qgraph.ir.dialects import dialect_of
+from qgraph.pipeline import Pass, PassContext, PassReport, register
+
+STEPS = 12
+"""Halvings of the search for a ratio that meets a target of operations or bytes."""
+TIMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class StructuredOptions:
+    """
+    Attributes:
+        ratio: part to remove, 0 to 1: of the units, or of what ``target`` names.
+        target: units, macs (multiply-accumulates), size (bytes of weights), or latency (in ONNX Runtime, on the data).
+        criterion: what makes a unit important: l1, l2, bn, taylor, activation.
+        scope: layer (every layer loses the same part) or global (units compete across layers, by their score over its mean
+            in the layer).
+        least: part of a layer's units that always stays.
+        round_to: layers keep a multiple of this many units where they can.
+        include: globs of weight names; empty selects all.
+        exclude: globs of weight names that stay whole.
+    """
+
+    ratio: float = 0.5
+    target: Literal["units", "macs", "size", "latency"] = "units"
+    criterion: Criterion = "l2"
+    scope: Literal["layer", "global"] = "layer"
+    least: float = 0.05
+    round_to: int = 1
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+def refuse_quantized(model: ir.Model, name: str) -> None:
+    if dialect_of(model) != "float":
+        raise QGraphError(f"pass {name!r} works on float models and this one is quantized; put it in front of 'quantize'")
+
+
+class Structured(Pass):
+    """What the structured passes share: choose groups, score units, meet the target, remove."""
+
+    Options = StructuredOptions  # type: ignore[assignment, misc]
+
+    def suits(self, group: Group) -> bool:
+        """Whether the pass is about this group."""
+        raise NotImplementedError
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        refuse_quantized(model, self.name)
+        if not 0 <= self.options.ratio < 1:
+            raise QGraphError(
+                f"pass {self.name!r}: ratio={self.options.ratio} would empty every layer or add to it; give 0 to below 1"
+            )
+        untie_vectors(model)
+        groups = self._groups(model, report)
+        importance = Importance(self.options.criterion, self.context, model)
+        scores = [importance(group) for group in groups]
+        kept = self._search(model, groups, scores)
+        report.details["layers"] = {
+            g.name(): f"{g.units} -> {self._left(g, kept)}" + ("" if g.free.all() else f" (some units stay: {self._why(g)})")
+            for g in groups
+        }
+        report.count("units removed", sum(g.units - self._left(g, kept) for g in groups))
+        before = cost.macs(model), sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+        remove(model, kept)
+        after = cost.macs(model), sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+        if before[0] and after[0] is not None:
+            report.count("multiply-accumulates removed", before[0] - after[0])
+        report.count("weight bytes saved", before[1] - after[1])
+
+    @staticmethod
+    def _why(group: Group) -> str:
+        return next(r for r in group.frozen if r)
+
+    @staticmethod
+    def _left(group: Group, kept: dict[Node, np.ndarray]) -> int:
+        for node, number in group.nodes.items():
+            if node in kept:
+                return len(np.unique(group.unit_of[number][kept[node]]))
+        return group.units
+
+    def _groups(self, model: ir.Model, report: PassReport) -> list[Group]:
+        options, found, reasons = self.options, [], {}
+        for group in AxisGraph(model).groups():
+            if not self.suits(group) or group.units < 2:
+                continue
+            names = [v.name or "" for v, _ in group.weights()]
+            if options.include and not any(fnmatch.fnmatchcase(n, p) for n in names for p in options.include):
+                continue
+            if any(fnmatch.fnmatchcase(n, p) for n in names for p in options.exclude):
+                reasons[group.name()] = "excluded"
+            elif not group.free.any():
+                reasons[group.name()] = self._why(group)
+            else:
+                found.append(group)
+        report.details["kept whole"] = reasons
+        if not found:
+            why = "; ".join(f"{name!r}: {reason}" for name, reason in list(reasons.items())[:3])
+            raise QGraphError(f"pass {self.name!r} finds nothing that it can remove{': ' + why if why else ''}")
+        return found
+
+    def _search(self, model: ir.Model, groups: list[Group], scores: list[np.ndarray]) -> dict[Node, np.ndarray]:
+        options = self.options
+        if options.target == "units":
+            return self._choose(groups, scores, options.ratio)
+        measure: Callable[[dict[Node, np.ndarray]], float] = {"macs": macs, "size": size, "latency": latency}[options.target](
+            model, self.context
+        )
+        whole, low, high = measure({}), 0.0, 1.0
+        best, closest = self._choose(groups, scores, high), math.inf
+        for _ in range(STEPS if options.target != "latency" else TIMED):
+            middle = (low + high) / 2
+            kept = self._choose(groups, scores, middle)
+            now = measure(kept)
+            if now <= (1 - options.ratio) * whole:
+                high = middle
+                best, closest = kept, now
+            else:
+                low = middle
+        if math.isinf(closest) and measure(best) > (1 - options.ratio) * whole:
+            raise QGraphError(
+                f"pass {self.name!r}: even the smallest model has {measure(best) / whole:.0%} of the {options.target}; "
+                f"ask for less than ratio={options.ratio}, or for other layers too"
+            )
+        return best
+
+    def _choose(self, groups: list[Group], scores: list[np.ndarray], ratio: float) -> dict[Node, np.ndarray]:
+        """What stays when ``ratio`` of the units goes."""
+        options = self.options
+        kept: dict[Node, np.ndarray] = {}
+        limit = math.inf
+        if options.scope == "global":
+            relative = [s / (s.mean() or 1.0) for s in scores]
+            pool = np.concatenate([r[g.free] for g, r in zip(groups, relative, strict=True)])
+            count = round(ratio * len(pool))
+            limit = float(np.sort(pool)[count - 1]) if count else -1.0
+        for group, score in zip(groups, scores, strict=True):
+            free = np.flatnonzero(group.free)
+            order = free[np.argsort(score[free], kind="stable")]
+            gone = (
+                round(ratio * group.units)
+                if options.scope == "layer"
+                else int((score[free] / (score.mean() or 1.0) <= limit).sum())
+            )
+            stay = max(1, math.ceil(options.least * group.units), group.units - min(gone, len(free)))
+            if options.round_to > 1 and group.units >= options.round_to:
+                stay = min(group.units, math.ceil(stay / options.round_to) * options.round_to)
+            kept |= kept_indices(group, thinned(group, order, group.units - stay, options.least))
+        return kept
+
+
+def thinned(group: Group, order: np.ndarray, count: int, least: float) -> np.ndarray:
+    """Which units stay when the first ``count`` of ``order`` go that no axis needs to keep its least part (one at least)."""
+    keep = np.ones(group.units, bool)
+    if len(group.unit_of) == 1:
+        keep[order[:count]] = False
+        return keep
+    spare, uses = {}, {}
+    for number, units in group.unit_of.items():
+        spare[number] = len(units) - max(1, math.ceil(least * len(units)))
+        uses[number] = np.bincount(units, minlength=group.units)
+    for unit in order:
+        if not count:
+            break
+        wanted = {number: int(counts[unit]) for number, counts in uses.items() if counts[unit]}
+        if all(spare[number] >= n for number, n in wanted.items()):
+            for number, n in wanted.items():
+                spare[number] -= n
+            keep[unit], count = False, count - 1
+    return keep
+
+
+def macs(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarray]], float]:
+    if cost.macs(model) is None:
+        raise QGraphError("target=macs needs the shapes of all values; run 'canonicalize' first, or use target=size")
+    return lambda kept: float(cost.macs(model, {node: len(indices) for node, indices in kept.items()}) or 0)
+
+
+def size(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarray]], float]:
+    def measure(kept: dict[Node, np.ndarray]) -> float:
+        total = 0.0
+        for value in model.graph.initializers.values():
+            if value.const_value is not None and value.shape is not None:
+                part = [len(kept[value, i]) / int(d) for i, d in enumerate(value.shape) if (value, i) in kept]  # type: ignore[arg-type]
+                total += value.const_value.nbytes * math.prod(part)
+        return total
+
+    return measure
+
+
+def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarray]], float]:
+    batch = next(context.batches("target=latency"))
+
+    def measure(kept: dict[Node, np.ndarray]) -> float:
+        copy = model.clone()
+        names = {v.name: v for v in [*copy.graph.initializers.values(), *(o for n in copy.graph for o in n.outputs)]}
+        remove(copy, {(names[value.name], axis): indices for (value, axis), indices in kept.items()})
+        run, times = session(copy, threads=1), []
+        for _ in range(7):
+            start = time.perf_counter()
+            run.run(None, dict(batch))
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[2:])
+
+    return measure
+
+
+def readers(group: Group) -> set[str]:
+    """The kinds of ops whose weights the group changes."""
+    linear = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+    return {u.node.op_type for v, _ in group.weights() for u in v.uses() if u.node.op_type in linear}
+
+
+@register("prune-channels")
+class PruneChannels(Structured):
+    """Remove channels and hidden units of every kind of layer, but not heads."""
+
+    def suits(self, group: Group) -> bool:
+        return not group.heads and bool(readers(group))
+
+
+@register("prune-ffn")
+class PruneFeedForward(Structured):
+    """Remove hidden units between two matrix products."""
+
+    def suits(self, group: Group) -> bool:
+        return not group.heads and bool(readers(group)) and readers(group) <= {"Gemm", "MatMul"}
+
+
+@register("prune-heads")
+class PruneHeads(Structured):
+    """Remove whole attention heads: the queries, keys and values that they read, and the rows that read them."""
+
+    def suits(self, group: Group) -> bool:
+        return group.heads
