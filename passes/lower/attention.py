@@ -92,7 +92,7 @@ def emit(low: Lowering, scores: Scores, v: Codes, node: ir.Node, value: ir.Value
             node,
             "Attention",
             [*parts, mask],
-            {**attributes, **out.attributes, "token_major": 1},
+            {**out.attributes, **attributes, "token_major": 1},
             name=f"{name}_tokens",
             type=out.type,
             shape=turned,
@@ -113,6 +113,6 @@ def emit(low: Lowering, scores: Scores, v: Codes, node: ir.Node, value: ir.Value
     if mask is not None and len(mask.shape or ()) == 3:
         mask = build.add(node, "Unsqueeze", [mask, axes], name=f"{name}_mask", type=ir.DataType.FLOAT, shape=None, domain="")
     made = build.add(
-        node, "Attention", [q, k, values, mask], {**attributes, **out.attributes}, name=f"{name}_heads", type=out.type, shape=None
+        node, "Attention", [q, k, values, mask], {**out.attributes, **attributes}, name=f"{name}_heads", type=out.type, shape=None
     )
     return build.add(node, "Squeeze", [made, axes], name=name, type=out.type, shape=value.shape, domain="")

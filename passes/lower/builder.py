@@ -60,7 +60,7 @@ class Builder:
         self, like: ir.Node, op: str, inputs: list[ir.Value | None], out: Out, attributes: dict[str, Any], value: ir.Value
     ) -> ir.Value:
         """Append an integer kernel that computes ``value`` as ``out``."""
-        every = {**attributes, **out.attributes}
+        every = {**out.attributes, **attributes}
         made = self.add(like, op, inputs, every, name=value.name or op, type=out.type, shape=value.shape)
         self.note(made, out)
         return made

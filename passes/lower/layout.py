@@ -50,7 +50,7 @@ def emit(
     x = build.transpose(like, first, to_last(rank), f"{first.name}{LAST}", permuted(first.shape, to_last(rank)))
     shape = permuted(value.shape, to_last(rank))
     made = build.add(
-        like, op, [x, *inputs[1:]], {**attributes, **out.attributes}, name=f"{name}{LAST}", type=out.type, shape=shape
+        like, op, [x, *inputs[1:]], {**out.attributes, **attributes}, name=f"{name}{LAST}", type=out.type, shape=shape
     )
     build.note(made, out)
     turned = build.transpose(like, made, to_first(rank), name, value.shape)

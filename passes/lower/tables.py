@@ -22,7 +22,7 @@ def build(
 
     Returns [entries], or [channels, entries] when the region has constants along ``axis``.
     """
-    low, high = x.out.limits
+    low, high = (0, 255) if x.out.type == ir.DataType.UINT8 else x.out.limits  # an entry for every byte
     real = (np.arange(low, high + 1).astype(np.float32) - np.float32(x.zero)) * np.float32(x.scale)
     rank = len(end.shape or ())
     values = evaluate(members, root, end, real.reshape(-1, *[1] * rank), opsets)

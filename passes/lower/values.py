@@ -16,19 +16,22 @@ from qgraph.numerics.affine import INT_TYPES, IntType, QParams
 
 @dataclasses.dataclass(frozen=True)
 class Out:
-    """The wanted output of a kernel: ``uint8`` or ``int16`` codes of (scale, zero), or float32."""
+    """The wanted output of a kernel: ``uint8`` (up to ``top``) or ``int16`` codes of (scale, zero), or float32."""
 
     type: ir.DataType
     scale: float = 1.0
     zero: int = 0
+    top: int = 255
 
     @property
     def attributes(self) -> dict[str, int]:
-        return {} if self.type == ir.DataType.FLOAT else {"y_zero": self.zero}
+        if self.type == ir.DataType.FLOAT:
+            return {}
+        return {"y_zero": self.zero, **({"clamp_max": self.top} if self.top < 255 else {})}
 
     @property
     def limits(self) -> tuple[int, int]:
-        return (0, 255) if self.type == ir.DataType.UINT8 else (-32768, 32767)
+        return (0, self.top) if self.type == ir.DataType.UINT8 else (-32768, 32767)
 
     def code(self, x: float) -> int:
         """The code of the real number ``x``."""
@@ -102,13 +105,13 @@ def out_of(node: ir.Node) -> Out:
         raise QGraphError(f"{where(node)} quantizes an activation per channel; use one scale for the whole tensor")
     kind = KINDS.get(ir.DataType.from_numpy(zero.dtype))
     number, point = float(scale.reshape(())), int(zero.reshape(()))
-    if kind == "uint8":
-        return Out(ir.DataType.UINT8, number, point)
+    if kind in ("uint8", "uint4"):  # fewer bits lie in bytes
+        return Out(ir.DataType.UINT8, number, point, INT_TYPES[kind].qmax)
     if kind == "int8":
         return Out(ir.DataType.UINT8, number, point + 128)
     if kind == "int16":
         return Out(ir.DataType.INT16, number, point)
-    raise QGraphError(f"{where(node)} quantizes an activation to {kind}; use uint8, int8 or int16")
+    raise QGraphError(f"{where(node)} quantizes an activation to {kind}; use uint4, uint8, int8 or int16")
 
 
 def weight_of(node: ir.Node) -> Weight | None:

@@ -44,8 +44,8 @@ class Quantize(Pass):
         Attributes:
             weights: storage type of weights; codebook: indices into a few int8 levels of each weight.
             weight_block: elements of the input axis that share a scale (0: one scale a channel).
-            activations: auto (uint8; per-token int8 for matrix products over tokens, 16-bit residual streams),
-                uint8 or int8 (static everywhere), tokens (per-token for every matrix product).
+            activations: auto (uint8; per-token int8 for matrix products over tokens, 16-bit residual streams), uint8 or int8
+                (static everywhere), uint4 (static; the model's inputs have 8 bits), tokens (per-token for every matrix product).
             placement: integer (everything between the linear ops too) or linear (their inputs only).
             include: globs of op types, node names, module paths or source lines; empty selects all.
             exclude: globs of what stays float.
@@ -59,7 +59,7 @@ class Quantize(Pass):
 
         weights: Literal["int8", "int4", "int2", "codebook", "none"] = "int8"
         weight_block: int = 0
-        activations: Literal["auto", "uint8", "int8", "tokens"] = "auto"
+        activations: Literal["auto", "uint8", "int8", "uint4", "tokens"] = "auto"
         placement: Literal["integer", "linear"] = "integer"
         include: tuple[str, ...] = ()
         exclude: tuple[str, ...] = ()
@@ -171,7 +171,7 @@ class Quantize(Pass):
         """Static matrix products read 8 bits: quantize 16-bit inputs once more."""
         for i, value in enumerate(node.inputs[:2]):
             params = self.params.get(value) if value is not None else None
-            if value is None or params is None or params.type.bits == 8:
+            if value is None or params is None or params.type.bits <= 8:
                 continue
             source = self.sources[value]
             found = measured(source) or (-float(params.scale) * 32767, float(params.scale) * 32767)

@@ -68,6 +68,7 @@ RELU = {"Relu", "Clip"}
 BINARY = {"Add", "Sub", "Mul", "Div"}
 FLOAT_OUT = LINEAR | {"LayerNormalization", "Softmax"}
 SMOOTH = "qgraph.smooth"
+STATIC = ("uint8", "int8", "uint4")
 
 
 def weight_of(node: ir.Node) -> ir.Value | None:
@@ -146,13 +147,19 @@ class Planner:
         self._inner()
         wide = self._wide()
         for value in [*self.graph.inputs, *(v for n in self.graph for v in n.outputs)]:
-            if value.dtype == ir.DataType.FLOAT and self._stored(value):
-                narrow = "int8" if self.activations == "int8" else "uint8"
+            if value.dtype == ir.DataType.FLOAT and constant(value) is None and self._stored(value):
+                narrow = self._narrow(value)
                 plan.types[value] = "int16" if value in wide else narrow
         return plan
 
+    def _narrow(self, value: ir.Value) -> str:
+        """The type of values that are not wide."""
+        if self.activations == "uint4":
+            return "uint8" if value.is_graph_input() else "uint4"
+        return "int8" if self.activations == "int8" else "uint8"
+
     def _per_token(self, node: ir.Node) -> bool:
-        if node.op_type not in ("MatMul", "Gemm") or self.activations in ("uint8", "int8"):
+        if node.op_type not in ("MatMul", "Gemm") or self.activations in STATIC:
             return False
         x = node.inputs[0]
         return self.activations == "tokens" or (x is not None and x.shape is not None and len(x.shape) >= 3)
@@ -166,7 +173,7 @@ class Planner:
         for node, kind in self.plan.linear.items():
             x = node.inputs[0]
             if kind == "static" and x is not None and measured(x) is not None:  # without a range: weights only
-                self.plan.types[x] = "int8" if self.activations == "int8" else "uint8"
+                self.plan.types[x] = self._narrow(x)
 
     def _capable(self) -> None:
         """Nodes that the integer runtime can execute once their values are quantized."""
@@ -256,7 +263,7 @@ class Planner:
 
     def _wide(self) -> set[ir.Value]:
         """Values kept in 16 bits: residual streams, and what per-token quantizers read."""
-        if self.activations in ("uint8", "int8"):
+        if self.activations in STATIC:
             return set()
         work: list[ir.Value | None] = []
         for node in self.graph:

@@ -38,7 +38,7 @@ class SmoothQuant(Pass):
         groups: dict[ir.Value, list[ir.Node]] = {}
         for node in nodes(model, "MatMul"):
             x, weight = node.inputs[0], weight_of(node)
-            if weight is None or x is None or x.shape is None or len(x.shape) < 3:
+            if weight is None or weight.producer() is not None or x is None or x.shape is None or len(x.shape) < 3:
                 continue
             if len(constant(weight).shape) == 2 and len(weight.uses()) == 1:  # type: ignore[union-attr]
                 groups.setdefault(x, []).append(node)

@@ -151,7 +151,10 @@ class Weights:
         out = new.outputs[0]
         out.name, out.shape, out.dtype = f"{name}_dequantized", value.shape, ir.DataType.FLOAT
         graph = self.model.graph
-        graph.insert_before(graph[0], [*made, new])
+        if (mask := value.producer()) is not None:
+            graph.insert_after(mask, [*made, new])
+        else:
+            graph.insert_before(graph[0], [*made, new])
         self.report.count("weights quantized")
         return out
 

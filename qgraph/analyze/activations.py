@@ -31,8 +31,8 @@ def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threa
     # values inside fused ops could not be read back, so reading them needs the graph as it is
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_ENABLE_BASIC
-    with _outputs(model, outputs), widened(model), _without_weights(model) as weights:
-        data = ir.to_proto(model).SerializeToString()
+    with _outputs(model, outputs), widened(model) as shown, _without_weights(shown) as weights:
+        data = ir.to_proto(shown).SerializeToString()
     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
     lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), lent)

@@ -43,7 +43,7 @@ def layers(model: ir.Model) -> list[Layer]:
         if tensor is None or len(tensor.shape) < 2:
             continue
         reader = first_reader(value)
-        while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity"):
+        while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity", "Mask"):
             reader = first_reader(reader.outputs[0]) or reader
             if not reader.outputs[0].uses():
                 break

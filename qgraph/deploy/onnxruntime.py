@@ -18,7 +18,7 @@ from qgraph.analyze.activations import session
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
-from qgraph.ir.narrow_types import widen
+from qgraph.ir.narrow_types import clip_codes, widen
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import add_initializer, attr, is_op, new_node, nodes, replace
 from qgraph.passes.lower.values import weight_of
@@ -33,6 +33,7 @@ def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
     if dialect_of(model) == "integer":
         raise QGraphError("the model is lowered to integer kernels; export the quantized model instead")
     result = finalize(model.clone())
+    clip_codes(result)
     widen(result)
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:

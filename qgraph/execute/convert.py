@@ -5,6 +5,7 @@ Initializers become parameters and buffers under their own names, every op one c
     Add(MatMul(x, W), b)                                     ->  linear
     MatMul(Softmax(MatMul(q, k) * scale + mask), v)          ->  scaled_dot_product_attention
     DequantizeLinear(QuantizeLinear(x))                      ->  a FakeQuantize module, with its gradient
+    Mask(W, mask)                                            ->  a MaskWeight module
 
 What a graph computes from shapes stays in Python integers (``numbers``).
 """
@@ -24,12 +25,14 @@ from torch import fx, nn
 from qgraph.errors import QGraphError
 from qgraph.execute import numbers
 from qgraph.execute.exact import ExactGraph
+from qgraph.execute.masks import MaskWeight
 from qgraph.execute.ops import OPS, Rule, as_tensor
 from qgraph.execute.ops.nn import attention, linear
 from qgraph.execute.ops.quantized import dequantize_linear
 from qgraph.execute.ops.shape import gather
 from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens, least_squares_scale
 from qgraph.execute.tensors import tensor_of
+from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
@@ -90,6 +93,7 @@ class _Converter:
         self.attributes: dict[str, ir.Value] = {}
         self.paths: dict[ir.Value, str] = {}
         self.quantizers: dict[str, dict[str, list[str]]] = {}
+        self.masks: dict[str, dict[str, str]] = {}
         self.by_scale: dict[tuple[str, bool], FakeQuantize] = {}
         self.statistics = {
             v.inputs[i] for v in model.graph if v.op_type == "BatchNormalization" for i in STATISTICS if len(v.inputs) > i
@@ -109,6 +113,7 @@ class _Converter:
         used = {str(n.target) for n in self.graph.nodes if n.op == "call_module"}
         module.meta["names"] = names
         module.meta["quantizers"] = {k: v for k, v in self.quantizers.items() if k in used}
+        module.meta["masks"] = {k: v for k, v in self.masks.items() if k in used}
         return module.eval()
 
     # values
@@ -155,7 +160,7 @@ class _Converter:
         if node.op_type == "Constant" and not node.domain:
             self._constant(node)
             return
-        for fused in (self._linear, self._attention, self._fake_quantize, self._embedding, self._tokens):
+        for fused in (self._mask, self._linear, self._attention, self._fake_quantize, self._embedding, self._tokens):
             made = fused(node)
             if made is not None:
                 self.env[node.outputs[0]] = made
@@ -306,6 +311,24 @@ class _Converter:
                 if value is not None and value.name not in entry[kind]:
                     entry[kind].append(value.name or "")
         return self.graph.call_module(path, (self._value(source),))
+
+    def _mask(self, node: ir.Node) -> fx.Node | None:
+        if node.op_type != "Mask" or node.domain != DOMAIN:
+            return None
+        value, mask = node.inputs
+        array = constant(mask)
+        if value is None or mask is None or array is None or value.const_value is None:
+            raise QGraphError(f"{where(node)} masks a value that is computed; only weights can be masked")
+        path = f"masks.{re.sub(r'[^A-Za-z0-9]+', '_', value.name or 'weight')}"
+        if not hasattr(self.root, "masks"):
+            self.root.add_module("masks", nn.Module())
+        self.root.masks.add_module(path.split(".")[1], MaskWeight(torch.from_numpy(array.astype(bool))))  # type: ignore[operator, union-attr]
+        self.masks[path] = {
+            "mask": mask.name or "",
+            "weight": value.name or "",
+            "inputs": node.metadata_props.get("qgraph.input_axis", "0"),
+        }
+        return self.graph.call_module(path, (self._value(value),))
 
     def _tokens(self, node: ir.Node) -> fx.Node | None:
         """FakeQuantizeTokens with a channel of ones, which is no channel."""

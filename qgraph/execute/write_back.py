@@ -9,6 +9,7 @@ import onnx_ir as ir
 from torch import fx
 
 from qgraph.errors import QGraphError
+from qgraph.execute.masks import MaskWeight
 from qgraph.execute.quantizers import FakeQuantize
 from qgraph.execute.tensors import array_of
 
@@ -35,6 +36,8 @@ def from_torch(module: fx.GraphModule, model: ir.Model) -> ir.Model:
             _write(model, name, scale)
         for name in entry["zero"]:
             _write(model, name, np.rint(zero))
+    for path, entry in module.meta.get("masks", {}).items():
+        _write(model, entry["mask"], array_of(cast(MaskWeight, module.get_submodule(path)).mask))
     return model
 
 

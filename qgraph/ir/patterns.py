@@ -12,9 +12,12 @@ from qgraph.ir.scopes import copy_origin
 
 
 def constant(value: ir.Value | None) -> np.ndarray | None:
-    """The array of an initializer (that is not a graph input) or Constant node, else None."""
+    """The array of an initializer (that is not a graph input) or Constant node, masked where a mask is on it; else None."""
     if value is None or value.is_graph_input():
         return None
+    if is_op(value, "Mask", domain="qgraph"):
+        array, mask = (constant(v) for v in value.producer().inputs)  # type: ignore[union-attr]
+        return None if array is None or mask is None else array * mask.astype(array.dtype)
     tensor = ir.convenience.get_const_tensor(value)
     return None if tensor is None else tensor.numpy()
 

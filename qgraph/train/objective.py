@@ -104,6 +104,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor], teachers: list[Values]) -> tuple[Tensor, dict[str, Tensor]]:
         ours = feed(self.student, self.inputs, batch)
+        self.last = output_of(ours)
         parts: dict[str, Tensor] = {}
         total: Tensor = torch.zeros(())
         for number, (spec, loss) in enumerate(self.terms()):

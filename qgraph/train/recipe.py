@@ -87,6 +87,41 @@ class Quantizers(Part):
     freeze_after: float = Field(default=1.0, ge=0, le=1)
 
 
+class Pruning(Part):
+    """How the masks of a stage move: their kind, the sparsity at the end, and the way there.
+
+    ``until`` is the part of the steps by which the end is reached; masks are chosen anew every ``every`` steps.
+    """
+
+    kind: Literal["magnitude", "movement", "nm"] = "magnitude"
+    sparsity: float = Field(default=0.5, ge=0, lt=1)
+    start: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["one-shot", "linear", "cubic"] = "cubic"
+    scope: Literal["layer", "global"] = "layer"
+    least: float = Field(default=0.02, ge=0, lt=1)
+    until: float = Field(default=0.67, ge=0, le=1)
+    every: int = Field(default=10, ge=1)
+    regrow: bool = False
+    n: int = Field(default=2, ge=1)
+    m: int = Field(default=4, ge=2)
+
+    @model_validator(mode="after")
+    def fewer(self) -> Pruning:
+        if self.n >= self.m:
+            raise ValueError(f"{self.n}:{self.m} prunes nothing; give n smaller than m")
+        return self
+
+
+class Pqk(Part):
+    """Phase 2 of PQK: when it starts, its warm-up (parts of the steps), and how the full net and the student teach each other."""
+
+    start: float = Field(default=0.6, ge=0, lt=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    temperature: float = Field(default=2.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
+    teacher_update: Literal["unimportant", "all", "none"] = "unimportant"
+
+
 class Optimizer(Part):
     """AdamW or SGD, its schedule over the stage's steps, gradient clipping and accumulation."""
 
@@ -113,6 +148,8 @@ class Stage(Part):
     passes: str = ""
     gradients: int = Field(default=0, ge=0)
     quantizers: Quantizers = Quantizers()
+    pruning: Pruning | None = None
+    pqk: Pqk | None = None
     teachers: list[Teacher] = []
     ensemble: Literal["mean", "learned"] = "mean"
     cache: str | None = None
@@ -247,6 +284,8 @@ def _keys_at(place: tuple[Any, ...]) -> list[str]:
         "student": Source,
         "teachers": Teacher,
         "quantizers": Quantizers,
+        "pruning": Pruning,
+        "pqk": Pqk,
         "taps": Taps,
         "optimizer": Optimizer,
         "losses": LossSpec,

@@ -31,7 +31,8 @@ from qgraph.pipeline import PassContext, Pipeline
 from qgraph.train import checkpoint
 from qgraph.train.data import Dataset, chunks, numbers_of
 from qgraph.train.measure import Measured, measure
-from qgraph.train.objective import MovingAverage, Objective, Values, feed, inputs_of, to_tensors
+from qgraph.train.objective import MovingAverage, Objective, Values, feed, inputs_of, output_of, to_tensors
+from qgraph.train.pruning import FullNet, Masks
 from qgraph.train.recipe import Origin, Recipe, Stage
 from qgraph.train.schedules import factor
 from qgraph.train.teacher_cache import TeacherCache
@@ -179,6 +180,11 @@ class Trainer:
 
     def _prepare(self) -> None:
         self._build()
+        self.masks = Masks(self.student, self.stage.pruning, self.stage.name)
+        pqk = self.stage.pqk
+        self.full = FullNet(self.student, self.masks, pqk, self.inputs, self.stage.name) if pqk is not None else None
+        if self.full is not None and self.session.world > 1:
+            raise QGraphError(f"stage {self.stage.name!r}: 'pqk' trains in one process; run it without torchrun")
         self.trained = self._choose()
         self.optimizer = self._optimizer()
         self.curves: dict[str, list[tuple[int, float]]] = {}
@@ -246,11 +252,15 @@ class Trainer:
             self._train()
             losses["loss_after"] = self._loss()
             from_torch(self.student, self.plain)
+            if self.full is not None:
+                losses["full_net"] = self._score(self.full.copy())
         if any(
             constant(n.inputs[0]) is not None
             for n in [*nodes(self.plain, "QuantizeLinear"), *nodes(self.plain, "FakeQuantizeCodebook", domain=DOMAIN)]
         ):
             Pipeline("bake").run(self.plain)
+        if nodes(self.plain, "Mask", domain=DOMAIN):
+            Pipeline("finalize-pruning").run(self.plain)
         measured = Measured({}, {}, "")
         if self.session.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -305,6 +315,9 @@ class Trainer:
         self.student.train()
         for step in range(first, stage.steps):
             self._freeze(step)
+            sparsity = self.masks.update(step, stage.steps)
+            if sparsity is not None:
+                self.curves.setdefault("sparsity", []).append((step, sparsity))
             checkpoint.seed_step(session.seed, step, session.rank)
             for group in self.optimizer.param_groups:
                 group["lr"] = spec.lr * factor(spec.schedule, step, stage.steps, spec.warmup)
@@ -312,15 +325,15 @@ class Trainer:
             losses: dict[str, float] = {}
             for part in range(spec.accumulate):
                 batch = self._batch(step * spec.accumulate + part)
-                total, parts = whole(batch, self._teach(batch))
+                total, parts = self._losses(whole, batch, step)
                 self._check(total, parts, step)
-                (total / spec.accumulate).backward()
-                for name, value in parts.items():
-                    losses[name] = losses.get(name, 0.0) + float(value) / spec.accumulate
+                for name, tensor in parts.items():
+                    losses[name] = losses.get(name, 0.0) + float(tensor) / spec.accumulate
                 losses["total"] = losses.get("total", 0.0) + float(total.detach()) / spec.accumulate
             if spec.clip is not None:
                 nn.utils.clip_grad_norm_(self.trained, spec.clip)
-            self.optimizer.step()
+            with self.masks.holding(free=self._phase(step) != "alone"):
+                self.optimizer.step()
             if self.average is not None:
                 self.average.update(self.student)
             every = max(1, stage.steps // 200)
@@ -329,8 +342,8 @@ class Trainer:
                     self.curves.setdefault(name, []).append((step, value))
             session.progress(stage.name, step + 1, stage.steps, losses)
             if session.recipe.evaluate_every and (step + 1) % session.recipe.evaluate_every == 0:
-                score = self._evaluate(step + 1)
-                highest, stale = (score, 0) if score > highest else (highest, stale + 1)
+                reached = self._evaluate(step + 1)
+                highest, stale = (reached, 0) if reached > highest else (highest, stale + 1)
                 if self.best is not None and stale == 0:
                     self.best.load_state_dict(self.objective.state_dict())
                 if stage.patience is not None and stale >= stage.patience:
@@ -348,6 +361,25 @@ class Trainer:
         if self.best is not None and highest > float("-inf"):
             self.objective.load_state_dict(self.best.state_dict())
         self.student.eval()
+
+    def _phase(self, step: int) -> str:
+        return "alone" if self.full is None else self.full.phase(step, self.stage.steps)
+
+    def _losses(self, whole: nn.Module, batch: dict[str, Tensor], step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Forward and backward of one batch."""
+        phase, part = self._phase(step), 1 / self.stage.optimizer.accumulate
+        if self.full is None or phase == "alone":
+            total, parts = whole(batch, self._teach(batch))
+            (total * part).backward()
+            return total.detach(), parts
+        full = self.full.run(batch)
+        total, parts = whole(batch, self._teach(batch))
+        if phase == "mutual":
+            parts["full net"] = self.full.loss(self.objective.last, output_of(full).detach())
+            total = total + self.full.spec.weight * parts["full net"]
+        (total * part).backward()
+        self.full.learn(full, self.objective.last, batch, phase == "mutual")
+        return total.detach(), {name: value.detach() for name, value in parts.items()}
 
     def _freeze(self, step: int) -> None:
         stage = self.stage
@@ -369,25 +401,30 @@ class Trainer:
         )
 
     def _evaluate(self, step: int) -> float:
+        self.student.eval()
+        found = self._score(self.student)
+        self.student.train()
+        self.curves.setdefault(self.session.recipe.metric, []).append((step, found))
+        return found
+
+    def _score(self, module: fx.GraphModule) -> float:
+        """The recipe's metric of a module on the test samples."""
         from qgraph.train.measure import score
 
-        self.student.eval()
         teacher = self.teachers[0] if self.teachers else None
-        found = score(
-            lambda batch: feed(self.student, self.inputs, batch),
+        return score(
+            lambda batch: feed(module, self.inputs, batch),
             (lambda batch: feed(teacher[0], teacher[1], batch)) if teacher else None,
             self.session.data.test,
             self.session.recipe.metric,
             self.session.device,
         )
-        self.student.train()
-        self.curves.setdefault(self.session.recipe.metric, []).append((step, found))
-        return found
 
 
 def identity(stage: Stage, session: Session) -> str:
     """What a stage's result depends on: its part of the recipe, the data, the seed."""
-    return json.dumps([stage.model_dump(mode="json"), session.recipe.data.model_dump(mode="json"), session.seed])
+    stage_part, data_part = (part.model_dump(mode="json", exclude_defaults=True) for part in (stage, session.recipe.data))
+    return json.dumps([stage_part, data_part, session.seed])
 
 
 def finished(session: Session, stage: Stage) -> Result | None:

@@ -64,3 +64,4 @@ def matmul_integer(a: Tensor, b: Tensor, a_zero: Tensor | None = None, b_zero: T
 
 op("FakeQuantizeTokens", domain="qgraph")(fake_quantize_tokens)
 op("FakeQuantizeCodebook", domain="qgraph")(fake_quantize_codebook)
+op("Mask", domain="qgraph")(torch.mul)

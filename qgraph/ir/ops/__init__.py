@@ -7,9 +7,10 @@ import onnx_ir as ir
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops.fake_quantize_codebook import FakeQuantizeCodebook
 from qgraph.ir.ops.fake_quantize_tokens import FakeQuantizeTokens, QuantizeTokens
+from qgraph.ir.ops.mask import Mask
 from qgraph.ir.ops.tap import Tap
 
-FUNCTIONS = {f.name: f for f in (FakeQuantizeCodebook, FakeQuantizeTokens, QuantizeTokens, Tap)}
+FUNCTIONS = {f.name: f for f in (FakeQuantizeCodebook, FakeQuantizeTokens, Mask, QuantizeTokens, Tap)}
 
 
 def attach(model: ir.Model) -> None:

@@ -1,0 +1,110 @@
+"""Fold masks into the weights, and remove the units that they left without any effect.
+
+Mask(W, mask)   ->   W with zeros   ->   fewer channels where all that makes, or all that reads, a channel is zero
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
+
+from qgraph.errors import QGraphError
+from qgraph.ir.axis_graph import AxisGraph, Group
+from qgraph.ir.dialects import DOMAIN
+from qgraph.ir.patterns import attr, constant, is_op, nodes
+from qgraph.pipeline import Pass, PassReport, register
+
+KEEPS_ZERO = {
+    "Abs", "Add", "AveragePool", "BatchNormalization", "Conv", "Dropout", "Elu", "Flatten", "Gelu", "Gemm", "GlobalAveragePool",
+    "GlobalMaxPool", "HardSwish", "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mish", "Mul", "PRelu", "Relu", "Reshape", "Sub",
+    "Swish", "Tanh", "Transpose",
+}  # fmt: skip
+"""Ops that make zeros of zeros (their parameters being zero too)."""
+
+
+@register("finalize-pruning")
+class FinalizePruning(Pass):
+    """Fold masks and remove dead channels; the function stays the same."""
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        if any(not n.domain and n.op_type == "QuantizeLinear" and is_op(n.inputs[0], "Mask", domain=DOMAIN) for n in model.graph):
+            raise QGraphError("pass 'finalize-pruning' meets masked weights behind quantizers; run 'bake', which folds them")
+        for node in nodes(model, "Mask", domain=DOMAIN):
+            value, array = node.inputs[0], constant(node.outputs[0])
+            if value is None or array is None:
+                raise QGraphError(f"{node.name!r} masks a value that is computed; only weights can be finalized")
+            value.const_value = ir.Tensor(array, name=value.name)
+            ir.convenience.replace_all_uses_with(node.outputs[0], value)
+            model.graph.remove(node, safe=True)
+            report.count("masks folded")
+        common.RemoveUnusedNodesPass()(model)
+        untie_vectors(model)
+        while kept := self._dead(model, report):  # what reads a dead channel may die next
+            remove(model, kept)
+
+    @staticmethod
+    def _dead(model: ir.Model, report: PassReport) -> dict[tuple[ir.Value, int], np.ndarray]:
+        kept: dict[tuple[ir.Value, int], np.ndarray] = {}
+        for group in AxisGraph(model).groups():
+            dead = (without_readers(group) | without_makers(group)) & group.free
+            keep = ~dead
+            for units in group.unit_of.values():
+                if not keep[units].any():
+                    keep[units[0]] = True
+            if not keep.all():
+                kept |= kept_indices(group, keep)
+                report.count("units removed", int((~keep).sum()))
+        return kept
+
+
+def input_axis(node: ir.Node) -> int:
+    """The axis of a linear op's weight that reads the op's input."""
+    if node.op_type == "Conv":
+        return 1
+    if node.op_type == "Gemm":
+        return 1 if attr(node, "transB", 0) else 0
+    return 0
+
+
+def _zeros(group: Group, parts: list[tuple[ir.Value, int]]) -> np.ndarray:
+    """Units all of whose elements in ``parts`` are zero."""
+    total = np.zeros(group.units)
+    for value, axis in parts:
+        array = np.abs(value.const_value.numpy().astype(np.float64))  # type: ignore[union-attr]
+        norms = array.sum(tuple(i for i in range(array.ndim) if i != axis))
+        np.add.at(total, group.unit_of[group.nodes[value, axis]], norms)
+    return np.asarray(total == 0)
+
+
+def _sides(group: Group) -> tuple[list[tuple[ir.Value, int]], list[tuple[ir.Value, int]]]:
+    """Weights that read the group's values, and all other parameters."""
+    reading: list[tuple[ir.Value, int]] = []
+    making: list[tuple[ir.Value, int]] = []
+    for value, axis in group.weights():
+        linear = [u.node for u in value.uses() if u.node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and u.idx == 1]
+        depthwise = any(n.op_type == "Conv" and attr(n, "group", 1) > 1 for n in linear)
+        (reading if linear and not depthwise and all(axis == input_axis(n) for n in linear) else making).append((value, axis))
+    return reading, making
+
+
+def without_readers(group: Group) -> np.ndarray:
+    """Units that only zeros read."""
+    reading, _ = _sides(group)
+    others = {
+        u.node
+        for value, _ in group.nodes
+        if value.const_value is None
+        for u in value.uses()
+        if not any(v is not None and (v, i) in group.nodes for v in u.node.outputs for i in range(len(v.shape or ())))
+        and not (u.node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and u.node.inputs[1] in {v for v, _ in reading})
+    }
+    return _zeros(group, reading) if reading and not others else np.zeros(group.units, bool)
+
+
+def without_makers(group: Group) -> np.ndarray:
+    """Units that are zero whatever comes in."""
+    _, making = _sides(group)
+    ops = {n.op_type for value, _ in group.nodes if value.const_value is None and (n := value.producer()) is not None}
+    return _zeros(group, making) if making and ops <= KEEPS_ZERO else np.zeros(group.units, bool)
