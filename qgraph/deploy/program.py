@@ -13,6 +13,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.scopes import where
+from qgraph.numerics.affine import pack
 from qgraph.pipeline import Pipeline
 
 TYPES = {
@@ -28,6 +29,24 @@ TYPES = {
     ir.DataType.UINT4: 9,
     ir.DataType.UINT2: 10,
 }
+
+
+DENSE, BITMAP = 0, 1
+WIDTHS = {ir.DataType.INT8: 8, ir.DataType.INT4: 4, ir.DataType.INT2: 2}
+WORTH = 0.95
+"""Largest part of the dense bytes at which a bitmap is worth its expansion at load."""
+
+
+def stored(tensor: ir.TensorProtocol) -> tuple[bytes, int]:
+    """The bytes of a constant and how they lie: weight codes with many zeros as a bitmap and what is not zero."""
+    dense = tensor.tobytes()
+    width = WIDTHS.get(tensor.dtype)
+    if width is None or len(tensor.shape) < 2:
+        return dense, DENSE
+    flat = tensor.numpy().astype(np.int8).reshape(-1)
+    kept = flat[flat != 0]
+    sparse = np.packbits(flat != 0, bitorder="little").tobytes() + (kept.tobytes() if width == 8 else pack(kept, width).tobytes())
+    return (sparse, BITMAP) if len(sparse) < WORTH * len(dense) else (dense, DENSE)
 
 
 def compile(model: ir.Model | str | os.PathLike[str], path: str | os.PathLike[str]) -> ir.Model:
@@ -61,17 +80,18 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
         if value not in index:
             if value.dtype not in TYPES:
                 raise QGraphError(f"value {value.name!r} has type {value.dtype}, which no program can hold")
-            data, shape, symbols = None, [], []
+            data, shape, symbols, encoding = None, [], [], DENSE
             if value.const_value is not None and not is_input:
                 tensor = value.const_value
-                data, shape = tensor.tobytes(), list(tensor.numpy().shape)
+                shape = list(tensor.numpy().shape)
+                data, encoding = stored(tensor)
             elif is_input:
                 if value.shape is None:
                     raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")
                 shape = [d if isinstance(d, int) else -1 for d in value.shape]
                 symbols = ["" if isinstance(d, int) else str(d.value or "") for d in value.shape]
             index[value] = len(tensors)
-            tensors.append((value.name or "", TYPES[value.dtype], shape, symbols, data))
+            tensors.append((value.name or "", TYPES[value.dtype], shape, symbols, data, encoding))
         return index[value]
 
     inputs = [add(v, is_input=True) for v in model.graph.inputs]

@@ -113,6 +113,7 @@ class _Converter:
         used = {str(n.target) for n in self.graph.nodes if n.op == "call_module"}
         module.meta["names"] = names
         module.meta["quantizers"] = {k: v for k, v in self.quantizers.items() if k in used}
+        module.meta["statistics"] = [names[v.name or ""] for v in self.statistics if v is not None and v.name in names]
         module.meta["masks"] = {k: v for k, v in self.masks.items() if k in used}
         return module.eval()
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.ir.patterns import attr, constant
+from qgraph.ir.regions import POINTWISE
 from qgraph.ir.scopes import where
 
 if TYPE_CHECKING:
@@ -17,66 +18,30 @@ if TYPE_CHECKING:
 
 Rule = Callable[["AxisGraph", ir.Node], None]
 RULES: dict[str, Rule] = {}
-POINTWISE = [
-    "Abs",
-    "Add",
-    "And",
-    "Cast",
-    "CastLike",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Div",
-    "Dropout",
-    "Elu",
-    "Equal",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "Greater",
-    "GreaterOrEqual",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "IsInf",
-    "IsNaN",
-    "LeakyRelu",
-    "Less",
-    "LessOrEqual",
-    "Log",
-    "Mask",
-    "Max",
-    "Mean",
-    "Min",
-    "Mish",
-    "Mod",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "PRelu",
-    "Pow",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Sub",
-    "Sum",
-    "Swish",
-    "Tanh",
-    "Tap",
-    "ThresholdedRelu",
-    "Where",
-    "Xor",
-]
+ELEMENTWISE = sorted(
+    POINTWISE
+    | {
+        "And",
+        "Cast",
+        "CastLike",
+        "Dropout",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "IsInf",
+        "IsNaN",
+        "Less",
+        "LessOrEqual",
+        "Mask",
+        "Mean",
+        "Mod",
+        "Not",
+        "Or",
+        "Tap",
+        "Where",
+        "Xor",
+    }
+)
 SILENT = {"Constant", "ConstantOfShape", "Range", "Shape", "Size"}
 """Ops whose outputs hold no channels."""
 
@@ -112,7 +77,7 @@ def dims(value: ir.Value) -> list[int | str]:
     return [int(d) if isinstance(d, int) else str(d.value or f"?{id(value)}:{i}") for i, d in enumerate(value.shape or ())]
 
 
-@rule(*POINTWISE)
+@rule(*ELEMENTWISE)
 def pointwise(graph: AxisGraph, node: ir.Node) -> None:
     """NumPy's broadcasting: axes of equal length from the right."""
     out = node.outputs[0]

@@ -69,7 +69,7 @@ class Masks:
         if spec is None or step % spec.every or step >= max(1.0, spec.until * steps):
             return None
         wanted = sparsity_at(spec, step, steps)
-        scores = [self._score(mask, weight) for mask, weight, _ in self.masks.values()]
+        scores = [self._score(number, mask, weight) for number, (mask, weight, _) in enumerate(self.masks.values())]
         if spec.kind == "nm":
             found = [select.n_of_m(s, spec.n, spec.m, axis) for s, (_, _, axis) in zip(scores, self.masks.values(), strict=True)]
         else:
@@ -78,7 +78,9 @@ class Masks:
             mask.mask.copy_(torch.from_numpy(keep))
         return 1 - float(np.mean(np.concatenate([k.reshape(-1) for k in found])))
 
-    def _score(self, mask: MaskWeight, weight: Tensor) -> np.ndarray:
+    def _score(self, number: int, mask: MaskWeight, weight: Tensor) -> np.ndarray:
+        if self.spec is not None and self.spec.kind == "random":  # what magnitudes are to be compared with
+            return np.random.default_rng(number).random(weight.shape)
         score = mask.scores if self.spec is not None and self.spec.kind == "movement" else weight.detach().abs()
         return score.cpu().numpy()
 
@@ -95,6 +97,26 @@ class Masks:
                 weight.copy_(torch.where(mask.mask, weight, old))
 
 
+class Statistics(nn.Module):
+    """A copy of the BatchNorm statistics of a graph; a module, so that checkpoints hold it."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__()
+        for number, buffer in enumerate(self._of(graph)):
+            self.register_buffer(str(number), buffer.clone())
+
+    @staticmethod
+    def _of(graph: fx.GraphModule) -> list[Tensor]:
+        return [graph.get_buffer(path) for path in graph.meta["statistics"]]
+
+    def swap(self, graph: fx.GraphModule) -> None:
+        """Exchange these tensors and those of the graph; nothing is copied, so that gradients under way stay valid."""
+        for number, path in enumerate(graph.meta["statistics"]):
+            owner, _, leaf = path.rpartition(".")
+            theirs = graph.get_submodule(owner)._buffers
+            theirs[leaf], self._buffers[str(number)] = self._buffers[str(number)], theirs[leaf]
+
+
 class FullNet:
     """PQK's teacher (Kim, Chang and Kwak 2021): the student's own graph with the masks off.
 
@@ -109,7 +131,7 @@ class FullNet:
             raise QGraphError(f"stage {stage!r} has 'pqk' and no masks; put prune-magnitude{{sparsity=0}} in front of its passes")
         self.student, self.masks, self.spec, self.inputs = student, masks, spec, inputs
         self.loss = Response(temperature=spec.temperature)
-        self.statistics = {n: b.clone() for n, b in student.named_buffers() if n.split(".")[-1].startswith("running_")}
+        self.statistics = Statistics(student)
 
     def phase(self, step: int, steps: int) -> str:
         """alone, warm-up or mutual."""
@@ -122,28 +144,20 @@ class FullNet:
         """The student as the full net."""
         flow: Any = {"unimportant": "pruned", "all": "all", "none": "pruned"}[self.spec.teacher_update]
         frozen = {m: m.frozen for m in self.student.modules() if isinstance(m, FakeQuantize)}
-        mine = {n: b.clone() for n, b in self.student.named_buffers() if n in self.statistics}
         flows = [mask.flow for mask, _, _ in self.masks.masks.values()]
         try:
             for mask, _, _ in self.masks.masks.values():
                 mask.whole, mask.flow = True, flow
             for module in frozen:
                 module.frozen = True
-            self._swap(self.statistics)
+            self.statistics.swap(self.student)
             yield
-            self.statistics = {n: b.clone() for n, b in self.student.named_buffers() if n in self.statistics}
         finally:
             for old, (mask, _, _) in zip(flows, self.masks.masks.values(), strict=True):
                 mask.whole, mask.flow = False, old
             for module, was in frozen.items():
                 module.frozen = was
-            self._swap(mine)
-
-    @torch.no_grad()
-    def _swap(self, statistics: dict[str, Tensor]) -> None:
-        buffers = dict(self.student.named_buffers())
-        for name, value in statistics.items():
-            buffers[name].copy_(value)
+            self.statistics.swap(self.student)
 
     def run(self, batch: Mapping[str, Tensor]) -> Values:
         with self.view(), torch.set_grad_enabled(self.spec.teacher_update != "none" and torch.is_grad_enabled()):
@@ -171,7 +185,5 @@ class FullNet:
         for module in found.modules():
             if isinstance(module, MaskWeight):
                 module.whole = True
-        buffers = dict(found.named_buffers())
-        for name, value in self.statistics.items():
-            buffers[name].copy_(value)
+        copy.deepcopy(self.statistics).swap(found)
         return found.eval()

@@ -93,7 +93,7 @@ class Pruning(Part):
     ``until`` is the part of the steps by which the end is reached; masks are chosen anew every ``every`` steps.
     """
 
-    kind: Literal["magnitude", "movement", "nm"] = "magnitude"
+    kind: Literal["magnitude", "movement", "nm", "random"] = "magnitude"
     sparsity: float = Field(default=0.5, ge=0, lt=1)
     start: float = Field(default=0.0, ge=0, lt=1)
     schedule: Literal["one-shot", "linear", "cubic"] = "cubic"

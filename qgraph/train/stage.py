@@ -297,6 +297,8 @@ class Trainer:
             found["average"] = self.average.module
         if self.best is not None:
             found["best"] = self.best
+        if self.full is not None:
+            found["full"] = self.full.statistics
         return found
 
     def _train(self) -> None:

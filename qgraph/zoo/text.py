@@ -27,14 +27,12 @@ def _text_example(module: nn.Module, limit: int) -> tuple[nn.Module, tuple[Tenso
     return module.eval(), (ids, torch.ones_like(ids)), (dims, dict(dims))
 
 
-def minilm(layers: int = 6) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
-    """all-MiniLM-L6-v2 with its real weights: 6 layers, 384 wide, 22.6 M parameters; fewer ``layers`` are taken evenly."""
+def minilm(pretrained: bool = True) -> tuple[nn.Module, tuple[Tensor, ...], Any]:
+    """all-MiniLM-L6-v2 with its real weights, or random ones: 6 layers, 384 wide, 22.6 M parameters."""
     folder = model_folder()
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
-    body = AutoModel.from_pretrained(folder)
-    kept = [(i + 1) * 6 // layers - 1 for i in range(layers)]
-    body.encoder.layer = nn.ModuleList(body.encoder.layer[i] for i in kept)
+    body = AutoModel.from_pretrained(folder) if pretrained else AutoModel.from_config(AutoConfig.from_pretrained(folder))
     return _text_example(Encoder(body), 512)
 
 

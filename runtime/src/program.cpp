@@ -26,10 +26,32 @@ std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v) {
 
 std::string text(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
 
+// Elements of a bitmap and what follows it, packed; false where the sizes do not fit.
+bool expand_bitmap(const uint8_t* from, uint64_t size, int64_t n, int width, std::vector<uint8_t>& to) {
+  const uint64_t map = (static_cast<uint64_t>(n) + 7) / 8;
+  if (size < map) return false;
+  uint64_t count = 0;
+  for (uint64_t i = 0; i < map; ++i) count += static_cast<uint64_t>(__builtin_popcount(from[i]));
+  if (n % 8 != 0 && from[map - 1] >> (n % 8) != 0) return false;
+  const auto w = static_cast<uint64_t>(width);
+  if (size != map + (count * w + 7) / 8) return false;
+  to.assign((static_cast<uint64_t>(n) * w + 7) / 8 + 1, 0);  // one byte more: an empty constant has an address too
+  const int mask = (1 << width) - 1;
+  uint64_t next = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if ((from[i / 8] >> (i % 8) & 1) == 0) continue;
+    const uint64_t source = next++ * w, target = static_cast<uint64_t>(i) * w;
+    const int code = from[map + source / 8] >> (source % 8) & mask;
+    to[target / 8] = static_cast<uint8_t>(to[target / 8] | code << (target % 8));
+  }
+  return true;
+}
+
 }  // namespace
 
 const char* name(DType type) {
-  static const char* const names[] = {"float32", "int64", "int32", "int16", "int8", "uint8", "bool", "int4", "int2", "uint4", "uint2"};
+  static const char* const names[] = {"float32", "int64", "int32", "int16", "int8", "uint8",
+                                      "bool",    "int4",  "int2",  "uint4", "uint2"};
   return names[static_cast<int>(type)];
 }
 
@@ -91,10 +113,21 @@ Program::Program(const std::string& path) : file_(path) {
         if (d < 0 || d > (int64_t{1} << 40)) damaged(path, "constant '" + info.name + "' has a bad shape");
       n = elements(info.shape);
       const uint64_t bytes = (static_cast<uint64_t>(n) * bits(info.type) + 7) / 8;
-      if (t->size() != bytes || t->offset() > room || bytes > room - t->offset() || t->offset() % 64 != 0)
+      const bool dense = t->encoding() == schema::Encoding::Dense;
+      if ((dense && t->size() != bytes) || t->offset() > room || t->size() > room - t->offset() || t->offset() % 64 != 0)
         damaged(path, "constant '" + info.name + "' lies outside the file");
       info.data = data + weights + t->offset();
       info.bytes = bytes;
+      if (!dense) {
+        const bool codes = info.type == DType::I8 || info.type == DType::I4 || info.type == DType::I2;
+        if (t->encoding() != schema::Encoding::Bitmap || !codes)
+          damaged(path, "constant '" + info.name + "' has an unknown encoding");
+        expanded_.emplace_back();
+        if (!expand_bitmap(info.data, t->size(), n, bits(info.type), expanded_.back()))
+          damaged(path, "the bitmap of constant '" + info.name + "' does not fit its elements");
+        info.data = expanded_.back().data();
+        info.expanded = true;
+      }
       weight_bytes_ += bytes;
     } else {
       for (int64_t d : info.shape)
@@ -145,7 +178,7 @@ Program::Program(const std::string& path) : file_(path) {
 void Program::release(const std::vector<int>& tensors) const {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   for (int i : tensors) {
-    if (i < 0 || tensors_[static_cast<size_t>(i)].data == nullptr) continue;
+    if (i < 0 || tensors_[static_cast<size_t>(i)].data == nullptr || tensors_[static_cast<size_t>(i)].expanded) continue;
     const TensorInfo& t = tensors_[static_cast<size_t>(i)];
     const auto from = (reinterpret_cast<uintptr_t>(t.data) + page - 1) / page * page;
     const auto to = (reinterpret_cast<uintptr_t>(t.data) + t.bytes) / page * page;

@@ -1,6 +1,7 @@
 // A program file in memory: mapped, verified, its constants ready to be read in place.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -35,6 +36,7 @@ struct TensorInfo {
   std::vector<std::string> symbols;
   const uint8_t* data = nullptr;  // of a constant
   size_t bytes = 0;
+  bool expanded = false;  // lies in memory of the program's own, not in the file
 };
 
 /// Attributes of one op with checked access; `what` names the op in errors.
@@ -74,6 +76,7 @@ class Program {
 
  private:
   MappedFile file_;
+  std::deque<std::vector<uint8_t>> expanded_;
   std::vector<TensorInfo> tensors_;
   std::vector<OpInfo> ops_;
   std::vector<int> inputs_, outputs_;

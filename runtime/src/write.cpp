@@ -23,7 +23,8 @@ flatbuffers::DetachedBuffer build(const ProgramSpec& spec, uint64_t weights_offs
     const auto shape = b.CreateVector(t.shape);
     const auto symbols = b.CreateVectorOfStrings(t.symbols);
     tensors.push_back(schema::CreateTensor(b, name, static_cast<schema::Type>(t.type), static_cast<int>(t.shape.size()), shape,
-                                           symbols, t.constant, t.constant ? at : 0, t.constant ? t.bytes : 0));
+                                           symbols, t.constant, t.constant ? at : 0, t.constant ? t.bytes : 0,
+                                           static_cast<schema::Encoding>(t.encoding)));
     if (t.constant) at = aligned(at + t.bytes);
   }
   std::vector<flatbuffers::Offset<schema::Op>> ops;

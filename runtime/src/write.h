@@ -17,6 +17,7 @@ struct TensorSpec {
   bool constant = false;
   const void* data = nullptr;
   size_t bytes = 0;
+  int encoding = 0;  // see the schema
 };
 
 struct OpSpec {

@@ -16,15 +16,26 @@ struct Maker {
   uint32_t next() { return state = state * 1664525u + 1013904223u; }
 
   int value(const char* name, DType type, Shape shape = {}) {
-    spec.tensors.push_back({name, type, std::move(shape), {}, false, nullptr, 0});
+    spec.tensors.push_back({name, type, std::move(shape), {}, false, nullptr, 0, 0});
     return static_cast<int>(spec.tensors.size()) - 1;
   }
   template <typename T>
   int constant(const char* name, DType type, Shape shape, std::vector<T> data) {
     auto& raw = bytes.emplace_back(data.size() * sizeof(T));
     std::copy_n(reinterpret_cast<const uint8_t*>(data.data()), raw.size(), raw.data());
-    spec.tensors.push_back({name, type, std::move(shape), {}, true, raw.data(), raw.size()});
+    spec.tensors.push_back({name, type, std::move(shape), {}, true, raw.data(), raw.size(), 0});
     return static_cast<int>(spec.tensors.size()) - 1;
+  }
+  // The same as a bitmap, in which only a third of the codes is left.
+  int sparse(const char* name, Shape shape, const std::vector<int8_t>& data) {
+    std::vector<uint8_t> raw((data.size() + 7) / 8);
+    for (size_t i = 0; i < data.size(); i += 3) {
+      raw[i / 8] = static_cast<uint8_t>(raw[i / 8] | 1 << (i % 8));
+      raw.push_back(static_cast<uint8_t>(data[i]));
+    }
+    const int made = constant<uint8_t>(name, DType::I8, std::move(shape), raw);
+    spec.tensors.back().encoding = 1;
+    return made;
   }
   std::vector<int8_t> weights(size_t n) {
     std::vector<int8_t> w(n);
@@ -60,7 +71,7 @@ void write_sample(const std::string& path) {
         {"strides", {1, 1}},
         {"dilations", {1, 1}},
         {"pads", {1, 1, 1, 1}}});
-  const int taps = m.constant<int8_t>("taps", DType::I8, {3, 3, 3, 1}, m.weights(27)), deep = m.value("deep", DType::U8);
+  const int taps = m.sparse("taps", {3, 3, 3, 1}, m.weights(27)), deep = m.value("deep", DType::U8);
   m.op("Conv", {conv, taps, factor, -1, conv}, {deep},
        {{"x_zero", {10}},
         {"group", {3}},

@@ -187,3 +187,23 @@ def test_refusals(text: str, message: str) -> None:
 def test_bad_recipes(settings: tuple[str, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(QGraphError, match=message):
         train(load("pqk", settings), tmp_path)
+
+
+def test_the_full_net_has_batchnorm_statistics_of_its_own(tmp_path: Path) -> None:
+    settings = (
+        "data={source: digits, args: {flat: false}, batch: 32}",
+        "stages.pqk.student={capture: 'qgraph.zoo:digits_cnn'}",
+        "stages.pqk.passes=prune-magnitude{sparsity=0}",
+        "stages.pqk.steps=10",
+        "stages.pqk.pqk={start: 0, warmup: 0.5}",
+    )
+    recipe = load("pqk", settings)
+    stage = next(s for s in recipe.stages if s.name == "pqk")
+    data = make("digits", {"flat": False})
+    trainer = Trainer(stage, Run(recipe, data, tmp_path, 0, torch.device("cpu"), lambda *_: None))
+    assert trainer.full is not None
+    trainer._train()
+    mine = [trainer.student.get_buffer(p) for p in trainer.student.meta["statistics"]]
+    assert len(mine) == 6
+    for a, b in zip(mine, trainer.full.statistics.buffers(), strict=True):
+        assert a.shape == b.shape and not torch.equal(a, b)
