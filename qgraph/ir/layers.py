@@ -10,6 +10,7 @@ import dataclasses
 import onnx_ir as ir
 
 from qgraph.ir.patterns import is_op, scalar
+from qgraph.ir.regions import LINEAR
 from qgraph.ir.scopes import module_path
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
@@ -34,13 +35,15 @@ class LayerValues:
 
 
 def layers(model: ir.Model) -> list[LayerValues]:
-    """The layers of ``model`` in the order in which they run."""
+    """The layers of ``model`` in the order in which they run; what has no linear op, such as a shared mask, is none."""
     members: dict[str, list[ir.Node]] = {}
     for node in model.graph:
         if name := layer_of(node):
             members.setdefault(name, []).append(node)
     found = []
     for name, nodes in members.items():
+        if not any(node.op_type in LINEAR for node in nodes):
+            continue
         values = attention_values(nodes)
         inside = set(nodes)
         for node in nodes:  # the last of those that other layers read
