@@ -97,9 +97,15 @@ def transform(
     if bad and not force:
         listed = ", ".join(f"{name} {db:.1f} dB" for name, db in bad.items())
         layers = ", ".join(f"{name} ({db:.1f} dB)" for name, db in worst)
+        pruned = any(item.name.startswith("prune-") for item in pipeline.passes)
+        todo = (
+            "prune less, or write it with --force and train it"
+            if pruned
+            else "exclude them (quantize{exclude=[...]}), use more data"
+        )
         raise QGraphError(
-            f"the result lost too much: output {listed}, {min_sqnr:g} dB are wanted; worst values: {layers}; "
-            "exclude them (quantize{exclude=[...]}), use more data, or write it anyway with --force"
+            f"the result lost too much: output {listed}, {min_sqnr:g} dB are wanted; worst values: {layers}; {todo}"
+            + ("" if pruned else ", or write it anyway with --force")
         )
     return result
 

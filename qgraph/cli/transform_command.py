@@ -74,6 +74,12 @@ def show(result: Report, output: str) -> None:
     console = Console()
     for one in result.passes:
         click.echo(f"  {one}")
+        for kind in ("layers", "sparsity"):
+            rows = list(one.details.get(kind, {}).items())
+            for name, text in rows[:6]:
+                click.echo(f"    {name}: {text}")
+            if len(rows) > 6:
+                click.echo(f"    and {len(rows) - 6} more (see --report)")
     bits: dict[str, list[float]] = {}
     for layer in result.layers:
         total = bits.setdefault(f"{layer.bits:g} bits", [0, 0])

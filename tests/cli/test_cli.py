@@ -199,3 +199,13 @@ def test_a_ruined_model_is_not_written(work: Path) -> None:
     refused(*start, "--min-sqnr", "90", says="lost too much.*--force", cwd=work)
     assert not (work / "ruined.onnx").exists()
     assert qgraph(*start, "--min-sqnr", "90", "--force", cwd=work).returncode == 0
+
+
+def test_pruning_says_what_went_and_refuses_what_it_cost(work: Path) -> None:
+    line = ["transform", "digits.onnx", "-o", "pruned.onnx", "--passes", "canonicalize,prune-channels{ratio=0.5}"]
+    done = qgraph(*line, cwd=work)
+    assert done.returncode == 0 and "16 -> 8" in done.stdout, done.stderr
+    done = qgraph(*line, "--data", "x.npz", cwd=work)
+    assert done.returncode != 0 and "prune less, or write it with --force and train it" in done.stderr
+    done = qgraph("inspect", "digits.onnx", "--groups", cwd=work)
+    assert done.returncode == 0 and "units" in done.stdout and "channels" in done.stdout, done.stderr
