@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import KINDS, ONNX_TYPES
-from qgraph.ir.patterns import attr, constant, is_op
+from qgraph.ir.ops.fake_quantize_codebook import chosen_levels, index_type
+from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams
 
@@ -88,12 +89,13 @@ class Weight:
         """What the program stores: the codes, or the indices of their levels, and the type of as few bits as hold them."""
         if self.levels is None:
             return self.codes, ONNX_TYPES[self.kind.name]
-        return np.searchsorted(self.levels, self.codes), ir.DataType.UINT2 if len(self.levels) <= 4 else ir.DataType.UINT4
+        return np.searchsorted(self.levels, self.codes), index_type(len(self.levels))
 
     def table(self) -> list[int]:
         """The levels, one for each index that the stored type can hold."""
         assert self.levels is not None
-        return np.pad(self.levels, (0, (4 if len(self.levels) <= 4 else 16) - len(self.levels)), mode="edge").tolist()  # type: ignore[no-any-return]
+        count = 1 << INT_TYPES[KINDS[index_type(len(self.levels))]].bits
+        return np.pad(self.levels, (0, count - len(self.levels)), mode="edge").tolist()  # type: ignore[no-any-return]
 
 
 def out_of(node: ir.Node) -> Out:
@@ -118,12 +120,12 @@ def weight_of(node: ir.Node) -> Weight | None:
     """The constant that a DequantizeLinear node unpacks."""
     source, levels = node.inputs[0], None
     array, scale = constant(source), constant(node.inputs[1])
-    if is_op(source, "Gather"):
-        table, chosen = source.producer().inputs  # type: ignore[union-attr]
-        levels, index = constant(table), constant(chosen.producer().inputs[0]) if is_op(chosen, "Cast") else None  # type: ignore[union-attr]
+    if (codebook := chosen_levels(source)) is not None:
+        source = codebook[1]
+        levels, index = constant(codebook[0]), constant(source)
         if levels is None or index is None or levels.dtype != np.int8 or levels.ndim != 1:
             return None
-        source, array = chosen.producer().inputs[0], levels[index.astype(np.int64)]  # type: ignore[union-attr]
+        array = levels[index.astype(np.int64)]
     if array is None or scale is None or source is None:
         return None
     kind = INT_TYPES["int8" if levels is not None else KINDS[source.const_value.dtype]]  # type: ignore[union-attr]

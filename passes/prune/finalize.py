@@ -9,11 +9,13 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
+from qgraph.passes.quantize.weights import input_axis
 
 from qgraph.errors import QGraphError
-from qgraph.ir.axis_graph import AxisGraph, Group
+from qgraph.ir.axis_graph import AxisGraph, Group, Node
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.patterns import attr, constant, is_op, nodes
+from qgraph.ir.regions import LINEAR
 from qgraph.pipeline import Pass, PassReport, register
 
 KEEPS_ZERO = {
@@ -45,10 +47,11 @@ class FinalizePruning(Pass):
             remove(model, kept)
 
     @staticmethod
-    def _dead(model: ir.Model, report: PassReport) -> dict[tuple[ir.Value, int], np.ndarray]:
-        kept: dict[tuple[ir.Value, int], np.ndarray] = {}
+    def _dead(model: ir.Model, report: PassReport) -> dict[Node, np.ndarray]:
+        kept: dict[Node, np.ndarray] = {}
         for group in AxisGraph(model).groups():
-            dead = (without_readers(group) | without_makers(group)) & group.free
+            reading, making = _sides(group)
+            dead = (without_readers(group, reading) | without_makers(group, making)) & group.free
             keep = ~dead
             for units in group.unit_of.values():
                 if not keep[units].any():
@@ -59,52 +62,38 @@ class FinalizePruning(Pass):
         return kept
 
 
-def input_axis(node: ir.Node) -> int:
-    """The axis of a linear op's weight that reads the op's input."""
-    if node.op_type == "Conv":
-        return 1
-    if node.op_type == "Gemm":
-        return 1 if attr(node, "transB", 0) else 0
-    return 0
-
-
-def _zeros(group: Group, parts: list[tuple[ir.Value, int]]) -> np.ndarray:
+def _zeros(group: Group, parts: list[Node]) -> np.ndarray:
     """Units all of whose elements in ``parts`` are zero."""
-    total = np.zeros(group.units)
-    for value, axis in parts:
-        array = np.abs(value.const_value.numpy().astype(np.float64))  # type: ignore[union-attr]
-        norms = array.sum(tuple(i for i in range(array.ndim) if i != axis))
-        np.add.at(total, group.unit_of[group.nodes[value, axis]], norms)
-    return np.asarray(total == 0)
+    arrays = ((n, np.abs(n[0].const_value.numpy().astype(np.float64))) for n in parts)  # type: ignore[union-attr]
+    return np.asarray(group.totals(arrays) == 0)
 
 
-def _sides(group: Group) -> tuple[list[tuple[ir.Value, int]], list[tuple[ir.Value, int]]]:
+def _sides(group: Group) -> tuple[list[Node], list[Node]]:
     """Weights that read the group's values, and all other parameters."""
-    reading: list[tuple[ir.Value, int]] = []
-    making: list[tuple[ir.Value, int]] = []
+    reading: list[Node] = []
+    making: list[Node] = []
     for value, axis in group.weights():
-        linear = [u.node for u in value.uses() if u.node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and u.idx == 1]
+        linear = [u.node for u in value.uses() if u.node.op_type in LINEAR and u.idx == 1]
         depthwise = any(n.op_type == "Conv" and attr(n, "group", 1) > 1 for n in linear)
         (reading if linear and not depthwise and all(axis == input_axis(n) for n in linear) else making).append((value, axis))
     return reading, making
 
 
-def without_readers(group: Group) -> np.ndarray:
+def without_readers(group: Group, reading: list[Node]) -> np.ndarray:
     """Units that only zeros read."""
-    reading, _ = _sides(group)
+    read = {value for value, _ in reading}
     others = {
         u.node
         for value, _ in group.nodes
         if value.const_value is None
         for u in value.uses()
         if not any(v is not None and (v, i) in group.nodes for v in u.node.outputs for i in range(len(v.shape or ())))
-        and not (u.node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") and u.node.inputs[1] in {v for v, _ in reading})
+        and not (u.node.op_type in LINEAR and u.node.inputs[1] in read)
     }
     return _zeros(group, reading) if reading and not others else np.zeros(group.units, bool)
 
 
-def without_makers(group: Group) -> np.ndarray:
+def without_makers(group: Group, making: list[Node]) -> np.ndarray:
     """Units that are zero whatever comes in."""
-    _, making = _sides(group)
     ops = {n.op_type for value, _ in group.nodes if value.const_value is None and (n := value.producer()) is not None}
     return _zeros(group, making) if making and ops <= KEEPS_ZERO else np.zeros(group.units, bool)

@@ -40,28 +40,18 @@ class Importance:
 
     @staticmethod
     def _sum(group: Group, nodes: list[Node], power: int) -> np.ndarray:
-        total = np.zeros(group.units)
-        for value, axis in nodes:
-            array = np.abs(value.const_value.numpy().astype(np.float64)) ** power  # type: ignore[union-attr]
-            norms = array.sum(tuple(i for i in range(array.ndim) if i != axis))
-            np.add.at(total, group.unit_of[group.nodes[value, axis]], norms)
-        return total ** (1 / power)
+        arrays = ((n, np.abs(n[0].const_value.numpy().astype(np.float64)) ** power) for n in nodes)  # type: ignore[union-attr]
+        return group.totals(arrays) ** (1 / power)  # type: ignore[no-any-return]
 
     def _taylor(self, group: Group, nodes: list[Node]) -> np.ndarray:
         gradients: Mapping[str, np.ndarray] = self.context.gradients
-        total, seen = np.zeros(group.units), False
-        for value, axis in nodes:
-            gradient = gradients.get(value.name or "")
-            if gradient is None:
-                continue
-            seen = True
-            array = value.const_value.numpy().astype(np.float64) * gradient  # type: ignore[union-attr]
-            np.add.at(total, group.unit_of[group.nodes[value, axis]], array.sum(tuple(i for i in range(array.ndim) if i != axis)))
-        if not seen:
+        known = [n for n in nodes if (n[0].name or "") in gradients]
+        if not known:
             raise QGraphError(
                 f"criterion=taylor needs gradients of {group.name()!r}; use it in a stage of a recipe that says 'gradients: 8'"
             )
-        return np.abs(total)
+        arrays = ((n, n[0].const_value.numpy().astype(np.float64) * gradients[n[0].name or ""]) for n in known)  # type: ignore[union-attr]
+        return np.abs(group.totals(arrays))
 
     def _activation(self, group: Group) -> np.ndarray:
         floats = {v: i for v, i in group.nodes if v.const_value is None and v.producer() is not None and v.dtype is not None}

@@ -14,16 +14,14 @@ import onnx_ir as ir
 from qgraph.passes.prune import select
 from qgraph.passes.prune.structured import refuse_quantized
 from qgraph.passes.quantize.plan import weight_of
-from qgraph.passes.quantize.weights import out_axis
+from qgraph.passes.quantize.weights import input_axis, out_axis
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops import attach
+from qgraph.ir.ops.mask import INPUT_AXIS
 from qgraph.ir.patterns import add_initializer, constant, new_node
 from qgraph.pipeline import Pass, PassReport, register
-
-INPUT_AXIS = "qgraph.input_axis"
-"""What a Mask node's metadata says of the axis that the weight's inputs lie on."""
 
 
 @dataclasses.dataclass
@@ -54,9 +52,7 @@ def weights(model: ir.Model, name: str, include: tuple[str, ...], exclude: tuple
             continue
         array = constant(value)
         assert array is not None
-        outputs = out_axis(node)
-        inputs = (outputs - 1 if outputs else 1) if node.op_type in ("Gemm", "MatMul") else 1 - outputs
-        found[value] = Masked(node, value, array, outputs, inputs)
+        found[value] = Masked(node, value, array, out_axis(node), input_axis(node))
     if not found:
         raise QGraphError(f"pass {name!r} finds no weights to prune; check include and exclude against 'qgraph inspect --layers'")
     return list(found.values())

@@ -25,6 +25,8 @@ from qgraph.analyze.activations import session
 from qgraph.errors import QGraphError
 from qgraph.ir.axis_graph import AxisGraph, Group, Node
 from qgraph.ir.dialects import dialect_of
+from qgraph.ir.io import size_of
+from qgraph.ir.regions import LINEAR
 from qgraph.pipeline import Pass, PassContext, PassReport, register
 
 STEPS = 12
@@ -83,20 +85,16 @@ class Structured(Pass):
         scores = [importance(group) for group in groups]
         kept = self._search(model, groups, scores)
         report.details["layers"] = {
-            g.name(): f"{g.units} -> {self._left(g, kept)}" + ("" if g.free.all() else f" (some units stay: {self._why(g)})")
+            g.name(): f"{g.units} -> {self._left(g, kept)}" + ("" if g.free.all() else f" (some units stay: {g.why})")
             for g in groups
         }
         report.count("units removed", sum(g.units - self._left(g, kept) for g in groups))
-        before = cost.macs(model), sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+        before = cost.macs(model), size_of(model)
         remove(model, kept)
-        after = cost.macs(model), sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+        after = cost.macs(model), size_of(model)
         if before[0] and after[0] is not None:
             report.count("multiply-accumulates removed", before[0] - after[0])
         report.count("weight bytes saved", before[1] - after[1])
-
-    @staticmethod
-    def _why(group: Group) -> str:
-        return next(r for r in group.frozen if r)
 
     @staticmethod
     def _left(group: Group, kept: dict[Node, np.ndarray]) -> int:
@@ -116,7 +114,7 @@ class Structured(Pass):
             if any(fnmatch.fnmatchcase(n, p) for n in names for p in options.exclude):
                 reasons[group.name()] = "excluded"
             elif not group.free.any():
-                reasons[group.name()] = self._why(group)
+                reasons[group.name()] = group.why
             else:
                 found.append(group)
         report.details["kept whole"] = reasons
@@ -233,8 +231,7 @@ def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.nd
 
 def readers(group: Group) -> set[str]:
     """The kinds of ops whose weights the group changes."""
-    linear = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-    return {u.node.op_type for v, _ in group.weights() for u in v.uses() if u.node.op_type in linear}
+    return {u.node.op_type for v, _ in group.weights() for u in v.uses() if u.node.op_type in LINEAR}
 
 
 @register("prune-channels")

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
-from qgraph.ir.ops.fake_quantize_codebook import nearest, rounded
+from qgraph.ir.ops.fake_quantize_codebook import index_type, nearest, rounded
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
 from qgraph.numerics.affine import QParams
 
@@ -28,7 +28,7 @@ class Codebooks:
 
     Attributes:
         points: levels of a weight.
-        start: ``percentile`` (equally many weights a level; the ends are the extremes) or ``uniform`` (equal steps).
+        start: ``percentile`` (each the middle of an equal share of the weights) or ``uniform`` (equal steps).
         shares: levels by name of weight where they differ.
     """
 
@@ -89,7 +89,7 @@ def bake(model: ir.Model) -> list[int]:
         if value is None or array is None or levels is None or scale is None:
             raise QGraphError(f"{node.name!r} reads weights or levels that are computed; only constants can be baked")
         table = rounded(levels)
-        packed = ir.DataType.UINT2 if len(table) <= 4 else ir.DataType.UINT4
+        packed = index_type(len(table))
         index = nearest(array.astype(np.float32) / scale, table).astype(packed.numpy())
         name = value.name or "weight"
         stored = add_initializer(model, f"{name}.indices", index, packed)

@@ -44,6 +44,13 @@ def out_axis(node: ir.Node) -> int:
     return 1 if node.op_type == "ConvTranspose" else 0
 
 
+def input_axis(node: ir.Node) -> int:
+    """The axis of the weight that runs over input channels."""
+    if node.op_type == "MatMul":
+        return max(0, len(node.inputs[1].shape) - 2)  # type: ignore[union-attr, arg-type]
+    return 1 - out_axis(node)
+
+
 def store_codes(model: ir.Model, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
     """The codes of the weight ``value``, as an initializer."""
     codes = store(model, f"{value.name or 'weight'}.codes", quantize(array, params), params.type)

@@ -76,6 +76,5 @@ def show_groups(model: ir.Model) -> None:
     for group in AxisGraph(model).groups():
         names = sorted({f"{value.name}[{axis}]" for value, axis in group.weights()})
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        why = next((r for r in group.frozen if r), "")
-        table.add_row("heads" if group.heads else "channels", str(group.units), str(int(group.free.sum())), shown, why)
+        table.add_row("heads" if group.heads else "channels", str(group.units), str(int(group.free.sum())), shown, group.why)
     Console().print(table)

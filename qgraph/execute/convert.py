@@ -33,6 +33,8 @@ from qgraph.execute.ops.shape import gather
 from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens, least_squares_scale
 from qgraph.execute.tensors import tensor_of
 from qgraph.ir.dialects import DOMAIN
+from qgraph.ir.ops.fake_quantize_codebook import chosen_levels
+from qgraph.ir.ops.mask import INPUT_AXIS
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
@@ -327,7 +329,7 @@ class _Converter:
         self.masks[path] = {
             "mask": mask.name or "",
             "weight": value.name or "",
-            "inputs": node.metadata_props.get("qgraph.input_axis", "0"),
+            "inputs": node.metadata_props.get(INPUT_AXIS, "0"),
         }
         return self.graph.call_module(path, (self._value(value),))
 
@@ -410,7 +412,7 @@ def _matrix(weight: ir.Value | None) -> np.ndarray | None:
     """The constant matrix behind ``weight``, quantized or not; None where it is something else."""
     while is_op(weight, "DequantizeLinear", "QuantizeLinear") or is_op(weight, "FakeQuantizeCodebook", domain="qgraph"):
         weight = weight.producer().inputs[0]  # type: ignore[union-attr]
-    if is_op(weight, "Gather") and is_op(weight.producer().inputs[1], "Cast"):  # type: ignore[union-attr]
-        weight = weight.producer().inputs[1].producer().inputs[0]  # type: ignore[union-attr]
+    if (codebook := chosen_levels(weight)) is not None:
+        weight = codebook[1]
     array = constant(weight)
     return array if array is not None and array.ndim == 2 else None

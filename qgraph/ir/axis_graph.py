@@ -52,6 +52,19 @@ class Group:
     def free(self) -> np.ndarray:
         return np.array([not reason for reason in self.frozen], bool)
 
+    @property
+    def why(self) -> str:
+        """The first reason for which a unit stays; empty where all are free."""
+        return next((reason for reason in self.frozen if reason), "")
+
+    def totals(self, arrays: Iterable[tuple[Node, np.ndarray]]) -> np.ndarray:
+        """Sums by unit [units], float64: every array, shaped like the value of its axis, is summed over all other axes."""
+        found = np.zeros(self.units)
+        for (value, axis), array in arrays:
+            sums = array.sum(tuple(i for i in range(array.ndim) if i != axis))
+            np.add.at(found, self.unit_of[self.nodes[value, axis]], sums)
+        return found
+
     def name(self) -> str:
         """The first weight, which is what people know a layer by."""
         return next((v.name or "" for v, _ in self.weights()), "")

@@ -30,12 +30,12 @@ def widen(model: ir.Model) -> dict[ir.Value, ir.TensorProtocol]:
     return before
 
 
-def clip_codes(model: ir.Model) -> list[ir.Node]:
-    """Let 4-bit activations be 8-bit ones behind a Clip, in place; returns the Clips.
+def clip_codes(model: ir.Model) -> None:
+    """Let 4-bit activations be 8-bit ones behind a Clip, in place.
 
     ONNX Runtime moves 4-bit codes into ops that do not take them, such as MaxPool.
     """
-    made = []
+    made = False
     for node in list(model.graph):
         if node.op_type != "QuantizeLinear" or node.domain or len(node.inputs) < 3:
             continue
@@ -56,10 +56,9 @@ def clip_codes(model: ir.Model) -> list[ir.Node]:
             if len(reader.inputs) > 2 and reader.inputs[2] is zero:
                 reader.replace_input_with(2, wide)
         node.outputs[0].type = ir.TensorType(ir.DataType.UINT8)  # types are shared between values
-        made.append(clip)
+        made = True
     for name in [n for n, v in model.graph.initializers.items() if made and v.dtype == ir.DataType.UINT4 and not v.uses()]:
         del model.graph.initializers[name]
-    return made
 
 
 @contextlib.contextmanager

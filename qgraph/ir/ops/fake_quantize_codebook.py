@@ -10,9 +10,12 @@ Source: differentiable quantization of Polino et al. 2018, section 3.2, with one
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 from onnxscript import opset21, script
 from onnxscript import opset21 as op
 from onnxscript.values import Opset
+
+from qgraph.ir.patterns import is_op
 
 QGRAPH = Opset("qgraph", 1)
 
@@ -25,6 +28,19 @@ def FakeQuantizeCodebook(w, levels, scale):  # type: ignore[no-untyped-def]
     last = op.Constant(value_ints=[-1])
     distance = op.Abs(op.Sub(op.Unsqueeze(op.Div(w, scale), last), table))  # type: ignore[arg-type]
     return op.Mul(op.Gather(table, op.ArgMin(distance, axis=-1, keepdims=0)), scale)
+
+
+def index_type(points: int) -> ir.DataType:
+    """The packed type that holds indices of so many levels."""
+    return ir.DataType.UINT2 if points <= 4 else ir.DataType.UINT4
+
+
+def chosen_levels(value: ir.Value | None) -> tuple[ir.Value | None, ir.Value | None] | None:
+    """(levels, packed indices) of a baked codebook ``Gather(levels, Cast(indices))``; None for other values."""
+    if not is_op(value, "Gather"):
+        return None
+    levels, chosen = value.producer().inputs  # type: ignore[union-attr]
+    return (levels, chosen.producer().inputs[0]) if is_op(chosen, "Cast") else None  # type: ignore[union-attr]
 
 
 def rounded(levels: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from onnxscript import opset21, script
 from onnxscript import opset21 as op
 from onnxscript.values import Opset
 
+INPUT_AXIS = "qgraph.input_axis"
+"""Metadata of a node: the axis that the inputs of the masked weight lie on."""
 QGRAPH = Opset("qgraph", 1)
 
 
