@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +59,14 @@ def load_npz(file: Path) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError) as error:
         raise QGraphError(f"cannot read data {file}: {error}; save it with numpy.savez(file, name=array)") from error
+
+
+def input_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
+    """Shapes by input name, from texts such as ``x=1,128``."""
+    shapes: dict[str, list[int]] = {}
+    for text in texts:
+        name, _, numbers = text.partition("=")
+        if not numbers or not all(d.strip().isdecimal() for d in numbers.split(",")):
+            raise QGraphError(f"--shape {text!r} is not of the form NAME=1,128")
+        shapes[name] = [int(d) for d in numbers.split(",")]
+    return shapes

@@ -27,6 +27,12 @@ struct SignedLevels {
 };
 inline constexpr SignedLevels kSigned;
 
+/// What packed weights of 8 bits leave out. A word is 16 columns of 4 neighbours along the depth.
+///   TwoOfFour  two of every four neighbours: for 32 of depth 64 bytes of places, then 4 words of kept codes. Word s holds
+///              the codes kept of the depths 8 s to 8 s + 7; byte j of its place is at bit 2 s of byte j of the column's places.
+///   Words      words of zeros.
+enum class SparseForm : int { Dense = 0, TwoOfFour = 1, Words = 2 };
+
 /// Weights packed for the matrix kernels: [panel][K / 4][16 columns][4], zero padded, and the sum of each column. With fewer
 /// bits, 8 / bits neighbours along K / 4 share their bytes, the first in the lowest bits, and `levels` says what they stand for.
 struct PackedWeights {
@@ -36,6 +42,9 @@ struct PackedWeights {
   int64_t k = 0;
   int bits = 8;
   Levels levels = kSigned.four;
+  SparseForm form = SparseForm::Dense;
+  const int64_t* starts = nullptr;  // Words: panel p holds words [starts[p], starts[p + 1])
+  const int32_t* depths = nullptr;  // Words: the depth of each word
 };
 
 inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
@@ -77,6 +86,9 @@ struct Epilogue {
 
 struct Kernels {
   const char* isa;
+
+  /// Whether gemm reads sparse forms; without it weights are packed dense.
+  bool sparse = false;
 
   /// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride], with its
   /// sign bit turned where `flip` says so (which takes 128 from a uint8). `packed` has packed_bytes(n, k), `sums`

@@ -87,6 +87,10 @@ class Op {
   virtual bool view() const { return false; }
   /// Multiply-accumulates of a run, for the shapes in `c`.
   virtual int64_t macs(const Context&) const { return 0; }
+  /// The constant input that the op has a copy of and does not read any more, or -1.
+  virtual int packed_input() const { return -1; }
+  /// Bytes of that input that a run does not read, since its packed form leaves them out.
+  virtual int64_t left_out() const { return 0; }
   virtual void run(Context& c) = 0;
 
  protected:

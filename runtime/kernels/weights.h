@@ -24,4 +24,34 @@ WeightCodes read_codes(const OpSource& s, size_t index);
 PackedWeights pack_codes(const WeightCodes& w, int64_t from, int64_t n, int64_t depth, int64_t stride, const Kernels& kernels,
                          int8_t* packed, int32_t* sums);
 
+/// Memory of weights packed in a sparse form.
+struct SparseMemory {
+  AlignedBytes data;
+  int64_t bytes = 0;
+  std::vector<int64_t> starts;
+  std::vector<int32_t> depths, sums;
+};
+
+/// Depth that a block of the form TwoOfFour covers, and its bytes for a panel: places, then codes. The panels of a group of
+/// columns take turns, so that a group is one stream for memory.
+constexpr int64_t kPairDepth = 32;
+constexpr int64_t kPairBytes = 5 * kPanel * kDepth;
+constexpr int64_t kPairColumns = 4 * kPanel;
+
+/// Where the panel of a column begins, and the bytes from a block of it to the next.
+struct PairPlace {
+  int64_t offset, stride;
+};
+inline PairPlace pair_place(int64_t n, int64_t k, int64_t column) {
+  const int64_t group = column / kPairColumns * kPairColumns, left = n - group < kPairColumns ? n - group : kPairColumns;
+  const int64_t stride = round_up(left, kPanel) / kPanel * kPairBytes, blocks = round_up(k, kPairDepth) / kPairDepth;
+  return {group / kPanel * blocks * kPairBytes + (column - group) / kPanel * kPairBytes, stride};
+}
+
+/// Whether codes of 8 bits fit a form: no more than two of four neighbours are not zero (Words and Dense fit any).
+bool fits(const WeightCodes& w, int64_t n, int64_t depth, SparseForm form);
+
+/// Pack n columns of `depth` codes of 8 bits, one after another, leaving out what the form leaves out.
+PackedWeights pack_sparse(const WeightCodes& w, int64_t n, int64_t depth, SparseForm form, SparseMemory& memory);
+
 }  // namespace qgraph

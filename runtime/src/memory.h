@@ -11,8 +11,10 @@ namespace qgraph {
 /// `bytes` rounded up to whole lines of 64, aligned to them; null when there is no memory. Free it with std::free.
 inline void* allocate_aligned(size_t bytes) {
   constexpr size_t kLine = 64, kHuge = size_t{2} << 20;
-  if (bytes < 2 * kHuge) return std::aligned_alloc(kLine, (bytes + kLine - 1) / kLine * kLine);
-  void* data = std::aligned_alloc(kHuge, (bytes + kHuge - 1) / kHuge * kHuge);
+  const size_t lines = (bytes + kLine - 1) / kLine * kLine;
+  if (bytes < kHuge) return std::aligned_alloc(kLine, lines);
+  void* data = nullptr;
+  if (posix_memalign(&data, kHuge, lines) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
   if (data != nullptr) madvise(data, bytes, MADV_HUGEPAGE);
 #endif

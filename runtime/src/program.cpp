@@ -47,6 +47,39 @@ bool expand_bitmap(const uint8_t* from, uint64_t size, int64_t n, int width, std
   return true;
 }
 
+// Elements of groups with a few codes each (see the schema); false where the sizes do not fit.
+bool expand_groups(const uint8_t* from, uint64_t size, int64_t n, int width, std::vector<uint8_t>& to) {
+  if (size < 2) return false;
+  const int kept = from[0], length = from[1];
+  if (length < 2 || length > 8 || kept < 1 || kept >= length || n % length != 0) return false;
+  std::vector<int> masks;
+  for (int mask = 0; mask < 1 << length; ++mask)
+    if (__builtin_popcount(static_cast<unsigned>(mask)) == kept) masks.push_back(mask);
+  int rank_bits = 1;
+  while ((size_t{1} << rank_bits) < masks.size()) ++rank_bits;
+  const auto groups = static_cast<uint64_t>(n / length), w = static_cast<uint64_t>(width), b = static_cast<uint64_t>(rank_bits);
+  const uint64_t ranks = (groups * b + 7) / 8, codes = (groups * static_cast<uint64_t>(kept) * w + 7) / 8;
+  if (size != 2 + ranks + codes) return false;
+  to.assign((static_cast<uint64_t>(n) * w + 7) / 8 + 1, 0);
+  const auto field = [](const uint8_t* bytes, uint64_t bit, uint64_t count, uint64_t end) {
+    uint64_t value = bytes[bit / 8];
+    if (bit / 8 + 1 < end) value |= uint64_t{bytes[bit / 8 + 1]} << 8;
+    return static_cast<int>(value >> (bit % 8) & ((uint64_t{1} << count) - 1));
+  };
+  uint64_t next = 0;
+  for (uint64_t g = 0; g < groups; ++g) {
+    const auto rank = static_cast<size_t>(field(from + 2, g * b, b, ranks));
+    if (rank >= masks.size()) return false;
+    for (int i = 0; i < length; ++i) {
+      if ((masks[rank] >> i & 1) == 0) continue;
+      const int code = field(from + 2 + ranks, next++ * w, w, codes);
+      const uint64_t target = (g * static_cast<uint64_t>(length) + static_cast<uint64_t>(i)) * w;
+      to[target / 8] = static_cast<uint8_t>(to[target / 8] | code << (target % 8));
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 const char* name(DType type) {
@@ -82,7 +115,7 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-Program::Program(const std::string& path) : file_(path) {
+Program::Program(const std::string& path) : path_(path), file_(path) {
   const uint8_t* data = file_.data();
   if (file_.size() < 16 || !schema::ProgramBufferHasIdentifier(data)) damaged(path, "it is not a qgraph program");
   constexpr size_t kLimit = FLATBUFFERS_MAX_BUFFER_SIZE;
@@ -120,13 +153,10 @@ Program::Program(const std::string& path) : file_(path) {
       info.bytes = bytes;
       if (!dense) {
         const bool codes = info.type == DType::I8 || info.type == DType::I4 || info.type == DType::I2;
-        if (t->encoding() != schema::Encoding::Bitmap || !codes)
+        if ((t->encoding() != schema::Encoding::Bitmap && t->encoding() != schema::Encoding::Groups) || !codes)
           damaged(path, "constant '" + info.name + "' has an unknown encoding");
-        expanded_.emplace_back();
-        if (!expand_bitmap(info.data, t->size(), n, bits(info.type), expanded_.back()))
-          damaged(path, "the bitmap of constant '" + info.name + "' does not fit its elements");
-        info.data = expanded_.back().data();
-        info.expanded = true;
+        info.encoded = static_cast<int>(encoded_.size());
+        encoded_.push_back({static_cast<int>(t->encoding()), info.data, t->size(), {}});
       }
       weight_bytes_ += bytes;
     } else {
@@ -175,15 +205,30 @@ Program::Program(const std::string& path) : file_(path) {
     for (const auto* e : *program->metadata()) metadata_.emplace_back(text(e->key()), text(e->value()));
 }
 
-void Program::release(const std::vector<int>& tensors) const {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  for (int i : tensors) {
-    if (i < 0 || tensors_[static_cast<size_t>(i)].data == nullptr || tensors_[static_cast<size_t>(i)].expanded) continue;
-    const TensorInfo& t = tensors_[static_cast<size_t>(i)];
-    const auto from = (reinterpret_cast<uintptr_t>(t.data) + page - 1) / page * page;
-    const auto to = (reinterpret_cast<uintptr_t>(t.data) + t.bytes) / page * page;
-    if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
+void Program::expand(int tensor) {
+  if (tensor < 0 || tensors_[static_cast<size_t>(tensor)].encoded < 0) return;
+  TensorInfo& t = tensors_[static_cast<size_t>(tensor)];
+  Encoded& e = encoded_[static_cast<size_t>(t.encoded)];
+  if (!e.expanded.empty()) return;
+  const auto run = e.encoding == static_cast<int>(schema::Encoding::Bitmap) ? expand_bitmap : expand_groups;
+  if (!run(e.data, e.size, elements(t.shape), bits(t.type), e.expanded))
+    damaged(path_, "the encoding of constant '" + t.name + "' does not fit its elements");
+  t.data = e.expanded.data();
+}
+
+void Program::release(int tensor) {
+  if (tensor < 0 || tensors_[static_cast<size_t>(tensor)].data == nullptr) return;
+  TensorInfo& t = tensors_[static_cast<size_t>(tensor)];
+  if (t.encoded >= 0) {
+    Encoded& e = encoded_[static_cast<size_t>(t.encoded)];
+    std::vector<uint8_t>().swap(e.expanded);
+    t.data = e.data;
+    return;
   }
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto from = (reinterpret_cast<uintptr_t>(t.data) + page - 1) / page * page;
+  const auto to = (reinterpret_cast<uintptr_t>(t.data) + t.bytes) / page * page;
+  if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_DONTNEED);
 }
 
 Attributes::Attributes(const schema::Op* op, std::string what) : what_(std::move(what)) {

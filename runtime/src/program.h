@@ -1,7 +1,6 @@
 // A program file in memory: mapped, verified, its constants ready to be read in place.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -34,9 +33,9 @@ struct TensorInfo {
   DType type = DType::F32;
   Shape shape;
   std::vector<std::string> symbols;
-  const uint8_t* data = nullptr;  // of a constant
+  const uint8_t* data = nullptr;  // of a constant; its encoded bytes while it is not expanded
   size_t bytes = 0;
-  bool expanded = false;  // lies in memory of the program's own, not in the file
+  int encoded = -1;  // index of its encoding, where it is not dense in the file
 };
 
 /// Attributes of one op with checked access; `what` names the op in errors.
@@ -71,12 +70,22 @@ class Program {
   const std::vector<int>& outputs() const { return outputs_; }
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return metadata_; }
   size_t weight_bytes() const { return weight_bytes_; }
-  /// Give the memory of constants back, whose ops have copies by now; whoever still reads them has them paged in again.
-  void release(const std::vector<int>& tensors) const;
+  /// Have the elements of one constant in memory. Throws Error where its encoding is damaged.
+  void expand(int tensor);
+  /// Give the memory of a constant back, whose op has a copy by now. A dense one is paged in again for whoever still reads
+  /// it; an encoded one has to be expanded again.
+  void release(int tensor);
 
  private:
+  struct Encoded {
+    int encoding;
+    const uint8_t* data;
+    uint64_t size;
+    std::vector<uint8_t> expanded;
+  };
+  std::string path_;
   MappedFile file_;
-  std::deque<std::vector<uint8_t>> expanded_;
+  std::vector<Encoded> encoded_;
   std::vector<TensorInfo> tensors_;
   std::vector<OpInfo> ops_;
   std::vector<int> inputs_, outputs_;

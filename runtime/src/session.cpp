@@ -56,9 +56,14 @@ struct Session::Impl {
         keep(options.keep),
         memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
     for (const OpInfo& info : program.ops()) {
+      for (int i : info.inputs) program.expand(i);
       ops.push_back(make_op(OpSource(info, program.tensors(), kernels)));
-      program.release(info.inputs);
+      for (int i : info.inputs) program.release(i);
     }
+    for (size_t i = 0; i < ops.size(); ++i)
+      for (size_t j = 0; j < program.ops()[i].inputs.size(); ++j)
+        if (static_cast<int>(j) != ops[i]->packed_input()) program.expand(program.ops()[i].inputs[j]);
+    for (int i : program.outputs()) program.expand(i);
     times.resize(ops.size());
     for (int i : program.inputs()) inputs.push_back(signature(i));
     for (int i : program.outputs()) outputs.push_back(signature(i));
@@ -119,6 +124,7 @@ struct Session::Impl {
       times[i].macs = ops[i]->macs(contexts[i]);
       times[i].bytes = 0;
       for (const auto* t : contexts[i].in) times[i].bytes += t == nullptr ? 0 : static_cast<int64_t>(bytes_of(*t));
+      times[i].bytes -= ops[i]->left_out();
       for (const auto* t : contexts[i].out) times[i].bytes += static_cast<int64_t>(bytes_of(*t));
     }
     plan(lives);

@@ -14,6 +14,7 @@ TEST(EmulatedTiles, GemmEqualsTheSumOfProducts) {
   if (std::find(isas.begin(), isas.end(), "avx512_vnni") == isas.end()) GTEST_SKIP() << "few rows need avx512_vnni";
   std::mt19937 random{11};
   test_product(amx_emulated::gemm, avx512_vnni::kernels(), random);
+  test_sparse_product(amx_emulated::gemm, random);
 }
 
 }  // namespace

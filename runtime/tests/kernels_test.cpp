@@ -24,6 +24,11 @@ class EveryIsa : public testing::TestWithParam<std::string> {
 
 TEST_P(EveryIsa, GemmEqualsTheSumOfProducts) { test_product(kernels.gemm, kernels, random); }
 
+TEST_P(EveryIsa, SparseGemmEqualsTheSumOfProducts) {
+  if (!kernels.sparse) GTEST_SKIP() << "packs dense";
+  test_sparse_product(kernels.gemm, random);
+}
+
 TEST_P(EveryIsa, FinishRoundsHalfToEvenAndClamps) {
   const std::vector<int32_t> acc{1, 3, 5, -1, -3, 1 << 30, -(1 << 30), 0, 509, 511};
   const float half = 0.5f;

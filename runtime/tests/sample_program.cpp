@@ -37,6 +37,20 @@ struct Maker {
     spec.tensors.back().encoding = 1;
     return made;
   }
+  // The same in groups: two codes of every four.
+  int grouped(const char* name, Shape shape, const std::vector<int8_t>& data) {
+    std::vector<uint8_t> raw{2, 4};
+    raw.resize(2 + (data.size() / 4 * 3 + 7) / 8);
+    for (size_t g = 0; g < data.size() / 4; ++g) {
+      const unsigned rank = next() % 6 << (g * 3 % 8);
+      raw[2 + g * 3 / 8] = static_cast<uint8_t>(raw[2 + g * 3 / 8] | rank);
+      if (rank > 255) raw[3 + g * 3 / 8] = static_cast<uint8_t>(raw[3 + g * 3 / 8] | rank >> 8);
+    }
+    for (size_t i = 0; i < data.size() / 2; ++i) raw.push_back(static_cast<uint8_t>(data[i]));
+    const int made = constant<uint8_t>(name, DType::I8, std::move(shape), raw);
+    spec.tensors.back().encoding = 2;
+    return made;
+  }
   std::vector<int8_t> weights(size_t n) {
     std::vector<int8_t> w(n);
     for (auto& v : w) v = static_cast<int8_t>(next() >> 24);
@@ -92,11 +106,11 @@ void write_sample(const std::string& path) {
   m.op("Lookup", {flat, table}, {looked});
   const int tokens = m.value("tokens", DType::U8), scales = m.value("scales", DType::F32);
   m.op("QuantizeTokens", {looked}, {tokens, scales}, {{"x_zero", {128}}}, {{"scale", {0.1f}}});
-  const int dense = m.constant<int8_t>("dense", DType::I8, {kSampleOutputs, 12}, m.weights(12 * kSampleOutputs));
+  const int dense = m.grouped("dense", {kSampleOutputs, 12}, m.weights(12 * kSampleOutputs));
   const int dense_factor =
       m.constant<float>("dense_factor", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 20.0f));
   const int wide = m.value("wide", DType::I16), normed = m.value("normed", DType::I16), sum = m.value("sum", DType::I16);
-  m.op("Linear", {tokens, dense, dense_factor, -1, scales}, {wide}, {{"x_zero", {128}}});
+  m.op("Linear", {tokens, dense, dense_factor, -1, scales}, {wide}, {{"x_zero", {128}}, {"sparse", {1}}});
   const int one = m.constant<float>("one", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 4000.0f));
   m.op("LayerNorm", {wide, one, one}, {normed}, {}, {{"epsilon", {0.01f}}});
   m.op("Binary", {wide, normed}, {sum}, {{"op", {0}}}, {{"a_multiplier", {0.5f}}, {"b_multiplier", {0.25f}}});

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qgraph import _runtime
-from qgraph.deploy.program import write
+from qgraph.deploy.program_file import write
 from qgraph.deploy.session import Session
 from qgraph.execute.integer import OPS, evaluate
 from qgraph.ir.dialects import INTEGER

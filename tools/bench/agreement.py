@@ -15,7 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.analyze.activations import session
-from qgraph.deploy.program import compile, write
+from qgraph.deploy.program import compile
+from qgraph.deploy.program_file import write
 from qgraph.deploy.session import LAST, Session
 from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import constant

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qgraph.data import input_shapes
 from qgraph.errors import QGraphError
 
 OPENVINO = "openvino:"
@@ -82,12 +83,7 @@ def inputs_of(job: Job, signature: dict[str, tuple[str, list[int | str]]]) -> di
         if batch is None:
             raise QGraphError(f"{job.data} holds no batch")
         return {name: np.asarray(batch[name]) for name in signature}
-    shapes: dict[str, list[int]] = {}
-    for text in job.shapes:
-        name, _, numbers = text.partition("=")
-        if not numbers:
-            raise QGraphError(f"--shape {text!r} is not of the form NAME=1,128")
-        shapes[name] = [int(d) for d in numbers.split(",")]
+    shapes = input_shapes(job.shapes)
     rng = np.random.default_rng(0)
     made = {}
     for name, (dtype, dims) in signature.items():

@@ -2,7 +2,8 @@
 
 A large product is measured against the multiply-accumulates a second that the same kernel reaches on data in L1; a
 matrix times a vector, the case of generating text, against the bytes a second that the machine reads from memory. There the
-program holds so many matrices that none is in a cache when its turn comes.
+program holds so many matrices that none is in a cache when its turn comes. Sparse forms of int8 weights are timed beside the
+dense one, with their weights in memory or in a cache.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.prune import select
 from qgraph.tools.bench.engines import Job, OpRow, profile
 
 from qgraph import _runtime
-from qgraph.deploy.program import write
-from qgraph.ir.dialects import INTEGER
+from qgraph.deploy.program_file import write
+from qgraph.deploy.sparse import CACHES, Form, product, seconds
 
-COLD = 256 << 20
 TYPES = {8: ir.DataType.INT8, 4: ir.DataType.INT4, 2: ir.DataType.INT2}
 
 
@@ -32,53 +33,77 @@ class Product:
     n: int
     bits: int
 
-    def program(self, path: Path) -> None:
-        """Write a program of one product, or of as many as exceed the caches when it has one row."""
-        rng = np.random.default_rng(0)
-        count = 1 if self.rows > 1 else max(2, COLD * 8 // (self.k * self.n * self.bits))
-        x = ir.Value(name="x", shape=ir.Shape([self.rows, self.k]), type=ir.TensorType(ir.DataType.UINT8))
-        multiplier = _constant("m", np.full(self.n, 1e-4, np.float32), ir.DataType.FLOAT)
+    def codes(self) -> np.ndarray:
         top = 1 << (self.bits - 1)
-        constants, nodes = [multiplier], []
-        codes = rng.integers(-top, top, (self.n, self.k), np.int8)
-        for i in range(count):
-            weight = _constant(f"w{i}", np.roll(codes, i, 0), TYPES[self.bits])
-            node = ir.Node(INTEGER, "Linear", [x, weight, multiplier], num_outputs=1, name=f"product_{i}")
-            node.outputs[0].name, node.outputs[0].dtype = f"y{i}", ir.DataType.UINT8
-            constants.append(weight)
-            nodes.append(node)
-        outputs = [n.outputs[0] for n in nodes]
-        graph = ir.Graph([x], outputs, nodes=nodes, initializers=constants, opset_imports={"": 21, INTEGER: 1}, name="products")
-        write(ir.Model(graph, ir_version=10), path)
+        return np.random.default_rng(0).integers(-top, top, (self.n, self.k), np.int8)
 
-    def measure(self, threads: int, isa: str = "") -> OpRow:
-        """The middle one of the products, by time."""
+    def measure(self, threads: int) -> OpRow:
+        """The middle one, by time, of as many products as exceed the caches when they have one row, else of one."""
+        count = 1 if self.rows > 1 else max(2, CACHES * 8 // (self.k * self.n * self.bits))
+        codes = self.codes()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "products.qgp"
-            self.program(path)
-            rows = profile(Job(str(path), None, (f"x={self.rows},{self.k}",), threads, isa), runs=200 if self.rows > 1 else 20)
+            write(product([np.roll(codes, i, 0) for i in range(count)], TYPES[self.bits], self.rows, Form.DENSE), path)
+            rows = profile(Job(str(path), None, (f"x={self.rows},{self.k}",), threads), runs=200 if self.rows > 1 else 20)
         return rows[len(rows) // 2]
 
 
-def _constant(name: str, array: np.ndarray, kind: ir.DataType) -> ir.Value:
-    tensor = ir.Tensor(array.astype(kind.numpy()), dtype=kind, name=name)
-    return ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(kind), const_value=tensor)
+def sparse_codes(form: Form, part: float, n: int, k: int) -> np.ndarray:
+    """Random int8 codes that lack two of four, or ``part`` of their words of 16 x 4."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(1, 128, (n, k), np.int8)
+    score = rng.random((n, k))
+    keep = select.n_of_m(score, 2, 4, 1) if form == Form.TWO_OF_FOUR else select.blocks(score, part, (16, 4), (0, 1), 0.0)
+    return codes * keep
+
+
+def compare_sparse(n: int, k: int) -> None:
+    """Print how much quicker the sparse forms are than the dense one, and the size of their files."""
+    print(
+        f"\n| k = {k}, n = {n}, int8 | threads | rows | weights | dense / sparse, median (range) | file |\n"
+        "|---|---|---|---|---|---|"
+    )
+    dense = sparse_codes(Form.WORDS, 0.0, n, k)
+    for form, part in ((Form.TWO_OF_FOUR, 0.5), *((Form.WORDS, p) for p in (0.5, 0.75, 0.9))):
+        codes = sparse_codes(form, part, n, k)
+        size = file_size(codes, form) / file_size(dense, Form.DENSE)
+        for threads in (1, 2):
+            for rows, between, place in ((1, CACHES, "memory"), (1, 0, "cache"), (128, 0, "cache")):
+                ratios = [
+                    seconds(dense, rows, Form.DENSE, between, threads) / seconds(codes, rows, form, between, threads)
+                    for _ in range(7)
+                ]
+                name = f"{form}" if form == Form.TWO_OF_FOUR else f"{part:.0%} of {form} are 0"
+                print(
+                    f"| {name} | {threads} | {rows} | {place} | {np.median(ratios):.2f} x ({min(ratios):.2f}-{max(ratios):.2f}) "
+                    f"| {size:.3f} x |",
+                    flush=True,
+                )
+
+
+def file_size(codes: np.ndarray, form: Form) -> int:
+    """Bytes of a program of one product."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "product.qgp"
+        write(product([codes], ir.DataType.INT8, 1, form), path)
+        return path.stat().st_size
 
 
 def main() -> None:
     """Print Markdown, for one thread and two."""
     print("| rows | k | n | bits | threads | GMAC/s | GB/s | of the ceiling |\n|---|---|---|---|---|---|---|---|")
     for threads in (1, 2):
-        for product in [Product(128, 768, 3072, 8), *(Product(1, 4096, 4096, bits) for bits in TYPES)]:
+        for case in [Product(128, 768, 3072, 8), *(Product(1, 4096, 4096, bits) for bits in TYPES)]:
             before = _runtime.measure_peak(threads)
-            row = product.measure(threads)
+            row = case.measure(threads)
             after = _runtime.measure_peak(threads)
             peak = [(a + b) / 2 for a, b in zip(before, after, strict=True)]
             print(
-                f"| {product.rows} | {product.k} | {product.n} | {product.bits} | {threads} | {row.macs / row.seconds / 1e9:.0f} "
+                f"| {case.rows} | {case.k} | {case.n} | {case.bits} | {threads} | {row.macs / row.seconds / 1e9:.0f} "
                 f"| {row.bytes / row.seconds / 1e9:.1f} | {row.roofline(*peak):.0%} |",
                 flush=True,
             )
+    compare_sparse(2048, 2048)
 
 
 if __name__ == "__main__":

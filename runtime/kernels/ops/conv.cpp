@@ -54,6 +54,7 @@ class ConvBase : public Op {
     for (int64_t i = 0; i < count; ++i) codes_[static_cast<size_t>(i)] = codes.at(i);
   }
 
+  int packed_input() const override { return 1; }
   int64_t macs(const Context&) const override {
     const int64_t places = batch_ * (transposed_ ? size_[0] * size_[1] : pixels_);
     return places * taps_ * inputs_ / group_ * outputs_;

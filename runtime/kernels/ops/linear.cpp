@@ -35,18 +35,14 @@ class Linear : public Op {
     require(block_ == 0 || !int_bias_, "a product of blocks takes a float bias");
     require(!epilogue_.staged || (block_ == 0 && epilogue_.bias_f == nullptr), "a product of tokens or blocks is not staged");
     if (n_ == 0 || k_ == 0) return;
-    const int64_t depth = block_ != 0 ? block_ : k_;
-    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth, w.width()));
-    const size_t sums = static_cast<size_t>(round_up(n_, kPanel));
-    packed_.resize(part_bytes * static_cast<size_t>(blocks));
-    sums_.resize(sums * static_cast<size_t>(blocks));
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t from = b * depth, length = std::min(depth, k_ - from);
-      int8_t* data = packed_.data() + static_cast<size_t>(b) * part_bytes;
-      int32_t* sum = sums_.data() + static_cast<size_t>(b) * sums;
-      parts_.push_back(pack_codes(w, from, n_, length, k_, s.kernels, data, sum));
+    const auto form = static_cast<SparseForm>(s.attributes.integer("sparse", 0, 0, 2));
+    if (form != SparseForm::Dense && s.kernels.sparse) {
+      require(block_ == 0 && w.width() == 8 && fits(w, n_, k_, form), "the weights do not have the sparse form that it names");
+      parts_.push_back(pack_sparse(w, n_, k_, form, sparse_));
+    } else {
+      pack_dense(s.kernels, w, blocks);
     }
-    if (block_ == 0) shift_ = fold_zero_point(epilogue_, sums_.data(), n_, x_zero_);
+    if (block_ == 0) shift_ = fold_zero_point(epilogue_, parts_[0].column_sums, n_, x_zero_);
   }
 
   void infer(Context& c) override {
@@ -67,6 +63,8 @@ class Linear : public Op {
 
   size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kRows * kColumns * 4); }
   int64_t macs(const Context&) const override { return rows_ * n_ * k_; }
+  int packed_input() const override { return 1; }
+  int64_t left_out() const override { return sparse_.bytes == 0 ? 0 : n_ * k_ - sparse_.bytes; }
 
   void run(Context& c) override {
     const Tensor& x = *c.in[0];
@@ -81,6 +79,20 @@ class Linear : public Op {
   }
 
  private:
+  void pack_dense(const Kernels& kernels, const WeightCodes& w, int64_t blocks) {
+    const int64_t depth = block_ != 0 ? block_ : k_;
+    const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth, w.width()));
+    const size_t sums = static_cast<size_t>(round_up(n_, kPanel));
+    packed_.resize(part_bytes * static_cast<size_t>(blocks));
+    sums_.resize(sums * static_cast<size_t>(blocks));
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t from = b * depth, length = std::min(depth, k_ - from);
+      int8_t* data = packed_.data() + static_cast<size_t>(b) * part_bytes;
+      int32_t* sum = sums_.data() + static_cast<size_t>(b) * sums;
+      parts_.push_back(pack_codes(w, from, n_, length, k_, kernels, data, sum));
+    }
+  }
+
   void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row, int64_t column,
            int worker) const {
     const int64_t rows = std::min(kRows, rows_ - row), columns = std::min(kColumns, n_ - column);
@@ -140,6 +152,7 @@ class Linear : public Op {
   int32_t x_zero_ = 0;
   bool int_bias_ = false;
   AlignedBytes packed_;
+  SparseMemory sparse_;
   std::vector<int32_t> sums_, shift_;
   std::vector<PackedWeights> parts_;
 };

@@ -44,19 +44,25 @@ namespace avx512_vnni {
 /// Expand `words` words of P panels of fewer bits, `from` bytes apart, to 8 bits, `to` bytes apart.
 void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, const Levels& levels, int8_t* out,
                    int64_t to);
+/// The same of weights in a sparse form, [from, from + depth) of their depth, `from` a multiple of 32; from panel column / 16.
+void expand_sparse(const PackedWeights& w, int64_t column, int panels, int64_t from, int64_t depth, int8_t* out, int64_t to);
+/// The product with weights in a sparse form.
+void sparse_gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+                 int32_t* acc, int64_t ldc);
 }  // namespace avx512_vnni
 
-#define QGRAPH_DECLARE_GEMM(isa)                                                                                                \
+#define QGRAPH_DECLARE_GEMM(isa, reads_sparse)                                                                                  \
   namespace isa {                                                                                                               \
+  constexpr bool kSparse = reads_sparse;                                                                                        \
   void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc, \
             int64_t ldc);                                                                                                       \
   void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc);                  \
   }
-QGRAPH_DECLARE_GEMM(reference)
-QGRAPH_DECLARE_GEMM(portable)
-QGRAPH_DECLARE_GEMM(avx2)
-QGRAPH_DECLARE_GEMM(avx512_vnni)
-QGRAPH_DECLARE_GEMM(amx_int8)
+QGRAPH_DECLARE_GEMM(reference, false)
+QGRAPH_DECLARE_GEMM(portable, false)
+QGRAPH_DECLARE_GEMM(avx2, false)
+QGRAPH_DECLARE_GEMM(avx512_vnni, true)
+QGRAPH_DECLARE_GEMM(amx_int8, true)
 #undef QGRAPH_DECLARE_GEMM
 
 }  // namespace qgraph

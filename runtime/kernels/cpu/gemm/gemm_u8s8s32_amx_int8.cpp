@@ -128,7 +128,8 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
   if (rows < kFewRows) return avx512_vnni::gemm(a, lda, rows, w, column, columns, acc, ldc);
   const int64_t panel = panel_bytes(w.k, w.bits);
   const int8_t* b = w.data + column / kPanel * panel;
-  if (w.bits == 8) {
+  const bool sparse = w.form != SparseForm::Dense;
+  if (w.bits == 8 && !sparse) {
     product(a, lda, rows, b, panel, w.k, acc, ldc, columns, true);
   } else {
     alignas(64) int8_t expanded[4 * kChunk * kPanel];
@@ -136,9 +137,12 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
       const int64_t some = std::min<int64_t>(4 * kPanel, columns - c);
       for (int64_t d = 0; d < w.k; d += kChunk) {
         const int64_t depth = std::min(kChunk, w.k - d), words = round_up(depth, kDepth) / kDepth;
-        avx512_vnni::expand_panels(b + c / kPanel * panel + d / 8 * w.bits * kPanel, panel,
-                                   static_cast<int>(round_up(some, kPanel) / kPanel), words, w.bits, w.levels, expanded,
-                                   kChunk * kPanel);
+        const int panels = static_cast<int>(round_up(some, kPanel) / kPanel);
+        if (sparse)
+          avx512_vnni::expand_sparse(w, column + c, panels, d, depth, expanded, kChunk * kPanel);
+        else
+          avx512_vnni::expand_panels(b + c / kPanel * panel + d / 8 * w.bits * kPanel, panel, panels, words, w.bits, w.levels,
+                                     expanded, kChunk * kPanel);
         product(a + d, lda, rows, expanded, kChunk * kPanel, depth, acc + c, ldc, some, d == 0);
       }
     }

@@ -120,6 +120,7 @@ void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words
 
 void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
           int64_t ldc) {
+  if (w.form != SparseForm::Dense) return sparse_gemm(a, lda, rows, w, column, columns, acc, ldc);
   const int64_t panel = panel_bytes(w.k, w.bits);
   for (int64_t c = 0; c < columns; c += 4 * kPanel) {
     const int8_t* b = w.data + (column + c) / kPanel * panel;

@@ -1,0 +1,128 @@
+"""Writing program files (``.qgp``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.errors import QGraphError
+from qgraph.ir import io
+from qgraph.ir.scopes import where
+from qgraph.numerics.affine import pack
+
+TYPES = {
+    ir.DataType.FLOAT: 0,
+    ir.DataType.INT64: 1,
+    ir.DataType.INT32: 2,
+    ir.DataType.INT16: 3,
+    ir.DataType.INT8: 4,
+    ir.DataType.UINT8: 5,
+    ir.DataType.BOOL: 6,
+    ir.DataType.INT4: 7,
+    ir.DataType.INT2: 8,
+    ir.DataType.UINT4: 9,
+    ir.DataType.UINT2: 10,
+}
+
+
+DENSE, BITMAP, GROUPS = 0, 1, 2
+WIDTHS = {ir.DataType.INT8: 8, ir.DataType.INT4: 4, ir.DataType.INT2: 2}
+PATTERNS = ((1, 4), (2, 4))
+WORTH = 0.95
+"""Largest part of the dense bytes at which leaving zeros out is worth the expansion at load."""
+
+
+def stored(tensor: ir.TensorProtocol) -> tuple[bytes, int]:
+    """The bytes of a constant and how they lie (``schema/program.fbs``): weight codes with many zeros without them."""
+    dense = tensor.tobytes()
+    width = WIDTHS.get(tensor.dtype)
+    if width is None or len(tensor.shape) < 2:
+        return dense, DENSE
+    flat = tensor.numpy().astype(np.int8).reshape(-1)
+    forms = [(np.packbits(flat != 0, bitorder="little").tobytes() + _packed(flat[flat != 0], width), BITMAP)]
+    forms += [(form, GROUPS) for n, m in PATTERNS if (form := grouped(flat, n, m, width)) is not None]
+    smallest = min(forms, key=lambda form: len(form[0]))
+    return smallest if len(smallest[0]) < WORTH * len(dense) else (dense, DENSE)
+
+
+def grouped(codes: np.ndarray, n: int, m: int, width: int) -> bytes | None:
+    """Flat int8 codes of ``width`` bits as the n of every m neighbours that are not zero; None where there are more."""
+    if codes.size % m or not codes.size:
+        return None
+    groups = codes.reshape(-1, m)
+    kept = groups != 0
+    if kept.sum(1).max() > n:
+        return None
+    masks = [mask for mask in range(1 << m) if mask.bit_count() == n]
+    whole = np.array([next(x for x in masks if x & mask == mask) if mask.bit_count() <= n else 0 for mask in range(1 << m)])
+    chosen = whole[kept @ (1 << np.arange(m))]
+    ranks = np.searchsorted(masks, chosen)
+    bits = ranks[:, None] >> np.arange((len(masks) - 1).bit_length()) & 1
+    values = groups[(chosen[:, None] >> np.arange(m) & 1).astype(bool)]
+    return bytes((n, m)) + np.packbits(bits.astype(bool), bitorder="little").tobytes() + _packed(values, width)
+
+
+def _packed(codes: np.ndarray, width: int) -> bytes:
+    return codes.tobytes() if width == 8 else pack(codes, width).tobytes()
+
+
+def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
+    """Write a model of the integer dialect as a program file."""
+    from qgraph import _runtime
+
+    index: dict[ir.Value, int] = {}
+    tensors: list[tuple[Any, ...]] = []
+
+    def add(value: ir.Value, *, is_input: bool = False) -> int:
+        if value not in index:
+            if value.dtype not in TYPES:
+                raise QGraphError(f"value {value.name!r} has type {value.dtype}, which no program can hold")
+            data, shape, symbols, encoding = None, [], [], DENSE
+            if value.const_value is not None and not is_input:
+                tensor = value.const_value
+                shape = list(tensor.numpy().shape)
+                data, encoding = stored(tensor)
+            elif is_input:
+                if value.shape is None:
+                    raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")
+                shape = [d if isinstance(d, int) else -1 for d in value.shape]
+                symbols = ["" if isinstance(d, int) else str(d.value or "") for d in value.shape]
+            index[value] = len(tensors)
+            tensors.append((value.name or "", TYPES[value.dtype], shape, symbols, data, encoding))
+        return index[value]
+
+    inputs = [add(v, is_input=True) for v in model.graph.inputs]
+    ops = []
+    for node in model.graph:
+        ints, floats = _attributes(node)
+        sources = [-1 if v is None else add(v) for v in node.inputs]
+        results = [add(v) for v in node.outputs]
+        origin = node.name or ""
+        ops.append((node.op_type, origin, sources, results, ints, floats))
+    outputs = [add(v) for v in model.graph.outputs]
+    metadata = [(str(k), str(v)) for k, v in model.metadata_props.items()]
+    with io.atomic_path(path) as temporary:
+        try:
+            _runtime.write_program(tensors, ops, inputs, outputs, metadata, str(temporary))
+        except _runtime.RuntimeFailure as error:
+            raise QGraphError(str(error).replace(str(temporary), str(path))) from error
+
+
+def _attributes(node: ir.Node) -> tuple[list[tuple[str, Sequence[int]]], list[tuple[str, Sequence[float]]]]:
+    ints: list[tuple[str, Sequence[int]]] = []
+    floats: list[tuple[str, Sequence[float]]] = []
+    for name, attribute in node.attributes.items():
+        value = attribute.value
+        if isinstance(value, bool | int | np.integer):
+            ints.append((name, [int(value)]))
+        elif isinstance(value, float | np.floating):
+            floats.append((name, [float(value)]))
+        elif isinstance(value, tuple | list) and all(isinstance(v, int) for v in value):
+            ints.append((name, [int(v) for v in value]))
+        else:
+            raise QGraphError(f"{where(node)} has an attribute {name!r} that no program can hold")
+    return ints, floats
