@@ -6,7 +6,6 @@ W -> MatMul     ->     W -> qgraph.Mask(W, mask) -> MatMul
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 from typing import Literal
 
 import numpy as np
@@ -19,8 +18,9 @@ from qgraph.passes.quantize.weights import input_axis, out_axis
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops import attach
-from qgraph.ir.ops.mask import INPUT_AXIS
-from qgraph.ir.patterns import add_initializer, constant, new_node
+from qgraph.ir.ops.mask import INPUT_AXIS, MOVED
+from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
+from qgraph.ir.scopes import chosen
 from qgraph.pipeline import Pass, PassReport, register
 
 
@@ -37,29 +37,26 @@ class Masked:
 
 def weights(model: ir.Model, name: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> list[Masked]:
     """The weights of linear ops that globs choose, each once."""
-    refuse = [n for n in model.graph if n.op_type in ("QuantizeLinear", "DequantizeLinear") and not n.domain]
-    if refuse:
-        refuse_quantized(model, name)
+    refuse_quantized(model, name)
     found: dict[ir.Value, Masked] = {}
     for node in model.graph:
         value = weight_of(node)
         if value is None or value in found or value.producer() is not None:
             continue
-        text = value.name or ""
-        if include and not any(fnmatch.fnmatchcase(text, g) for g in include):
-            continue
-        if any(fnmatch.fnmatchcase(text, g) for g in exclude):
+        if not chosen([value.name or ""], include, exclude):
             continue
         array = constant(value)
         assert array is not None
         found[value] = Masked(node, value, array, out_axis(node), input_axis(node))
+    if not found and nodes(model, "Mask", domain=DOMAIN):
+        raise QGraphError(f"pass {name!r}: the weights have masks already; use one masking pass, or exclude its weights from it")
     if not found:
         raise QGraphError(f"pass {name!r} finds no weights to prune; check include and exclude against 'qgraph inspect --layers'")
     return list(found.values())
 
 
-def put(model: ir.Model, weight: Masked, keep: np.ndarray) -> None:
-    """Let every reader of the weight read it through a mask."""
+def put(model: ir.Model, weight: Masked, keep: np.ndarray) -> ir.Node:
+    """Let every reader of the weight read it through a mask; returns the mask's node."""
     value = weight.value
     mask = add_initializer(model, f"{value.name}_mask", keep)
     node = new_node(weight.node, "Mask", [value, mask], domain=DOMAIN, name=f"{value.name}_masked")
@@ -70,19 +67,23 @@ def put(model: ir.Model, weight: Masked, keep: np.ndarray) -> None:
     model.graph.insert_before(model.graph[0], node)
     for reader, index in readers:
         reader.replace_input_with(index, out)
+    return node
 
 
 class Masking(Pass):
     """What the masking passes share."""
 
-    def chosen(self, found: list[Masked]) -> list[np.ndarray]:
+    def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
         raise NotImplementedError
+
+    def put(self, model: ir.Model, weight: Masked, keep: np.ndarray) -> None:
+        put(model, weight, keep)
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         found = weights(model, self.name, self.options.include, self.options.exclude)
         sparsity = report.details["sparsity"] = {}
-        for weight, keep in zip(found, self.chosen(found), strict=True):
-            put(model, weight, keep)
+        for weight, keep in zip(found, self.masks_of(found), strict=True):
+            self.put(model, weight, keep)
             sparsity[weight.value.name or ""] = f"{1 - keep.mean():.0%}"
             report.count("weights masked")
             report.count("elements pruned", int((~keep).sum()))
@@ -117,7 +118,7 @@ class PruneMagnitude(Masking):
         include: tuple[str, ...] = ()
         exclude: tuple[str, ...] = ()
 
-    def chosen(self, found: list[Masked]) -> list[np.ndarray]:
+    def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
         options = self.options
         _check(self.name, options.sparsity)
         scores = [np.abs(w.array) for w in found]
@@ -150,7 +151,7 @@ class PruneNM(Masking):
             raise QGraphError(f"pass 'prune-nm': {self.options.n}:{self.options.m} keeps nothing or everything; give 1 <= n < m")
         super().apply(model, report)
 
-    def chosen(self, found: list[Masked]) -> list[np.ndarray]:
+    def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
         n, m = self.options.n, self.options.m
         made = []
         for weight in found:
@@ -190,7 +191,7 @@ class PruneBlock(Masking):
         include: tuple[str, ...] = ()
         exclude: tuple[str, ...] = ()
 
-    def chosen(self, found: list[Masked]) -> list[np.ndarray]:
+    def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
         options = self.options
         _check(self.name, options.sparsity)
         made = []
@@ -209,3 +210,32 @@ class PruneBlock(Masking):
         if all(keep.all() for keep in made) and options.sparsity:
             raise QGraphError(f"pass 'prune-block': blocks of {options.outputs} x {options.inputs} divide no weight")
         return made
+
+
+@register("prune-movement")
+class PruneMovement(Masking):
+    """Prune the weights that training moves towards zero (Sanh et al. 2020).
+
+    The masks keep everything until a stage of a recipe trains them: by the schedule of its ``pruning``, or by the default one
+    up to this sparsity.
+    """
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        """
+        Attributes:
+            sparsity: part of the elements that is gone at the end of training, 0 to below 1.
+            include: globs of weight names; empty selects all.
+            exclude: globs of weight names that stay whole.
+        """
+
+        sparsity: float = 0.5
+        include: tuple[str, ...] = ()
+        exclude: tuple[str, ...] = ()
+
+    def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
+        _check(self.name, self.options.sparsity)
+        return [np.ones(w.array.shape, bool) for w in found]
+
+    def put(self, model: ir.Model, weight: Masked, keep: np.ndarray) -> None:
+        put(model, weight, keep).metadata_props[MOVED] = str(self.options.sparsity)

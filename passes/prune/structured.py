@@ -8,7 +8,6 @@ Targets: a part of every layer's units, or of the model's multiply-accumulates, 
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 import math
 import statistics
 import time
@@ -27,6 +26,7 @@ from qgraph.ir.axis_graph import AxisGraph, Group, Node
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.io import size_of
 from qgraph.ir.regions import LINEAR
+from qgraph.ir.scopes import chosen
 from qgraph.pipeline import Pass, PassContext, PassReport, register
 
 STEPS = 12
@@ -106,13 +106,13 @@ class Structured(Pass):
     def _groups(self, model: ir.Model, report: PassReport) -> list[Group]:
         options, found, reasons = self.options, [], {}
         for group in AxisGraph(model).groups():
-            if not self.suits(group) or group.units < 2:
-                continue
             names = [v.name or "" for v, _ in group.weights()]
-            if options.include and not any(fnmatch.fnmatchcase(n, p) for n in names for p in options.include):
+            if not self.suits(group) or not chosen(names, options.include, ()):
                 continue
-            if any(fnmatch.fnmatchcase(n, p) for n in names for p in options.exclude):
+            if not chosen(names, (), options.exclude):
                 reasons[group.name()] = "excluded"
+            elif group.units < 2:
+                reasons[group.name()] = "its channels are all tied to one another, so that there is one unit only"
             elif not group.free.any():
                 reasons[group.name()] = group.why
             else:

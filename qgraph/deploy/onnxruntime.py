@@ -8,6 +8,7 @@ Everything else stays Q/DQ, which ONNX Runtime fuses itself. The result passes o
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,6 +31,17 @@ def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
     Raises:
         QGraphError: the model is an integer program, or ONNX Runtime does not load the result.
     """
+    result, _ = load(model)
+    io.save(result, path)
+    return result
+
+
+def load(model: ir.Model) -> tuple[ir.Model, Any]:
+    """``model`` as it is exported, checked, and an ``onnxruntime.InferenceSession`` of it.
+
+    Raises:
+        QGraphError: as ``export``.
+    """
     if dialect_of(model) == "integer":
         raise QGraphError("the model is lowered to integer kernels; export the quantized model instead")
     result = finalize(model.clone())
@@ -39,13 +51,11 @@ def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:
             onnx.checker.check_model(ir.to_proto(result))
-        session(result)
+        return result, session(result)
     except QGraphError:
         raise
     except Exception as error:
         raise QGraphError(f"ONNX Runtime does not load the result: {str(error).splitlines()[0]}") from error
-    io.save(result, path)
-    return result
 
 
 def finalize(model: ir.Model) -> ir.Model:

@@ -34,7 +34,7 @@ from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens
 from qgraph.execute.tensors import tensor_of
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops.fake_quantize_codebook import chosen_levels
-from qgraph.ir.ops.mask import INPUT_AXIS
+from qgraph.ir.ops.mask import INPUT_AXIS, MOVED
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
@@ -330,6 +330,7 @@ class _Converter:
             "mask": mask.name or "",
             "weight": value.name or "",
             "inputs": node.metadata_props.get(INPUT_AXIS, "0"),
+            "movement": node.metadata_props.get(MOVED, ""),
         }
         return self.graph.call_module(path, (self._value(value),))
 

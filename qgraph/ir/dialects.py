@@ -27,12 +27,12 @@ KINDS = {dtype: name for name, dtype in ONNX_TYPES.items()}
 
 
 def dialect_of(model: ir.Model) -> Dialect:
-    """The dialect that ``model`` is in, told from its ops."""
+    """The dialect that ``model`` is in, told from its ops; masked weights belong to float and quantized models."""
     found: Dialect = "float"
     for node in model.graph:
         if node.domain == INTEGER:
             return "integer"
-        if node.domain == DOMAIN or node.op_type in QDQ:
+        if node.op_type in QDQ or (node.domain == DOMAIN and node.op_type != "Mask"):
             found = "quantized"
     return found
 
@@ -57,7 +57,7 @@ def verify(model: ir.Model, dialect: Dialect) -> None:
         raise QGraphError(f"the model is of opset {version}, {MIN_OPSET} is needed; load it with capture.from_onnx")
     allowed = {"float": {""}, "quantized": {"", DOMAIN}, "integer": {"", INTEGER}}[dialect]
     for node in model.graph:
-        if node.domain not in allowed:
+        if node.domain not in allowed and not (dialect == "float" and node.domain == DOMAIN and node.op_type == "Mask"):
             raise QGraphError(f"{where(node)} (domain {node.domain!r}) does not belong to the {dialect} dialect")
         if node.domain == "" and not is_standard(node.op_type, version):
             raise QGraphError(f"{where(node)} is no op of ONNX opset {version}; replace it before the capture")

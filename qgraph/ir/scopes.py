@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
+from collections.abc import Iterable
 
 import onnx_ir as ir
 
@@ -53,6 +54,13 @@ def matches(node: ir.Node, patterns: tuple[str, ...]) -> bool:
     subjects = [node.op_type, node.name or "", path, source_line(node), *parents]
     subjects += [v.name or "" for v in (*node.inputs, *node.outputs) if v is not None]
     return any(fnmatch.fnmatchcase(s, p) for p in patterns for s in subjects if s)
+
+
+def chosen(names: Iterable[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
+    """Whether globs choose what goes by one of ``names``: one of ``include`` matches (or there is none), none of ``exclude``."""
+    names = list(names)
+    wanted = not include or any(fnmatch.fnmatchcase(name, glob) for name in names for glob in include)
+    return wanted and not any(fnmatch.fnmatchcase(name, glob) for name in names for glob in exclude)
 
 
 def copy_origin(source: ir.Node, target: ir.Node) -> None:

@@ -1,4 +1,4 @@
-"""How good a model is on held-out samples: as a torch graph, and as the program that ships."""
+"""How good a model is on held-out samples: as a torch graph, in ONNX Runtime, and as the program that ships."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 64
 
 @dataclasses.dataclass
 class Measured:
-    """Scores by engine (``graph``, ``program``), facts (bytes, parameters), and why there is no program, if there is none."""
+    """Scores by engine (``graph``, ``onnxruntime``, ``program``), facts (bytes, parameters), and why an engine has none."""
 
     scores: dict[str, float]
     facts: dict[str, float]
@@ -65,7 +65,7 @@ def score(run: Run, reference: Run | None, samples: Samples, metric: str, device
 
 
 def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metric: str, folder: Path) -> Measured:
-    """Score ``model`` as a torch graph and, when it is quantized, as the program that it compiles to."""
+    """Score ``model`` as a torch graph and, when it is quantized, in ONNX Runtime and as the program that it compiles to."""
     from qgraph.ir.io import size_of
 
     cpu = torch.device("cpu")
@@ -80,10 +80,13 @@ def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metri
         facts["huffman_bytes"] = coded
     note = ""
     if dialect_of(model) == "quantized":
-        try:
-            scores["program"] = score(_program(model, folder), truth, samples, metric, cpu)
-        except QGraphError as error:
-            note = str(error)
+        notes = []
+        for engine, made in (("onnxruntime", _onnxruntime), ("program", _program)):
+            try:
+                scores[engine] = score(made(model, folder), truth, samples, metric, cpu)
+            except QGraphError as error:
+                notes.append(str(error))
+        note = "; ".join(notes)
     return Measured(scores, facts, note)
 
 
@@ -96,6 +99,19 @@ def huffman_bytes(model: ir.Model) -> float | None:
     if not codes:
         return None
     return sum(huffman_bits(array) * array.size for array in codes.values()) / 8
+
+
+def _onnxruntime(model: ir.Model, folder: Path) -> Run:
+    from qgraph.deploy.onnxruntime import load
+
+    _, session = load(model)
+    inputs, outputs = ([v.name for v in side] for side in (session.get_inputs(), session.get_outputs()))
+
+    def run(batch: Mapping[str, Tensor]) -> Values:
+        found = session.run(None, {name: batch[name].numpy() for name in inputs})
+        return {name: torch.from_numpy(array) for name, array in zip(outputs, found, strict=True)}
+
+    return run
 
 
 def _program(model: ir.Model, folder: Path) -> Run:

@@ -35,7 +35,7 @@ class Masks:
     """The masks of a student, moved by a schedule; pruned weights keep their last values unless they may regrow."""
 
     def __init__(self, student: fx.GraphModule, spec: Pruning | None, stage: str) -> None:
-        self.spec = spec
+        self.spec = spec = self._wanted(student, spec, stage)
         names, parameters = student.meta.get("names", {}), dict(student.named_parameters())
         self.masks: dict[str, tuple[MaskWeight, nn.Parameter, int]] = {}
         for path, entry in student.meta.get("masks", {}).items():
@@ -54,6 +54,19 @@ class Masks:
             if spec is not None and spec.kind == "movement":
                 mask.flow = "all"
                 mask.watch()
+
+    @staticmethod
+    def _wanted(student: fx.GraphModule, spec: Pruning | None, stage: str) -> Pruning | None:
+        """The stage's ``pruning``, or the default one where the masks are those of prune-movement."""
+        ends = [float(entry["movement"]) for entry in student.meta.get("masks", {}).values() if entry["movement"]]
+        if not ends or (spec is not None and spec.kind == "movement"):
+            return spec
+        if spec is not None:
+            raise QGraphError(
+                f"stage {stage!r}: its masks are those of prune-movement and 'pruning' is of kind {spec.kind!r}; "
+                "set kind: movement, or put prune-magnitude in front of the passes instead"
+            )
+        return Pruning(kind="movement", sparsity=max(ends))
 
     def _check_lengths(self, spec: Pruning, stage: str) -> None:
         for name, (_, weight, axis) in self.masks.items():

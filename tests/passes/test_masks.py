@@ -19,6 +19,7 @@ from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError
 from qgraph.execute import from_torch, to_torch
 from qgraph.execute.masks import MaskWeight
+from qgraph.ir.dialects import dialect_of
 from qgraph.ir.patterns import constant, nodes
 from qgraph.pipeline import PassContext, Pipeline
 from qgraph.train.data import make
@@ -156,6 +157,48 @@ def test_recipes_prune(kind: str, tmp_path: Path) -> None:
     assert student.curves["sparsity"][-1][1] == pytest.approx(0.75, abs=0.02) and student.measured.scores["graph"] > 0.4
 
 
+def test_movement_scores_are_the_summed_products_of_weights_and_gradients() -> None:
+    """S = -sum over steps of w * dL/dw (Sanh et al. 2020, equation 2), also of pruned weights."""
+    torch.manual_seed(0)
+    mask = MaskWeight(torch.rand(5, 7) > 0.5).train()
+    mask.watch()
+    weight = torch.randn(5, 7, requires_grad=True)
+    wanted = torch.zeros(5, 7)
+    for _ in range(3):
+        x, y = torch.randn(4, 7), torch.randn(4, 5)
+        torch.nn.functional.mse_loss(x @ mask(weight).T, y).backward()
+        free = (weight.detach() * mask.mask).requires_grad_()
+        (gradient,) = torch.autograd.grad(torch.nn.functional.mse_loss(x @ free.T, y), free)
+        wanted -= weight.detach() * gradient
+    torch.testing.assert_close(mask.scores, wanted)
+
+
+def test_movement_pass_trains_by_its_own_sparsity(tmp_path: Path) -> None:
+    settings = (
+        "stages.pqk.student={capture: 'qgraph.zoo:digits_cnn'}",
+        "data={source: digits, args: {flat: false}, batch: 32}",
+        "stages.pqk.passes=prune-movement{sparsity=0.6}",
+        "stages.pqk.pruning=null",
+        "stages.pqk.pqk=null",
+        "stages.pqk.steps=30",
+    )
+    recipe = load("pqk", settings)
+    stage = next(s for s in recipe.stages if s.name == "pqk")
+    run = Run(recipe, make("digits", {"flat": False}), tmp_path, 0, torch.device("cpu"), lambda *_: None)
+    trainer = Trainer(stage, run)
+    trainer._train()
+    masks = [mask.mask for mask, _, _ in trainer.masks.masks.values()]
+    assert 1 - torch.cat([m.reshape(-1) for m in masks]).float().mean() == pytest.approx(0.6, abs=0.02)
+    with pytest.raises(QGraphError, match="those of prune-movement"):
+        Trainer(stage.model_copy(update={"pruning": Pruning(kind="magnitude")}), run)
+
+
+def test_masked_models_are_float_models() -> None:
+    model = from_factory("qgraph.zoo:digits_cnn")
+    Pipeline("canonicalize,fold-batchnorm,prune-magnitude,prune-channels").run(model, PassContext())
+    assert dialect_of(model) == "float" and nodes(model, "Mask", domain="qgraph")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -164,6 +207,7 @@ def test_recipes_prune(kind: str, tmp_path: Path) -> None:
         ("prune-nm{m=5 include=[7.weight]}", "which 5 does not divide"),
         ("prune-block{outputs=7 include=[7.weight]}", "do not divide '7.weight'"),
         ("prune-magnitude{include=[nothing]}", "finds no weights to prune"),
+        ("prune-magnitude,prune-nm", "have masks already"),
         ("calibrate,quantize,prune-magnitude", "put it in front of 'quantize'"),
         ("prune-magnitude,calibrate,quantize{latent=true},finalize-pruning", "run 'bake'"),
     ],

@@ -11,6 +11,8 @@ from onnxscript.values import Opset
 
 INPUT_AXIS = "qgraph.input_axis"
 """Metadata of a node: the axis that the inputs of the masked weight lie on."""
+MOVED = "qgraph.movement"
+"""Metadata of a node whose mask is trained by movement: the sparsity at the end."""
 QGRAPH = Opset("qgraph", 1)
 
 
