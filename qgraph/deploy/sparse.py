@@ -44,7 +44,7 @@ class Choice:
     seconds: Mapping[Form, float]
 
     def __str__(self) -> str:
-        times = ", ".join(f"{form} {seconds * 1e6:.0f} us" for form, seconds in self.seconds.items())
+        times = ", ".join(f"{form} {seconds * 1e6:.3g} us" for form, seconds in self.seconds.items())
         return f"{self.node}: {self.form} ({times})"
 
 
@@ -160,7 +160,7 @@ def summary(choices: Sequence[Choice]) -> str:
     """One line: how many sparse products run in which form."""
     counts = collections.Counter(choice.form for choice in choices)
     ways = ", ".join(f"{counts[form]} {'as' if form else ''} {form}".replace("  ", " ") for form in Form if counts[form])
-    return f"{len(choices)} products have sparse weights; measured to be quickest here: {ways}"
+    return f"products of sparse weights: {len(choices)}; measured to be quickest here: {ways}"
 
 
 def _rows(x: ir.Value | None, known: Mapping[str, int]) -> int:
