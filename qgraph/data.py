@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +70,15 @@ def input_shapes(texts: Iterable[str]) -> dict[str, list[int]]:
             raise QGraphError(f"--shape {text!r} is not of the form NAME=1,128")
         shapes[name] = [int(d) for d in numbers.split(",")]
     return shapes
+
+
+def random_inputs(
+    signature: Mapping[str, tuple[str, Sequence[int | str]]], shapes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, np.ndarray]:
+    """Normal random arrays (ones for integers) for inputs of (dtype, dims); free dims are 1 where ``shapes`` says nothing."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for name, (dtype, dims) in signature.items():
+        shape = (shapes or {}).get(name, [d if isinstance(d, int) and d > 0 else 1 for d in dims])
+        made[name] = rng.standard_normal(shape, np.float32) if dtype == "float32" else np.ones(shape, dtype)
+    return made

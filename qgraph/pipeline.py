@@ -19,16 +19,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.journaling import Journal
 
 from qgraph.errors import QGraphError, suggest
+from qgraph.ir.snapshot import take
 
 Batch = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass
 class PassReport:
-    """What one pass did: counts (``nodes``, ``bytes saved`` ...), remarks, seconds, and its graph mutations."""
+    """What one pass did: counts (``nodes``, ``bytes saved`` ...), remarks, seconds, and the graph after it (a snapshot)."""
 
     name: str
     counts: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -37,7 +37,7 @@ class PassReport:
     seconds: float = 0.0
     nodes_before: int = 0
     nodes_after: int = 0
-    mutations: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    graph: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def count(self, what: str, n: float = 1) -> None:
         self.counts[what] = self.counts.get(what, 0) + n
@@ -74,7 +74,7 @@ class PassContext:
     Attributes:
         data: calibration batches, dicts of input name to array; iterated as often as a pass needs.
         seed: seed of every random choice.
-        record: whether mutations are recorded in the reports (for the visualizer).
+        record: whether reports keep the graph after every pass (for the visualizer).
         channels: what ``calibrate`` measured of the inputs of linear ops, by value name.
         gradients: mean gradients of the loss by name of weight; a training stage gives them when it says ``gradients``.
         reference: the float model as it was just before quantization, kept by the pass ``quantize``.
@@ -128,14 +128,11 @@ class Pass(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         self.report = report = PassReport(self.name, nodes_before=len(model.graph))
         start = time.perf_counter()
-        if self.context.record:
-            with Journal() as journal:
-                self.apply(model, report)
-            report.mutations = [{"operation": e.operation, "class": e.class_name, "details": e.details} for e in journal.entries]
-        else:
-            self.apply(model, report)
+        self.apply(model, report)
         report.seconds = time.perf_counter() - start
         report.nodes_after = len(model.graph)
+        if self.context.record:
+            report.graph = take(model).json()
         return ir.passes.PassResult(model, bool(report.counts))
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from qgraph.analyze import cost
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.io import size_of
+from qgraph.ir.snapshot import take
 from qgraph.pipeline import Batch, PassContext, PassReport, Pipeline
 
 _CLEAN = "canonicalize,fold-batchnorm,fuse-bias"
@@ -34,6 +35,7 @@ class Report:
         kept_float: node name -> why it was not quantized.
         worst: up to five values with the least SQNR (name, dB).
         output_sqnr: SQNR in dB of each output against the float model; empty without data.
+        graph: snapshot of the model as it came; empty unless recorded.
     """
 
     pipeline: str
@@ -44,6 +46,7 @@ class Report:
     kept_float: dict[str, str]
     worst: list[tuple[str, float]]
     output_sqnr: dict[str, float]
+    graph: dict[str, Any]
 
     def json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -77,13 +80,14 @@ def transform(
         data: batches for passes that need them and for the fidelity check; iterated several times.
         min_sqnr: least SQNR in dB of every output against the float model.
         force: accept a model below ``min_sqnr``.
-        record: keep every graph mutation in the report.
+        record: keep the graph before and after every pass in the report.
 
     Raises:
         QGraphError: a pass refuses, or an output fell below ``min_sqnr``.
     """
     pipeline = pipeline_of(passes, preset)
     before = model.clone()
+    start = take(model).json() if record else {}
     context = PassContext(data=data, seed=seed, record=record)
     if progress is not None:
         context.progress = progress
@@ -93,7 +97,8 @@ def transform(
         kept.update(report.details.get("kept float", {}))
     worst, outputs = _fidelity(context, before, model, data) if data is not None else ([], {})
     bad = {name: db for name, db in outputs.items() if db < min_sqnr}
-    result = Report(str(pipeline), reports, size_of(before), size_of(model), cost.layers(model), kept, worst, outputs)
+    sizes = size_of(before), size_of(model)
+    result = Report(str(pipeline), reports, *sizes, cost.layers(model), kept, worst, outputs, start)
     if bad and not force:
         listed = ", ".join(f"{name} {db:.1f} dB" for name, db in bad.items())
         layers = ", ".join(f"{name} ({db:.1f} dB)" for name, db in worst)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import onnx_ir as ir
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qgraph.errors import QGraphError
+from qgraph.ir.snapshot import Snapshot, difference, take
 from qgraph.pipeline import Pass, PassContext, PassReport, Pipeline, passes, register
 
 TEXT = "canonicalize,calibrate{method=entropy percentile=99.5},quantize{weights=int4 exclude=[Gemm,*.head]}"
@@ -72,7 +74,7 @@ def test_data_is_asked_for_before_anything_runs() -> None:
         Pipeline("calibrate").run(model, PassContext(data=[]))
 
 
-def test_third_party_pass_and_mutation_record() -> None:
+def test_third_party_pass_and_record_of_the_graph() -> None:
     @register("test-drop-relu")
     class DropRelu(Pass):
         """Remove every Relu."""
@@ -86,6 +88,10 @@ def test_third_party_pass_and_mutation_record() -> None:
 
     text = '<ir_version: 10, opset_import: ["" : 21]> g (float[2] x) => (float[2] y) { a = Relu(x) y = Abs(a) }'
     model = ir.from_onnx_text(text)
+    before = take(model)
     (report,) = Pipeline("test-drop-relu").run(model, PassContext(record=True))
     assert report.counts == {"relus": 1}
-    assert report.mutations
+    after = Snapshot.from_json(json.loads(json.dumps(report.graph)))
+    change = difference(before, after)
+    assert [n.op for n in after.nodes] == ["Abs"] and after.values["y"].shape == "[2]"
+    assert (change.added, change.removed, change.changed) == ([], ["a"], ["y"])

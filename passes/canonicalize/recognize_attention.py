@@ -62,6 +62,7 @@ class RecognizeAttention(Pass):
                 value, c = found
                 factor *= c
                 node.replace_input_with(i, value)
+        moved = factor != 1.0
         out, after = node.outputs[0], [u.node for u in node.outputs[0].uses()]
         end = out
         if len(after) == 1 and after[0].op_type in ("Mul", "Div") and (found := scaled(after[0].outputs[0])):
@@ -70,14 +71,16 @@ class RecognizeAttention(Pass):
             factor, end = factor * found[1], after[0].outputs[0]
         if factor == 1.0 and end is out:
             return
-        number = add_initializer(model, f"{out.name}_scale", np.array(factor, np.float32))
+        name = out.name
+        number = add_initializer(model, f"{name}_scale", np.array(factor, np.float32))
+        if moved:  # a name stands for a value, and this one is another now
+            out.name = f"{name}_unscaled"
         scale = new_node(node, "Mul", [out, number], name=f"{node.name}_scale")
         graph = node.graph
         assert graph is not None
         graph.insert_after(node, scale)
         if end is out:
-            scale.outputs[0].name, scale.outputs[0].shape = f"{out.name}_scaled", out.shape
-            scale.outputs[0].type = out.type
+            scale.outputs[0].name, scale.outputs[0].shape, scale.outputs[0].type = name, out.shape, out.type
             ir.convenience.replace_all_uses_with(out, scale.outputs[0])
             scale.replace_input_with(0, out)
         else:

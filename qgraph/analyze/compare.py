@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir import io
+from qgraph.ir.snapshot import RAW
 
 Batch = Mapping[str, np.ndarray]
 CHUNK = 1 << 15
@@ -131,13 +132,13 @@ class Runner:
         for node in self.model.graph:
             for value in node.outputs:
                 name = value.name or ""
-                if value.dtype != ir.DataType.FLOAT or name.endswith("_raw"):
+                if value.dtype != ir.DataType.FLOAT or name.endswith(RAW):
                     continue
                 if node.op_type == "DequantizeLinear":
                     if (producer := node.inputs[0].producer()) is None:  # type: ignore[union-attr]
                         continue
                     name = (producer.inputs[0].name or "") if producer.op_type == "QuantizeLinear" else name  # type: ignore[union-attr]
-                    found[name.removesuffix("_raw")] = value
+                    found[name.removesuffix(RAW)] = value
                 else:
                     found.setdefault(name, value)
         return found

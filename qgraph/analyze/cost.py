@@ -35,28 +35,34 @@ def first_reader(value: ir.Value) -> ir.Node | None:
     return use.node if use is not None else None
 
 
-def layers(model: ir.Model) -> list[Layer]:
-    """Initializers of two dims or more, and what first reads them, in graph order."""
+def weights(model: ir.Model) -> list[tuple[ir.Value, ir.Node | None]]:
+    """Initializers of two dims or more, and the op that first computes with them, in graph order."""
     found = []
     for value in model.graph.initializers.values():
-        tensor = value.const_value
-        if tensor is None or len(tensor.shape) < 2:
+        if value.const_value is None or len(value.const_value.shape) < 2:
             continue
         reader = first_reader(value)
         while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity", "Mask"):
             reader = first_reader(reader.outputs[0]) or reader
             if not reader.outputs[0].uses():
                 break
-        found.append(
-            Layer(
-                (value.name or "").removesuffix(".codes"),
-                reader.op_type if reader else "",
-                module_path(reader) if reader else "",
-                bits_of(tensor.dtype),
-                tensor.size,
-                tensor.nbytes,
-            )
-        )
+        found.append((value, reader))
+    return found
+
+
+def stored_name(value: ir.Value) -> str:
+    """The name of a weight, whether its codes are stored or its elements."""
+    return (value.name or "").removesuffix(".codes")
+
+
+def layers(model: ir.Model) -> list[Layer]:
+    """The stored tensors of two dims or more."""
+    found = []
+    for value, reader in weights(model):
+        tensor = value.const_value
+        assert tensor is not None
+        module, op = (module_path(reader), reader.op_type) if reader is not None else ("", "")
+        found.append(Layer(stored_name(value), op, module, bits_of(tensor.dtype), tensor.size, tensor.nbytes))
     return found
 
 
@@ -72,25 +78,26 @@ def macs(model: ir.Model, sizes: Mapping[tuple[ir.Value, int], int] | None = Non
     Args:
         sizes: other lengths of some axes.
     """
+    found = [node_macs(node, sizes) for node in model.graph if node.op_type in LINEAR]
+    return None if None in found else sum(n for n in found if n is not None)
+
+
+def node_macs(node: ir.Node, sizes: Mapping[tuple[ir.Value, int], int] | None = None) -> int | None:
+    """Multiply-accumulates of one linear op, as ``macs`` counts them."""
     changed = sizes or {}
 
     def dims(value: ir.Value) -> list[int]:
         assert value.shape is not None
         return [changed.get((value, i), int(d) if isinstance(d, int) else 1) for i, d in enumerate(value.shape)]
 
-    total = 0
-    for node in model.graph:
-        if node.op_type not in LINEAR:
-            continue
-        weight = node.inputs[1]
-        if node.outputs[0].shape is None or weight is None or weight.shape is None:
-            return None
-        out, shape = dims(node.outputs[0]), dims(weight)
-        if node.op_type == "Conv":
-            depth = math.prod(shape[1:])
-        elif node.op_type == "ConvTranspose":
-            depth = math.prod(shape[1:]) * shape[0] // max(1, shape[1] * attr(node, "group", 1))
-        else:
-            depth = shape[-1] if node.op_type == "Gemm" and attr(node, "transB", 0) else shape[-2] if len(shape) > 1 else 1
-        total += math.prod(out) * depth
-    return total
+    weight = node.inputs[1]
+    if node.outputs[0].shape is None or weight is None or weight.shape is None:
+        return None
+    out, shape = dims(node.outputs[0]), dims(weight)
+    if node.op_type == "Conv":
+        depth = math.prod(shape[1:])
+    elif node.op_type == "ConvTranspose":
+        depth = math.prod(shape[1:]) * shape[0] // max(1, shape[1] * attr(node, "group", 1))
+    else:
+        depth = shape[-1] if node.op_type == "Gemm" and attr(node, "transB", 0) else shape[-2] if len(shape) > 1 else 1
+    return math.prod(out) * depth

@@ -22,6 +22,8 @@ COMMANDS = {
     "bench": "Time a model, against other engines if wished.",
     "compare": "Show how two forms of a model differ on data.",
     "inspect": "Summarise a model: ops, bits, bytes, MACs.",
+    "view": "Look at graphs in the browser.",
+    "report": "Write one HTML file about models: size, accuracy, time, worst layers.",
 }
 
 

@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--layers", "every", is_flag=True, help="List every weight, not only the largest.")
 @click.option("--groups", is_flag=True, help="List the channels that can be pruned together, and why others cannot.")
-def command(model: str, every: bool, groups: bool) -> None:
+@click.option("--tree", is_flag=True, help="Draw the module hierarchy with bits, bytes and zeros.")
+@click.option("--against", help="With --tree: the float model that SQNR is measured against; needs --data.")
+@click.option("--data", help="With --tree: an .npz, a folder of them, or MODULE:FACTORY (the first batch).")
+def command(model: str, every: bool, groups: bool, tree: bool, against: str | None, data: str | None) -> None:
     """Summarise MODEL (.onnx or .qgp): dialect, inputs, ops, bits, bytes, MACs."""
     from pathlib import Path
 
     from rich.console import Console
     from rich.table import Table
 
+    if tree:
+        show_tree(model, against, data)
+        return
     if model.endswith(".qgp"):
         from qgraph.deploy.session import Session
 
@@ -78,3 +84,43 @@ def show_groups(model: ir.Model) -> None:
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         table.add_row("heads" if group.heads else "channels", str(group.units), str(int(group.free.sum())), shown, group.why)
     Console().print(table)
+
+
+def show_tree(path: str, against: str | None, data: str | None) -> None:
+    """Print the modules of a file."""
+    import itertools
+
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from qgraph.analyze.facts import Picture
+    from qgraph.data import Data
+    from qgraph.errors import QGraphError
+
+    if (against is None) != (data is None):
+        raise QGraphError("SQNR needs both --against FLOAT.onnx and --data")
+    picture = Picture(path)
+    if against is not None and data is not None:
+        picture.against(against, itertools.islice(Data(data), 1))
+    sums = picture.modules()
+    branches: dict[str, Tree] = {}
+
+    def line(name: str, scope: str) -> Text:
+        total = sums[scope]
+        parts = [f"{total.bits:g} bits, {total.bytes / 1e3:.1f} kB" if total.bits is not None else ""]
+        parts.append(f"{total.sparsity:.0%} zeros" if total.sparsity and total.sparsity >= 0.05 else "")
+        parts.append(f"{total.sqnr:.1f} dB" if total.sqnr is not None else "")
+        return Text.assemble((name, "bold"), "  ", ", ".join(p for p in parts if p))
+
+    branches[""] = Tree(line(picture.path.name, ""))
+    for scope in sorted(sums, key=natural):
+        if scope:
+            parent, _, name = scope.rpartition(".")
+            branches[scope] = branches[parent].add(line(name, scope))
+    Console().print(branches[""])
+
+
+def natural(scope: str) -> list[tuple[int, str]]:
+    """Sorts layer.2 in front of layer.10."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in scope.split(".")]

@@ -1,8 +1,11 @@
-"""Writing program files (``.qgp``)."""
+"""Writing program files (``.qgp``), and reading what they hold."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +14,9 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir import io
-from qgraph.ir.scopes import where
-from qgraph.numerics.affine import pack
+from qgraph.ir.scopes import module_path, source_line, where
+from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
+from qgraph.numerics.affine import pack, unpack
 
 TYPES = {
     ir.DataType.FLOAT: 0,
@@ -29,6 +33,8 @@ TYPES = {
 }
 
 
+ORIGINS = "qgraph.origins"
+"""Metadata of a program: module path and source line of every op, by name, as JSON."""
 DENSE, BITMAP, GROUPS = 0, 1, 2
 WIDTHS = {ir.DataType.INT8: 8, ir.DataType.INT4: 4, ir.DataType.INT2: 2}
 PATTERNS = ((1, 4), (2, 4))
@@ -105,6 +111,7 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
         ops.append((node.op_type, origin, sources, results, ints, floats))
     outputs = [add(v) for v in model.graph.outputs]
     metadata = [(str(k), str(v)) for k, v in model.metadata_props.items()]
+    metadata.append((ORIGINS, json.dumps({node.name: [module_path(node), source_line(node)] for node in model.graph})))
     with io.atomic_path(path) as temporary:
         try:
             _runtime.write_program(tensors, ops, inputs, outputs, metadata, str(temporary))
@@ -126,3 +133,41 @@ def _attributes(node: ir.Node) -> tuple[list[tuple[str, Sequence[int]]], list[tu
         else:
             raise QGraphError(f"{where(node)} has an attribute {name!r} that no program can hold")
     return ints, floats
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]:
+    """The graph of a program file, and its constant int8, int4 and int2 codes (int8, in their shape) by name.
+
+    Raises:
+        QGraphError: the file cannot be loaded.
+    """
+    from qgraph import _runtime
+
+    try:
+        tensors, ops, inputs, outputs, metadata = _runtime.read_program(str(path))
+    except _runtime.RuntimeFailure as error:
+        raise QGraphError(str(error)) from None
+    facts = dict(metadata)
+    origins, scales = (json.loads(facts.get(key, "{}")) for key in (ORIGINS, "qgraph.scales"))
+    kinds = {number: kind for kind, number in TYPES.items()}
+    values, codes, names = {}, {}, []
+    for name, number, shape, symbols, data, _ in tensors:
+        kind = kinds[number]
+        dims = [str(d) if d >= 0 else (symbols[i] if i < len(symbols) else "?") for i, d in enumerate(shape)]
+        value = Value(kind.name.lower(), "[" + ", ".join(dims) + "]" if shape or data is not None else "")
+        if data is not None:
+            value.constant, value.bytes, value.print = True, len(data), zlib.crc32(data)
+            if kind in WIDTHS and len(shape) > 1:
+                codes[name] = unpack(np.frombuffer(data, np.uint8), WIDTHS[kind], math.prod(shape)).reshape(shape)
+        if (base := name.removesuffix(LAST)) in scales:
+            value.scale, value.zero_point = f"{scales[base][0]:.6g}", f"{scales[base][1]:g}"
+        names.append(name)
+        values[name] = value
+    nodes, identity = [], Ids()
+    for kind, name, sources, results, ints, floats in ops:
+        made = [names[i] for i in results]
+        scope, line = origins.get(name, ("", ""))
+        attributes = {key: ", ".join(f"{v:g}" for v in value)[:SHOWN] for key, value in (*ints, *floats)}
+        read = [names[i] if i >= 0 else "" for i in sources]
+        nodes.append(Node(identity(kind, name, made), kind, name, scope, line, attributes, read, made))
+    return Snapshot(nodes, values, [names[i] for i in inputs], [names[i] for i in outputs]), codes

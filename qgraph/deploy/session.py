@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from qgraph.errors import QGraphError, suggest
-
-LAST = "_channels_last"
-"""Ending of the names of values that the program keeps channels last."""
+from qgraph.ir.snapshot import LAST
 
 
 class Session:

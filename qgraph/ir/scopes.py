@@ -11,6 +11,8 @@ import onnx_ir as ir
 
 NAMESPACE = "namespace"
 SCOPES = "pkg.torch.onnx.name_scopes"
+PLACEHOLDER = "_empty_nn_module_stack_from_metadata_hook"
+"""What torch.export names as the module of what it made itself."""
 STACK = "pkg.torch.onnx.stack_trace"
 
 
@@ -19,7 +21,7 @@ def module_path(node: ir.Node) -> str:
     scopes = node.metadata_props.get(SCOPES)
     if scopes:
         try:
-            names = [s for s in ast.literal_eval(scopes)[:-1] if s]
+            names = [s for s in ast.literal_eval(scopes)[:-1] if s and s != PLACEHOLDER]
         except (ValueError, SyntaxError):
             names = []
         return names[-1] if names else ""

@@ -155,3 +155,11 @@ def pack(codes: np.ndarray, bits: int) -> np.ndarray:
     flat = codes.reshape(-1).astype(np.int64) & ((1 << bits) - 1)
     flat = np.pad(flat, (0, -len(flat) % per)).reshape(-1, per)
     return (flat << (np.arange(per) * bits)).sum(1).astype(np.uint8)
+
+
+def unpack(data: np.ndarray, bits: int, count: int) -> np.ndarray:
+    """The first ``count`` signed codes (int8) of packed bytes; the inverse of ``pack``, and the bytes themselves for 8 bits."""
+    if bits == 8:
+        return data.view(np.int8)[:count]
+    fields = (data[:, None] >> (np.arange(8 // bits) * bits) & ((1 << bits) - 1)).reshape(-1)[:count].astype(np.int8)
+    return np.where(fields >> (bits - 1), fields - (1 << bits), fields).astype(np.int8)

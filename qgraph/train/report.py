@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import io as text_io
 import json
 import math
 import statistics
 from pathlib import Path
 from typing import Any
 
+from qgraph.analyze import charts
+from qgraph.analyze.page import document, table
 from qgraph.ir.io import atomic_path
 from qgraph.train.recipe import Recipe
 from qgraph.train.stage import Result
@@ -138,11 +139,11 @@ def percent(metric: str, value: float) -> str:
 
 
 def _margin(metric: str, value: float) -> str:
-    return "-" if math.isnan(value) else f"&plusmn; {percent(metric, value)}"
+    return "-" if math.isnan(value) else f"± {percent(metric, value)}"
 
 
 def _change(row: dict[str, Any]) -> str:
-    return "-" if math.isnan(row["loss_after"]) else f"{row['loss_before']:.3f} &rarr; {row['loss_after']:.3f}"
+    return "-" if math.isnan(row["loss_after"]) else f"{row['loss_before']:.3f} → {row['loss_after']:.3f}"
 
 
 def write(report: Report, out: Path) -> None:
@@ -164,60 +165,50 @@ def write(report: Report, out: Path) -> None:
                         events.add_scalar(name, value, step)
 
 
+HEAD = (
+    "stage",
+    "trained graph",
+    "interval",
+    "ONNX Runtime",
+    "shipped program",
+    "kB",
+    "codes, Huffman kB",
+    "loss",
+    "steps",
+    "seconds",
+    "note",
+)
+
+
 def page(report: Report) -> str:
     """The report as one HTML file without outside parts."""
-    metric, escape = report.recipe.metric, html.escape
-    rows = "".join(
-        f"<tr><td>{escape(r['stage'])}</td><td>{percent(metric, r['score'])}</td>"
-        f"<td>{_margin(metric, r['interval'])}</td>"
-        f"<td>{percent(metric, r['onnxruntime'])}</td><td>{percent(metric, r['program'])}</td><td>{r['bytes'] / 1e3:.1f}</td>"
-        f"<td>{'-' if math.isnan(r['huffman']) else format(r['huffman'] / 1e3, '.1f')}</td>"
-        f"<td>{_change(r)}</td><td>{r['steps']}</td><td>{r['seconds']:.1f}</td>"
-        f"<td>{escape(r['note'])}</td></tr>"
-        for r in report.rows()
-    )
-    gaps = "".join(
-        f"<tr><td>{escape(d['first'])} - {escape(d['second'])}</td><td>{percent(metric, d['difference'])}</td>"
-        f"<td>{_margin(metric, d['interval'])}</td><td>{escape(d['says'])}</td></tr>"
-        for d in report.differences()
-    )
-    style = (
-        "body{font:15px system-ui;margin:2em;max-width:70em}table{border-collapse:collapse;margin:1em 0}"
-        "td,th{padding:.3em .8em;border-bottom:1px solid #ccc;text-align:left}svg{max-width:100%;height:auto}"
-    )
-    return (
-        f"<!doctype html><meta charset=utf-8><title>{escape(report.recipe.name)}</title><style>{style}</style>"
-        f"<h1>{escape(report.recipe.name)}</h1><p>{escape(report.recipe.about)}</p>"
-        f"<p>{len(report.runs)} seed(s); {escape(metric)} on held-out samples; 95 % intervals of the mean.</p>"
-        "<table><tr><th>stage<th>trained graph<th>interval<th>ONNX Runtime<th>shipped program<th>kB"
-        "<th>codes, Huffman kB<th>loss<th>steps<th>seconds<th>note</tr>"
-        f"{rows}</table>"
-        + (
-            f"<h2>Paired differences</h2><table><tr><th>pair<th>difference<th>interval<th>in words</tr>{gaps}</table>"
-            if gaps
-            else ""
+    return document(report.recipe.name, content(report.json()))
+
+
+def content(found: dict[str, Any]) -> str:
+    """What the page says of a run, from its JSON: tables, verdicts and curves."""
+    metric, rows = found["metric"], []
+    for r in found["rows"]:
+        huffman = "-" if math.isnan(r["huffman"]) else f"{r['huffman'] / 1e3:.1f}"
+        engines = [percent(metric, r[engine]) for engine in ("onnxruntime", "program")]
+        seconds = f"{r['seconds']:.1f}"
+        score = percent(metric, r["score"])
+        rows.append(
+            [
+                *(r["stage"], score, _margin(metric, r["interval"]), *engines, f"{r['bytes'] / 1e3:.1f}", huffman),
+                *(_change(r), r["steps"], seconds, r["note"]),
+            ]
         )
-        + "".join(f"<h2>{escape(r.name)}</h2>{curves(r)}" for r in report.runs[0] if r.curves)
-    )
-
-
-def curves(result: Result) -> str:
-    """The losses of a stage over its steps, as SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 2.8))
-    for name, points in result.curves.items():
-        if name == "total" and len(result.curves) == 2:  # one loss is its own total
-            continue
-        axes.plot([s for s, _ in points], [v for _, v in points], label=name, linewidth=1.2)
-    axes.set_xlabel("step")
-    axes.legend(fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    buffer = text_io.StringIO()
-    figure.savefig(buffer, format="svg")
-    pyplot.close(figure)
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+    gaps = [
+        [f"{d['first']} - {d['second']}", percent(metric, d["difference"]), _margin(metric, d["interval"]), d["says"]]
+        for d in found["differences"]
+    ]
+    said = f"{len(found['runs'])} seed(s); {metric} on held-out samples; 95 % intervals of the mean"
+    body = f"<p>{html.escape(found['recipe'].get('about', ''))}</p>" + table(HEAD, rows, said)
+    if gaps:
+        body += "<h2>Paired differences</h2>" + table(("pair", "difference", "interval", "in words"), gaps)
+    for result in found["runs"][0]:
+        lines = {name: points for name, points in result["curves"].items() if name != "total" or len(result["curves"]) != 2}
+        if lines:  # one loss is its own total
+            body += f"<h2>{html.escape(result['name'])}</h2>" + charts.curves(lines, f"Losses of {result['name']} over its steps")
+    return body

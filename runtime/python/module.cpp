@@ -1,4 +1,4 @@
-// The Python binding: Session, write_program, available_isas, measure_peak.
+// The Python binding: Session, write_program, read_program, available_isas, measure_peak.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "qgraph/runtime.h"
+#include "src/read.h"
 #include "src/write.h"
 #include "train/fake_quantize.h"
 
@@ -119,6 +120,23 @@ void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::ve
   qgraph::write_program(spec, path);
 }
 
+// The arguments of write_program, from a file; constants are dense, their encoding says whether the file leaves zeros out.
+nb::tuple read_file(const std::string& path) {
+  qgraph::ProgramContents contents;
+  {
+    nb::gil_scoped_release release;
+    contents = qgraph::read_program(path);
+  }
+  nb::list tensors, ops;
+  for (const auto& t : contents.spec.tensors) {
+    nb::object data = nb::none();
+    if (t.constant) data = nb::bytes(t.data, t.bytes);
+    tensors.append(nb::make_tuple(t.name, static_cast<int>(t.type), t.shape, t.symbols, data, t.encoding));
+  }
+  for (const auto& o : contents.spec.ops) ops.append(nb::make_tuple(o.kind, o.name, o.inputs, o.outputs, o.ints, o.floats));
+  return nb::make_tuple(tensors, ops, contents.spec.inputs, contents.spec.outputs, contents.spec.metadata);
+}
+
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
 
 qgraph::QuantizerShape quantizer_shape(const std::vector<int64_t>& s, const Floats& x, const Floats& scale, const Floats& zero) {
@@ -167,6 +185,7 @@ NB_MODULE(_runtime, m) {
         return rows;
       });
   m.def("write_program", &write_file);
+  m.def("read_program", &read_file);
   m.def("fake_quantize", [](const Floats& x, const Floats& scale, const Floats& zero, const std::vector<int64_t>& shape,
                             float qmin, float qmax, const Floats& y, const Floats& extremes, int threads) {
     const auto s = quantizer_shape(shape, x, scale, zero);

@@ -80,7 +80,7 @@ def test_report_and_compare_json(work: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "size:" in done.stdout and "output SQNR" in done.stdout and "worst values" in done.stdout
     report = json.loads((work / "r.json").read_text())
-    assert report["passes"][0]["mutations"] and report["layers"]
+    assert report["passes"][0]["graph"]["nodes"] and report["layers"]
     done = qgraph("compare", "digits.onnx", "digits.qgp", "--data", "x.npz", "--json", cwd=work)
     rows = json.loads(done.stdout)
     assert rows["outputs"][0]["sqnr_db"] > 25 and rows["values"]

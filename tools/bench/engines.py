@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qgraph.data import input_shapes
+from qgraph.data import input_shapes, random_inputs
 from qgraph.errors import QGraphError
 
 OPENVINO = "openvino:"
@@ -83,13 +83,7 @@ def inputs_of(job: Job, signature: dict[str, tuple[str, list[int | str]]]) -> di
         if batch is None:
             raise QGraphError(f"{job.data} holds no batch")
         return {name: np.asarray(batch[name]) for name in signature}
-    shapes = input_shapes(job.shapes)
-    rng = np.random.default_rng(0)
-    made = {}
-    for name, (dtype, dims) in signature.items():
-        shape = shapes.get(name, [d if isinstance(d, int) and d > 0 else 1 for d in dims])
-        made[name] = rng.standard_normal(shape, np.float32) if dtype == "float32" else np.ones(shape, dtype)
-    return made
+    return random_inputs(signature, input_shapes(job.shapes))
 
 
 def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], object]:

@@ -1,0 +1,203 @@
+"""What is known about every node of a model file: bits, bytes, zeros, work, time, and how far it is from the float model.
+
+One table for the viewer's overlays, the report and ``inspect --tree``; nodes go by their snapshot's ids.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from qgraph.analyze import cost
+from qgraph.ir import io
+from qgraph.ir.patterns import constant, is_op
+from qgraph.ir.regions import LINEAR
+from qgraph.ir.snapshot import take
+
+Batch = Mapping[str, np.ndarray]
+INDICES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING)
+"""Types of constants that are no weights."""
+CLEAN = 100.0
+"""SQNR in dB above which a value counts as equal."""
+RUNS = 20
+"""Timed runs of a program; the first three warm up."""
+
+
+@dataclasses.dataclass
+class Facts:
+    """Facts of one node; None where there is nothing to know.
+
+    Attributes:
+        bits: of a stored weight element.
+        bytes: of the weights that the node reads.
+        elements: of these weights.
+        sparsity: part of these elements that is zero.
+        macs: multiply-accumulates, free dims as 1 or as in the run that was timed.
+        seconds: of a run.
+        sqnr: of the node's value against the float model, dB, 100 at most.
+        noise: power of the noise that is made here, as a part of the value's signal: 10^(-SQNR / 10) of the value less that of
+            the worst that the node reads.
+        cosine: the same as cosine similarity.
+        tap: kind of the distillation tap on the node's value.
+    """
+
+    bits: float | None = None
+    bytes: int = 0
+    elements: int = 0
+    sparsity: float | None = None
+    macs: int | None = None
+    seconds: float | None = None
+    sqnr: float | None = None
+    noise: float | None = None
+    cosine: float | None = None
+    tap: str = ""
+
+
+class Picture:
+    """A model file with its graph and the facts of its nodes.
+
+    Attributes:
+        path: the file.
+        dialect: float, quantized or integer.
+        snapshot: the graph.
+        facts: facts by id of node; every node has some.
+        weights: name -> codes or floats of the weights of two dims or more.
+        readers: name of weight -> id of the node that computes with it.
+        model: the model; None for a program.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Read ``path`` (.onnx or .qgp); raises QGraphError where it cannot be read."""
+        self.path = Path(path)
+        self.model: ir.Model | None = None
+        self.weights: dict[str, np.ndarray] = {}
+        self.readers: dict[str, str] = {}
+        if self.path.suffix == ".qgp":
+            self._program()
+        else:
+            self._model()
+        for name in self.snapshot.outputs:
+            if name.startswith("tap."):
+                producer = self.snapshot.producers().get(name)
+                source = self.snapshot.producers().get(producer.inputs[0]) if producer and producer.inputs else None
+                for node in (producer, source):
+                    if node is not None:
+                        self.facts[node.id].tap = name.split(".")[1]
+
+    def _program(self) -> None:
+        from qgraph.deploy.program_file import read
+
+        self.dialect = "integer"
+        self.snapshot, self.weights = read(self.path)
+        self.facts = {node.id: Facts() for node in self.snapshot.nodes}
+        for node in self.snapshot.nodes:
+            for name in node.inputs:
+                if name in self.weights:
+                    value = self.snapshot.values[name]
+                    self._add(node.id, name, 8 * value.bytes / max(1, self.weights[name].size), value.bytes, self.weights[name])
+
+    def _model(self) -> None:
+        from qgraph.ir.dialects import dialect_of
+
+        self.model = io.load(self.path)
+        self.dialect = dialect_of(self.model)
+        self.snapshot = take(self.model)
+        self.facts = {node.id: Facts() for node in self.snapshot.nodes}
+        ids = {node: shown.id for node, shown in zip(self.model.graph, self.snapshot.nodes, strict=True)}
+        for value, reader in cost.weights(self.model):
+            tensor = value.const_value
+            if reader is not None and tensor is not None and tensor.dtype not in INDICES:
+                self._add(ids[reader], cost.stored_name(value), cost.bits_of(tensor.dtype), tensor.nbytes, masked(value))
+        for node, identity in ids.items():
+            if node.op_type in LINEAR and not node.domain:
+                self.facts[identity].macs = cost.node_macs(node)
+
+    def _add(self, identity: str, name: str, bits: float, size: int, array: np.ndarray) -> None:
+        facts = self.facts[identity]
+        zeros = float((array == 0).mean()) if array.size else 0.0
+        whole = facts.elements + array.size
+        facts.sparsity = ((facts.sparsity or 0.0) * facts.elements + zeros * array.size) / max(1, whole)
+        facts.bits = ((facts.bits or 0.0) * facts.elements + bits * array.size) / max(1, whole)
+        facts.elements, facts.bytes = whole, facts.bytes + size
+        self.weights[name], self.readers[name] = array, identity
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, weights in files of their own included."""
+        tensors = [v.const_value for v in self.model.graph.initializers.values()] if self.model is not None else []
+        return self.path.stat().st_size + sum(t.length or 0 for t in tensors if isinstance(t, ir.ExternalTensor))
+
+    def modules(self) -> dict[str, Facts]:
+        """Facts by module path, those of inner modules included: bits on average, bytes in all, SQNR of the worst value."""
+        sums: dict[str, Facts] = {"": Facts()}
+        for node in self.snapshot.nodes:
+            own = self.facts[node.id]
+            if own.bits is None and own.sqnr is None:
+                continue
+            words = node.scope.split(".") if node.scope else []
+            for depth in range(len(words) + 1):
+                total = sums.setdefault(".".join(words[:depth]), Facts())
+                if own.bits is not None:
+                    whole = total.elements + own.elements
+                    total.bits = round(((total.bits or 0) * total.elements + own.bits * own.elements) / max(1, whole), 3)
+                    total.sparsity = ((total.sparsity or 0) * total.elements + (own.sparsity or 0) * own.elements) / max(1, whole)
+                    total.elements, total.bytes = whole, total.bytes + own.bytes
+                if own.sqnr is not None:
+                    total.sqnr = min(own.sqnr, total.sqnr if total.sqnr is not None else CLEAN)
+        return sums
+
+    def time(self, feed: Batch | None = None, threads: int = 1) -> float:
+        """Time every op of a program on ``feed`` (random inputs without one); returns the seconds of a run."""
+        from qgraph.data import random_inputs
+        from qgraph.deploy.session import Session
+
+        session = Session(self.path, threads=threads, profile=True)
+        inputs = {name: np.asarray(feed[name]) for name in session.inputs} if feed is not None else random_inputs(session.inputs)
+        for _ in range(RUNS):
+            session.run(inputs)
+        total = 0.0
+        for node, (_, _, seconds, calls, macs, _) in zip(self.snapshot.nodes, session.profile(), strict=True):
+            facts = self.facts[node.id]
+            facts.seconds, facts.macs = seconds / max(1, calls), macs or None
+            total += facts.seconds
+        return total
+
+    def _noise(self) -> None:
+        """The noise that every node makes.
+
+        Values that were not measured, or that drown in huge elements (masked scores), hand on the SQNR of their inputs.
+        """
+        behind: dict[str, float] = {}
+        for node in self.snapshot.nodes:
+            read = min((behind.get(name, CLEAN) for name in node.inputs if name), default=CLEAN)
+            facts = self.facts[node.id]
+            if facts.sqnr is not None:
+                facts.noise = max(0.0, 10 ** (-facts.sqnr / 10) - 10 ** (-read / 10))
+            for name in node.outputs:
+                behind[name] = read if facts.sqnr is None or facts.sqnr >= CLEAN else facts.sqnr
+
+    def against(self, reference: str | os.PathLike[str], data: Iterable[Batch]) -> dict[str, float]:
+        """Measure every value against the float model ``reference``; returns the outputs' SQNR in dB by name."""
+        from qgraph.analyze.compare import compare
+
+        result = compare(reference, self.path, data)
+        nodes = {node.id for node in self.snapshot.nodes}
+        for value in (*result.values, *result.outputs):
+            if value.name in nodes:
+                self.facts[value.name].sqnr = float(np.clip(value.sqnr, -CLEAN, CLEAN))
+                self.facts[value.name].cosine = value.cosine
+        self._noise()
+        return {value.name: value.sqnr for value in result.outputs}
+
+
+def masked(value: ir.Value) -> np.ndarray:
+    """The elements of an initializer as its readers see them, through the mask that may lie on it."""
+    for use in value.uses():
+        if is_op(use.node.outputs[0], "Mask", domain="qgraph"):
+            return np.asarray(constant(use.node.outputs[0]))
+    return np.asarray(constant(value))

@@ -1,0 +1,48 @@
+"""``qgraph view``."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("view")
+@click.argument("models", nargs=-1)
+@click.option("--report", help="What 'qgraph transform --report' wrote: step through its passes.")
+@click.option("--data", help="Compare the second model with the first on this: an .npz, a folder of them, or MODULE:FACTORY.")
+@click.option("--batches", default=2, show_default=True, help="Batches of the data that are compared.")
+@click.option("--threads", default=1, show_default=True, help="Threads with which a program is timed.")
+@click.option("--port", default=0, help="Port of 127.0.0.1 to serve on; 0: a free one.")
+@click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
+def command(
+    models: tuple[str, ...], report: str | None, data: str | None, batches: int, threads: int, port: int, no_browser: bool
+) -> None:
+    """Look at one model, or at two side by side (.onnx, .qgp), in the browser."""
+    import itertools
+    import webbrowser
+
+    from rich.console import Console
+
+    from qgraph.data import Data
+    from qgraph.errors import QGraphError
+    from qgraph.tools.viewer.scenes import build
+    from qgraph.tools.viewer.server import Server, explorer_files
+
+    if len(models) > 2 or not (models or report):
+        raise QGraphError("give one or two models, or --report; 'qgraph report' takes more")
+    if data is not None and len(models) != 2:
+        raise QGraphError("--data compares two models; give both")
+    explorer_files()
+    given = list(itertools.islice(Data(data), batches)) if data is not None else []
+    with Console(stderr=True).status("reading") as status:
+        show = build(models, report, given, threads, status.update)
+    for problem in show.problems:
+        click.echo(f"warning: {problem}", err=True)
+    with Server(show, port) as server:
+        click.echo(f"{server.url} (Ctrl-C ends it)")
+        if not no_browser:
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            server.stopped.set()
+            click.echo("stopped")

@@ -1,0 +1,170 @@
+"""What the page offers to look at: the models, two of them side by side, and the graph after each pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qgraph.tools.viewer import adapter
+from qgraph.tools.viewer.overlays import Overlay, changes, overlays
+
+from qgraph.analyze.facts import Batch, Picture
+from qgraph.errors import QGraphError
+from qgraph.ir.snapshot import Change, Snapshot, difference
+
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass
+class Drawn:
+    """One graph as Model Explorer takes it, and what can be laid over it."""
+
+    title: str
+    graph: dict[str, Any]
+    overlays: list[Overlay]
+
+
+@dataclasses.dataclass
+class Scene:
+    """One or two graphs (their numbers) that are shown together, and what to say about them."""
+
+    title: str
+    panes: list[int]
+    kind: str
+    note: str = ""
+
+
+class Show:
+    """All graphs and scenes of one call of ``qgraph view``."""
+
+    def __init__(self) -> None:
+        self.drawn: list[Drawn] = []
+        self.scenes: list[Scene] = []
+        self.problems: list[str] = []
+
+    def add(
+        self, title: str, snapshot: Snapshot, picture: Picture | None = None, change: Change | None = None, removed: bool = False
+    ) -> int:
+        """Draw one graph; returns its number."""
+        facts = picture.facts if picture is not None else None
+        title = title.replace("/", " ")
+        laid = overlays(facts) if facts is not None else []
+        if change is not None and (step := changes(change, removed)).values:
+            laid = [step, *laid]
+        self.drawn.append(Drawn(title, adapter.graph(snapshot, title, facts, change), laid))
+        return len(self.drawn) - 1
+
+    def page(self) -> dict[str, Any]:
+        """What the page needs to know, without the graphs."""
+        number = 0
+        drawn = []
+        for one in self.drawn:
+            rows = []
+            for overlay in one.overlays:
+                rows.append({**overlay.json(), "number": number})
+                number += 1
+            places = {n["id"]: f"{n['label']} {n['namespace']}".strip() for n in one.graph["nodes"]}
+            drawn.append({"title": one.title, "nodes": len(one.graph["nodes"]), "overlays": rows, "places": places})
+        scenes = [dataclasses.asdict(s) for s in self.scenes]
+        return {"graphs": drawn, "scenes": scenes, "problems": self.problems}
+
+    def node_data(self, number: int) -> dict[str, Any]:
+        """The overlay of this number; raises IndexError where there is none."""
+        flat = [(one, overlay) for one in self.drawn for overlay in one.overlays]
+        one, overlay = flat[number]
+        return overlay.node_data(one.title)
+
+
+def build(
+    files: Sequence[str], report: str | None, data: Sequence[Batch], threads: int, progress: Progress = lambda text: None
+) -> Show:
+    """Read, measure and draw.
+
+    Args:
+        files: one or two model files; the first is the reference of the second.
+        report: what ``transform --report`` wrote.
+        data: batches on which the second is compared with the first.
+        threads: for timing a program.
+
+    Raises:
+        QGraphError: no file and no report can be shown.
+    """
+    show = Show()
+    pictures = []
+    for file in files:
+        progress(f"reading {file}")
+        try:
+            pictures.append(Picture(file))
+        except QGraphError as error:
+            show.problems.append(str(error))
+    for picture in pictures:
+        if picture.dialect == "integer" and picture.path.suffix == ".qgp":
+            progress(f"timing {picture.path.name}")
+            _try(show, lambda p=picture: p.time(data[0] if data else None, threads))  # type: ignore[misc]
+    if len(pictures) == 2 and data:
+        progress(f"comparing {pictures[1].path.name} with {pictures[0].path.name}")
+        _try(show, lambda: pictures[1].against(pictures[0].path, data))
+    numbers = []
+    for picture in pictures:
+        numbers.append(show.add(picture.path.name, picture.snapshot, picture))
+        show.scenes.append(
+            Scene(
+                picture.path.name,
+                [numbers[-1]],
+                "model",
+                f"{picture.dialect} dialect, {len(picture.snapshot.nodes)} nodes, {picture.size / 1e6:.3f} MB",
+            )
+        )
+    if len(pictures) == 2:
+        _side_by_side(show, pictures)
+    if report is not None:
+        _try(show, lambda: timeline(show, report))
+    if not show.drawn:
+        raise QGraphError("; ".join(show.problems) or "nothing to show; give a model file or --report")
+    return show
+
+
+def _try(show: Show, work: Callable[[], Any]) -> None:
+    """A measurement that fails leaves the graphs to look at."""
+    try:
+        work()
+    except QGraphError as error:
+        show.problems.append(str(error))
+
+
+def _side_by_side(show: Show, pictures: list[Picture]) -> None:
+    change = difference(pictures[0].snapshot, pictures[1].snapshot)
+    panes = [
+        show.add(f"{p.path.name} {side}", p.snapshot, p, change, removed=side == "before")
+        for p, side in zip(pictures, ("before", "after"), strict=True)
+    ]
+    show.scenes.append(Scene(f"{pictures[0].path.name} | {pictures[1].path.name}", panes, "diff", told(change)))
+
+
+def told(change: Change) -> str:
+    """How many nodes a step touched."""
+    return f"{len(change.added)} nodes added, {len(change.removed)} removed, {len(change.changed)} changed"
+
+
+def timeline(show: Show, report: str) -> None:
+    """Scenes for the graph as it came and after each pass of a report."""
+    try:
+        content = json.loads(Path(report).read_text())
+        passes = content["passes"]
+        snapshots = [Snapshot.from_json(item["graph"]) for item in [content, *passes]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise QGraphError(
+            f"{report} is no report of 'qgraph transform --report' with graphs in it ({type(error).__name__}); write it again"
+        ) from error
+    before = snapshots[0]
+    show.scenes.append(Scene("as captured", [show.add("0 as captured", before)], "step", f"{len(before.nodes)} nodes"))
+    for number, (item, after) in enumerate(zip(passes, snapshots[1:], strict=True), 1):
+        change = difference(before, after)
+        left = show.add(f"{number} before {item['name']}", before, change=change, removed=True)
+        right = show.add(f"{number} after {item['name']}", after, change=change)
+        counts = ", ".join(f"{n:g} {what}" for what, n in item["counts"].items()) or "nothing to do"
+        show.scenes.append(Scene(item["name"], [left, right], "step", f"{told(change)}; {counts}; {item['seconds']:.2f} s"))
+        before = after
