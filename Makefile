@@ -24,6 +24,7 @@ demo: setup
 test: test-cpp test-python
 
 test-python: setup
+	@sh tools/setup_system.sh chromium chromium-driver
 	$(BIN)/python -m pytest
 
 test-cpp: system

@@ -31,8 +31,9 @@ def bits_of(dtype: ir.DataType) -> float:
 
 
 def first_reader(value: ir.Value) -> ir.Node | None:
-    use = next(iter(value.uses()), None)
-    return use.node if use is not None else None
+    """The first node that reads the value itself, rather than its shape."""
+    readers = [use.node for use in value.uses()]
+    return next((n for n in readers if n.op_type not in ("Shape", "Size")), readers[0] if readers else None)
 
 
 def weights(model: ir.Model) -> list[tuple[ir.Value, ir.Node | None]]:

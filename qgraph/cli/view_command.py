@@ -8,7 +8,7 @@ import click
 @click.command("view")
 @click.argument("models", nargs=-1)
 @click.option("--report", help="What 'qgraph transform --report' wrote: step through its passes.")
-@click.option("--data", help="Compare the second model with the first on this: an .npz, a folder of them, or MODULE:FACTORY.")
+@click.option("--data", help="Compare two models and time programs on this: an .npz, a folder of them, or MODULE:FACTORY.")
 @click.option("--batches", default=2, show_default=True, help="Batches of the data that are compared.")
 @click.option("--threads", default=1, show_default=True, help="Threads with which a program is timed.")
 @click.option("--port", default=0, help="Port of 127.0.0.1 to serve on; 0: a free one.")
@@ -29,8 +29,6 @@ def command(
 
     if len(models) > 2 or not (models or report):
         raise QGraphError("give one or two models, or --report; 'qgraph report' takes more")
-    if data is not None and len(models) != 2:
-        raise QGraphError("--data compares two models; give both")
     explorer_files()
     given = list(itertools.islice(Data(data), batches)) if data is not None else []
     with Console(stderr=True).status("reading") as status:

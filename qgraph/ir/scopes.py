@@ -30,8 +30,8 @@ def module_path(node: ir.Node) -> str:
 
 
 def source_line(node: ir.Node) -> str:
-    """``file:line`` of the user's source that made ``node``, or an empty string."""
-    found = re.findall(r'File "([^"]+)", line (\d+)', node.metadata_props.get(STACK, ""))
+    """``file:line`` of the source that made ``node``, or an empty string; of an installed package its file's place in it."""
+    found = re.findall(r'File "(?:[^"]*/site-packages/)?([^"]+)", line (\d+)', node.metadata_props.get(STACK, ""))
     return f"{found[-1][0]}:{found[-1][1]}" if found else ""
 
 

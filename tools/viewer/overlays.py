@@ -68,7 +68,9 @@ class Overlay:
         numbers = {v for v in self.values.values() if isinstance(v, float)}
         if len(numbers) > 1:
             data["gradient"] = gradient
-        elif numbers:
+        elif not numbers:
+            data["hideInAggregatedStatsTable"] = True
+        else:
             data["thresholds"] = [{"value": max(numbers), "bgColor": stops[-1], "textColor": gradient[-1]["textColor"]}]
         return {graph: data}
 
@@ -85,7 +87,9 @@ def overlays(facts: Mapping[str, Facts]) -> list[Overlay]:
     palette = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00")
     made = [
         Overlay("sqnr", "SQNR", "dB", of(lambda f: f.sqnr), "low"),
-        Overlay("noise", "noise made here", "% of the signal", of(lambda f: 100 * f.noise if f.noise is not None else None)),
+        Overlay(
+            "noise", "noise made here, part of the signal", "%", of(lambda f: 100 * f.noise if f.noise is not None else None)
+        ),
         Overlay("cosine", "cosine", "", of(lambda f: f.cosine), "low"),
         Overlay("bits", "weight bits", "bits", of(lambda f: f.bits)),
         Overlay("bytes", "weight bytes", "kB", of(lambda f: f.bytes / 1e3 if f.bytes else None)),
@@ -98,8 +102,8 @@ def overlays(facts: Mapping[str, Facts]) -> list[Overlay]:
     return [o for o in made if o.values]
 
 
-def changes(change: Change, removed_shown: bool) -> Overlay:
-    """What a step did, as an overlay; of ``removed`` nodes only where the graph before it is shown."""
-    kinds = ("removed", "changed") if removed_shown else ("added", "changed")
+def changes(change: Change, before: bool, title: str) -> Overlay:
+    """What a step did, as an overlay: the graph ``before`` it shows what it removed, the one behind it what it added."""
+    kinds = ("changed", "removed") if before else ("changed", "added")
     values = {i: kind for kind in kinds for i in getattr(change, kind)}
-    return Overlay("change", "this step", "", values, colours=MARKS)
+    return Overlay("change", title, "", values, colours=MARKS)

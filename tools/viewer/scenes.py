@@ -52,8 +52,9 @@ class Show:
         facts = picture.facts if picture is not None else None
         title = title.replace("/", " ")
         laid = overlays(facts) if facts is not None else []
-        if change is not None and (step := changes(change, removed)).values:
-            laid = [step, *laid]
+        if change is not None:
+            step = changes(change, removed, "difference" if picture is not None else "this step")
+            laid = [step, *laid] if step.values else laid
         self.drawn.append(Drawn(title, adapter.graph(snapshot, title, facts, change), laid))
         return len(self.drawn) - 1
 

@@ -1,10 +1,10 @@
 // The page around Model Explorer: which graph is shown, the steps of a pipeline, overlays with their legend and their worst nodes.
 "use strict";
 
-const SHOWN = 40;
+const SHOWN = 100;
 const by = (id) => document.getElementById(id);
 let show, scene, overlayKey = "";
-let ready = false;
+let ready = false, wanted = "";
 
 // The overlays of a scene are those of its last graph: the one that came out.
 const last = () => show.graphs[scene.panes[scene.panes.length - 1]];
@@ -46,6 +46,7 @@ function list() {
 
 // Show a scene; `node` is selected when the graph is there.
 function open(next, node = "") {
+  const wasModel = scene === undefined || scene.kind === "model";
   scene = next;
   for (const s of show.scenes) s.button.setAttribute("aria-current", String(s === scene));
   by("note").textContent = scene.note;
@@ -54,7 +55,8 @@ function open(next, node = "") {
   by("back").disabled = at === 0;
   by("on").disabled = at === steps.length - 1;
   const keys = last().overlays.map((o) => o.key);
-  if (!keys.includes(overlayKey)) overlayKey = keys.includes("change") ? "change" : "";
+  if (wasModel && scene.kind !== "model") overlayKey = "change";
+  if (!keys.includes(overlayKey)) overlayKey = "";
   by("overlay").replaceChildren(new Option("none", ""), ...last().overlays.map((o) => new Option(o.title, o.key)));
   by("overlay").value = overlayKey;
   by("over").hidden = keys.length === 0;
@@ -64,6 +66,7 @@ function open(next, node = "") {
 
 function draw(node) {
   ready = false;
+  wanted = "";
   const titles = scene.panes.map((p) => show.graphs[p].title);
   const data = {
     models: scene.panes.map((p) => ({ url: `graphs://${show.graphs[p].title}/${p}`, adapterId: "builtin_json" })),
@@ -122,14 +125,29 @@ function legend() {
   }
 }
 
-// Model Explorer's message is meant for one pane.
+// Model Explorer's message is meant for one pane, and lost while a graph is laid out: it is sent until the answer comes.
 function select(node) {
-  if (!ready || scene.panes.length > 1) {
-    draw(node);
-    mark(node);
+  mark(node);
+  wanted = node;
+  if (!ready || scene.panes.length > 1) draw(node);
+  else send(node, 30);
+}
+
+function send(node, times) {
+  if (wanted !== node || times === 0) return;
+  by("graph").contentWindow.postMessage({ cmd: "model-explorer-select-node-by-node-id", nodeId: node }, location.origin);
+  setTimeout(() => send(node, times - 1), 300);
+}
+
+// Model Explorer is ready before its graphs are; each has a panel once it is laid out.
+function settle(source) {
+  if (by("graph").src !== source || ready) return;
+  if (by("graph").contentDocument.querySelectorAll("info-panel").length < scene.panes.length) {
+    setTimeout(() => settle(source), 100);
     return;
   }
-  by("graph").contentWindow.postMessage({ cmd: "model-explorer-select-node-by-node-id", nodeId: node }, location.origin);
+  ready = true;
+  document.body.dataset.drawn = String(Number(document.body.dataset.drawn || 0) + 1);
 }
 
 function mark(node) {
@@ -156,11 +174,11 @@ document.addEventListener("keydown", (event) => {
 });
 window.addEventListener("message", (event) => {
   if (event.origin !== location.origin) return;
-  if (event.data.cmd === "model-explorer-ready") {
-    ready = true;
-    document.body.dataset.drawn = String(Number(document.body.dataset.drawn || 0) + 1);
+  if (event.data.cmd === "model-explorer-ready") settle(by("graph").src);
+  if (event.data.cmd === "model-explorer-node-selected") {
+    if (event.data.nodeId === wanted) wanted = "";
+    mark(event.data.nodeId);
   }
-  if (event.data.cmd === "model-explorer-node-selected") mark(event.data.nodeId);
 });
 
 fetch("/show.json").then((answer) => answer.json()).then((content) => {
