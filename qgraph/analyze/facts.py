@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from qgraph.analyze import cost
 from qgraph.ir import io
+from qgraph.ir.dialects import QDQ
 from qgraph.ir.patterns import constant, is_op
 from qgraph.ir.regions import LINEAR
 from qgraph.ir.snapshot import take
@@ -34,6 +35,7 @@ class Facts:
 
     Attributes:
         bits: of a stored weight element.
+        value_bits: of an element of the node's value as the next op reads it, behind its quantizer.
         bytes: of the weights that the node reads.
         elements: of these weights.
         sparsity: part of these elements that is zero.
@@ -47,6 +49,7 @@ class Facts:
     """
 
     bits: float | None = None
+    value_bits: float | None = None
     bytes: int = 0
     elements: int = 0
     sparsity: float | None = None
@@ -88,6 +91,19 @@ class Picture:
                 for node in (producer, source):
                     if node is not None:
                         self.facts[node.id].tap = name.split(".")[1]
+
+        self._value_bits()
+
+    def _value_bits(self) -> None:
+        read_as = {
+            node.inputs[0]: 8.0 if node.op == "qgraph.FakeQuantizeTokens" else width(self.snapshot.values[node.outputs[0]].type)
+            for node in self.snapshot.nodes
+            if node.op in ("QuantizeLinear", "qgraph.FakeQuantizeTokens")
+        }
+        for node in self.snapshot.nodes:
+            if node.outputs and node.op not in QDQ:
+                name = node.outputs[0]
+                self.facts[node.id].value_bits = read_as.get(name, width(self.snapshot.values[name].type))
 
     def _program(self) -> None:
         from qgraph.deploy.program_file import read
@@ -193,6 +209,13 @@ class Picture:
                 self.facts[value.name].cosine = value.cosine
         self._noise()
         return {value.name: value.sqnr for value in result.outputs}
+
+
+def width(kind: str) -> float | None:
+    """Bits of an element of a type such as ``uint8``; None where the type is not known."""
+    known = {"float": 32, "double": 64, "bool": 8}
+    digits = kind.lstrip("abcdefghijklmnopqrstuvwxyz").split("e")[0]
+    return float(known[kind]) if kind in known else float(digits) if digits.isdecimal() else None
 
 
 def masked(value: ir.Value) -> np.ndarray:

@@ -134,6 +134,9 @@ def test_tree_sums_the_modules(folder: Path) -> None:
     picture = Picture(folder / "int8.qgp")
     whole = picture.modules()[""]
     assert whole.bits == 8 and whole.bytes == sum(f.bytes for f in picture.facts.values())
+    assert {picture.facts[n.id].value_bits for n in picture.snapshot.nodes} >= {8.0, 32.0}
+    quantized = Picture(folder / "int8.onnx")
+    assert {quantized.facts[n.id].value_bits for n in quantized.snapshot.nodes if n.op == "Conv"} <= {8.0, 16.0, 32.0}
     done = CliRunner().invoke(cli, ["inspect", str(folder / "int8.onnx"), "--tree"])
     assert done.exit_code == 0 and re.search(r"int8.onnx +8 bits, [\d.]+ kB", done.output), done.output
     done = CliRunner().invoke(cli, ["inspect", str(folder / "int8.onnx"), "--tree", "--against", "x.onnx"])

@@ -102,6 +102,7 @@ def told(facts: Facts) -> dict[str, str]:
     """Facts as text with units."""
     lines = {
         "weight bits": f"{facts.bits:g}" if facts.bits is not None else "",
+        "value bits": f"{facts.value_bits:g}" if facts.value_bits is not None else "",
         "weight bytes": f"{facts.bytes:,}" if facts.bytes else "",
         "zeros": f"{facts.sparsity:.1%}" if facts.sparsity is not None else "",
         "multiply-accumulates": f"{facts.macs:,}" if facts.macs else "",

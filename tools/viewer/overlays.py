@@ -92,6 +92,7 @@ def overlays(facts: Mapping[str, Facts]) -> list[Overlay]:
         ),
         Overlay("cosine", "cosine", "", of(lambda f: f.cosine), "low"),
         Overlay("bits", "weight bits", "bits", of(lambda f: f.bits)),
+        Overlay("value-bits", "bits of the values", "bits", of(lambda f: f.value_bits)),
         Overlay("bytes", "weight bytes", "kB", of(lambda f: f.bytes / 1e3 if f.bytes else None)),
         Overlay("sparsity", "zeros", "%", of(lambda f: 100 * f.sparsity if f.sparsity is not None else None)),
         Overlay("macs", "multiply-accumulates", "million", of(lambda f: f.macs / 1e6 if f.macs else None)),
