@@ -10,7 +10,9 @@ import click
 @click.option("--inputs", required=True, help="An .npz with one array an input.")
 @click.option("-o", "--output", required=True, help="An .npz to write, one array an output.")
 @click.option("--threads", default=0, help="Threads; 0 takes all cores.")
-@click.option("--isa", default="", help="Instruction set of a .qgp run: reference, portable, avx2, avx512_vnni.")
+@click.option(
+    "--isa", default="", help="Instruction set of a .qgp run: reference, portable, avx2, avx_vnni, avx512_vnni, amx_int8."
+)
 def command(model: str, inputs: str, output: str, threads: int, isa: str) -> None:
     """Run MODEL (.onnx in ONNX Runtime, .qgp in the qgraph runtime) on one batch."""
     from pathlib import Path

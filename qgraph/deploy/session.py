@@ -19,8 +19,8 @@ class Session:
     Args:
         path: the program file.
         threads: 0 takes ``QGRAPH_THREADS``, else all cores.
-        isa: ``reference``, ``portable``, ``avx2``, ``avx512_vnni`` or ``amx_int8``; empty takes ``QGRAPH_ISA``, else the
-            best of this CPU.
+        isa: ``reference``, ``portable``, ``avx2``, ``avx_vnni``, ``avx512_vnni`` or ``amx_int8``; empty takes
+            ``QGRAPH_ISA``, else the best of this CPU.
         profile: collect a time for every op.
         keep: keep every intermediate value for ``values``.
 

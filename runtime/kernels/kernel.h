@@ -121,9 +121,10 @@ struct Kernels {
   /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
   void (*softmax)(float* t, int64_t n, float top, uint8_t* codes, int16_t* wide, float* probabilities);
 
-  /// scores[i] = float(acc[i] + bias[i] + shift) * scale (+ mask[i * mask_stride] where mask is given).
-  void (*scores)(const int32_t* acc, const int32_t* bias, int32_t shift, int64_t n, float scale, const float* mask,
-                 int64_t mask_stride, float* scores);
+  /// A row of attention: t[i] = float(acc[i] + bias[i] + shift) * scale (+ mask[i * mask_stride] where mask is given, whose
+  /// stride is 0 or 1), then codes = softmax(t) with top 255; returns the sum of the codes.
+  int32_t (*attention_row)(const int32_t* acc, const int32_t* bias, int32_t shift, int64_t n, float scale, const float* mask,
+                           int64_t mask_stride, float* t, uint8_t* codes);
 
   /// The sum of n codes.
   int32_t (*sum)(const uint8_t* x, int64_t n);
@@ -159,6 +160,9 @@ namespace portable {
 const Kernels& kernels();
 }
 namespace avx2 {
+const Kernels& kernels();
+}
+namespace avx_vnni {
 const Kernels& kernels();
 }
 namespace avx512_vnni {

@@ -22,6 +22,11 @@ struct Isa {
 bool always() { return true; }
 #if defined(__x86_64__)
 bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+bool has_avx_vnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;  // leaf 7, subleaf 1, EAX
+  unsigned a, b, c, d;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnni) != 0;
+}
 bool has_avx512_vnni() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
@@ -45,6 +50,7 @@ const Isa kIsas[] = {
     {"portable", always, portable::kernels},
 #if defined(__x86_64__)
     {"avx2", has_avx2, avx2::kernels},
+    {"avx_vnni", has_avx_vnni, avx_vnni::kernels},
     {"avx512_vnni", has_avx512_vnni, avx512_vnni::kernels},
     {"amx_int8", has_amx_int8, amx_int8::kernels},
 #endif

@@ -163,6 +163,16 @@ TEST_P(EveryIsa, RowKernelsEqualTheReference) {
       auto copy = t;
       k.softmax(copy.data(), n, 255, nullptr, nullptr, reinterpret_cast<float*>(y));
     });
+    both([&](const Kernels& k, uint8_t* y) {
+      std::vector<int32_t> acc(size), bias(size);
+      std::mt19937 same(static_cast<unsigned>(round));
+      for (auto& v : acc) v = static_cast<int32_t>(same()) >> (same() % 20);
+      for (auto& v : bias) v = static_cast<int32_t>(same()) >> 8;
+      const float scale = round % 5 == 0 ? 1e-9f : 3e-7f;
+      const int32_t sum = k.attention_row(acc.data(), bias.data(), round * 7 - 300, n, scale, round % 3 == 0 ? nullptr : t.data(),
+                                          round % 3 - 1, scratch.data(), y);
+      std::memcpy(y + size, &sum, 4);
+    });
     Epilogue e;
     e.type = DType::I16;
     e.low = -32768;

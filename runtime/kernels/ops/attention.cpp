@@ -122,10 +122,9 @@ class Attention : public Op {
         // the zero points: sum (q - zq)(k - zk) = acc - zq * sum k' - zk' * sum q + n zq zk', with k' = k - 128
         const int32_t shift =
             (k_zero_ - 128) * (static_cast<int32_t>(width_) * q_zero_ - c.kernels->sum(q + (row + r) * stride, width_));
-        c.kernels->scores(acc + r * ld, k_bias, shift, keys_, scale_,
-                          mask == nullptr ? nullptr : mask + (row + r) * mask_strides_[2], mask_strides_[3], scores);
-        c.kernels->softmax(scores, keys_, 255, codes + r * keys_, nullptr, nullptr);
-        p_sums[r] = c.kernels->sum(codes + r * keys_, keys_);
+        p_sums[r] = c.kernels->attention_row(acc + r * ld, k_bias, shift, keys_, scale_,
+                                             mask == nullptr ? nullptr : mask + (row + r) * mask_strides_[2], mask_strides_[3],
+                                             scores, codes + r * keys_);
       }
       c.kernels->gemm(codes, keys_, rows, wv, 0, v_width_, acc, ld);
       c.kernels->correct(acc, ld, rows, v_width_, wv.column_sums, 0, p_sums, v_zero_ - 128, keys_);

@@ -61,6 +61,7 @@ void sparse_gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeight
 QGRAPH_DECLARE_GEMM(reference, false)
 QGRAPH_DECLARE_GEMM(portable, false)
 QGRAPH_DECLARE_GEMM(avx2, false)
+QGRAPH_DECLARE_GEMM(avx_vnni, false)
 QGRAPH_DECLARE_GEMM(avx512_vnni, true)
 QGRAPH_DECLARE_GEMM(amx_int8, true)
 #undef QGRAPH_DECLARE_GEMM

@@ -53,6 +53,7 @@ struct Lanes {
   }
   static Int bits(Float x) { return _mm256_castps_si256(x); }
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
+  static Int differ(Int a, Int b) { return _mm256_xor_si256(a, b); }
   static Int max(Int a, Int b) { return _mm256_max_epi32(a, b); }
   static int32_t greatest(Int x) {
     int32_t b[kCount];

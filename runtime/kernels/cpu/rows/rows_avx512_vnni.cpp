@@ -27,6 +27,7 @@ struct Lanes {
   static Int keep(Int x, Mask m) { return _mm512_maskz_mov_epi32(m, x); }
   static Int bits(Float x) { return _mm512_castps_si512(x); }
   static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }
+  static Int differ(Int a, Int b) { return _mm512_xor_si512(a, b); }
   static Int max(Int a, Int b) { return _mm512_max_epi32(a, b); }
   static int32_t greatest(Int x) { return _mm512_reduce_max_epi32(x); }
   static int64_t total(Int x) {

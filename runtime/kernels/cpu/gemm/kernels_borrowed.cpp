@@ -1,0 +1,25 @@
+// Instruction sets that add a matrix product and take everything else from another one.
+#include "kernels/cpu/gemm/gemm.h"
+
+namespace qgraph {
+namespace {
+
+Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm) {
+  table.isa = isa;
+  table.gemm = gemm;
+  return table;
+}
+
+}  // namespace
+
+const Kernels& avx_vnni::kernels() {
+  static const Kernels table = with(avx2::kernels(), "avx_vnni", avx_vnni::gemm);
+  return table;
+}
+
+const Kernels& amx_int8::kernels() {
+  static const Kernels table = with(avx512_vnni::kernels(), "amx_int8", amx_int8::gemm);
+  return table;
+}
+
+}  // namespace qgraph
