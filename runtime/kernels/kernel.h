@@ -148,8 +148,7 @@ struct Kernels {
   /// y[i] = float(x[i] - zero) * scale.
   void (*dequantize)(const void* x, DType type, int32_t zero, float scale, int64_t n, float* y);
 
-  /// y[i] = table[x[i]]; `size` is the bytes of a table entry. int16 input adds 32768 to its index; its table has two
-  /// readable bytes behind it.
+  /// y[i] = table[x[i]]; `size` is the bytes of a table entry. int16 input adds 32768 to its index.
   void (*lookup)(const void* x, DType type, const void* table, int size, int64_t n, void* y);
 };
 

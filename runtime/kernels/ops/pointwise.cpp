@@ -141,10 +141,6 @@ class Lookup : public Op {
     axis_ = s.attributes.integer("axis", -1, -1, kMaxRank - 1);
     require(axis_ >= 0 || channels_ == 1, "a table for each channel needs an axis");
     require(channels_ == 1 || entries_ == 256, "only 8-bit inputs have a table for each channel");
-    if (entries_ != 65536) return;
-    const size_t bytes = static_cast<size_t>(entries_) * static_cast<size_t>(size_);
-    std::memcpy(copy_.resize(bytes + 64), t.data, bytes);  // kernels may read a little beyond the end
-    table_ = reinterpret_cast<const uint8_t*>(copy_.data());
   }
   void infer(Context& c) override {
     const Tensor& x = in(c, 0, {DType::U8, DType::I16});
@@ -193,7 +189,6 @@ class Lookup : public Op {
   }
 
   const uint8_t* table_ = nullptr;
-  AlignedBytes copy_;
   int size_ = 1;
   int64_t entries_ = 0, channels_ = 1, axis_ = -1;
 };

@@ -5,7 +5,6 @@
 #define QGRAPH_ISA avx512_vnni
 #define QGRAPH_ISA_NAME "avx512_vnni"
 #define QGRAPH_LANES
-#define QGRAPH_GATHER
 
 namespace qgraph::avx512_vnni {
 namespace {
@@ -57,18 +56,6 @@ struct Lanes {
 }  // namespace
 #include "kernels/cpu/rows/lanes.inc"
 
-namespace {
-
-// 16 entries of 16 bits at once: words of 32 bits are gathered and cut, so a table needs two more bytes behind it.
-void look_wide(const int16_t* x, const int16_t* table, int64_t n, int16_t* y) {
-  for (int64_t i = 0; i < n; i += Lanes::kCount) {
-    const auto mask = Lanes::mask(n - i);
-    const auto index = Lanes::add(Lanes::load(x + i, mask), Lanes::all(32768));
-    Lanes::store(y + i, _mm512_mask_i32gather_epi32(Lanes::zero(), mask, index, table, 2), mask);
-  }
-}
-
-}  // namespace
 }  // namespace qgraph::avx512_vnni
 
 #include "kernels/cpu/rows/rows.inc"
