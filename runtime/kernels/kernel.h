@@ -61,6 +61,15 @@ inline int64_t depthwise_index(int64_t channel, int64_t tap, int64_t taps) {
   return (channel / kGroup * (round_up(taps, 2) / 2) + tap / 2) * kGroup * 2 + place * 2 + tap % 2;
 }
 
+/// With Kernels::quads they are int8: [64 channels][four taps][4 words][16 channels][4 taps], zero padded; word j has the
+/// channels 4 j to 4 j + 3 of each sixteen.
+constexpr int64_t kQuadGroup = 64;
+inline int64_t quad_elements(int64_t channels, int64_t taps) { return round_up(channels, kQuadGroup) * round_up(taps, 4); }
+inline int64_t quad_index(int64_t channel, int64_t tap, int64_t taps) {
+  const int64_t c = channel % kQuadGroup, word = (channel / kQuadGroup * (round_up(taps, 4) / 4) + tap / 4) * 4 + c % 16 / 4;
+  return word * 64 + c / 16 * 16 + c % 4 * 4 + tap % 4;
+}
+
 /// How an int32 accumulator becomes an output element:
 ///   static    t = float(acc + bias) * multiplier[c]
 ///   per token t = (float(acc + bias) * row_scale[r]) * multiplier[c] + bias_f[c]
@@ -90,6 +99,9 @@ struct Kernels {
   /// Whether gemm reads sparse forms; without it weights are packed dense.
   bool sparse = false;
 
+  /// Whether depthwise takes its weights in quads.
+  bool quads = false;
+
   /// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride], with its
   /// sign bit turned where `flip` says so (which takes 128 from a uint8). `packed` has packed_bytes(n, k), `sums`
   /// round_up(n, 16) elements.
@@ -100,8 +112,10 @@ struct Kernels {
   void (*gemm)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,
                int64_t ldc);
 
-  /// acc[c] = sum_t taps[t][c] * w[c, t]; `taps` has an even number of pointers to `channels` bytes.
-  void (*depthwise)(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc);
+  /// acc[p * channels + c] = sum_t taps[t][p * step + c] * w[c, t] for `pixels` pixels. `taps` has an even number of pointers to
+  /// the first pixel's bytes; what those at `count` and beyond point to is read and counts nothing.
+  void (*depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels, int64_t step,
+                    int32_t* acc);
 
   /// Subtract zero_a * column_sums (and zero_b * row sums - k * zero_a * zero_b where row_sums is given).
   void (*correct)(int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, const int32_t* column_sums, int32_t zero_a,

@@ -105,28 +105,34 @@ TEST_P(EveryIsa, FinishEqualsTheReference) {
 }
 
 TEST_P(EveryIsa, DepthwiseEqualsTheSumOfProducts) {
-  for (int round = 0; round < 100; ++round) {
-    const int64_t channels = 1 + static_cast<int64_t>(random() % 80), count = 1 + static_cast<int64_t>(random() % 26);
+  for (int round = 0; round < 150; ++round) {
+    const int64_t channels = 1 + static_cast<int64_t>(random() % 150), count = 1 + static_cast<int64_t>(random() % 26);
+    const int64_t pixels = 1 + static_cast<int64_t>(random() % 5), step = channels * (1 + static_cast<int64_t>(random() % 2));
     std::vector<std::vector<uint8_t>> rows(static_cast<size_t>(round_up(count, 2)));
     std::vector<const uint8_t*> taps;
     for (auto& row : rows) {
-      row.resize(static_cast<size_t>(channels));
+      row.resize(static_cast<size_t>((pixels - 1) * step + channels));
       for (auto& v : row) v = round % 3 == 0 ? 255 : static_cast<uint8_t>(random());
       taps.push_back(row.data());
     }
     AlignedBytes packed;
-    const auto size = static_cast<size_t>(depthwise_elements(channels, count));
-    auto* w = reinterpret_cast<int16_t*>(packed.resize(size * 2));
-    std::fill(w, w + size, int16_t{0});
-    std::vector<int32_t> acc(static_cast<size_t>(channels)), want(acc.size());
+    const auto size =
+        static_cast<size_t>(kernels.quads ? quad_elements(channels, count) : 2 * depthwise_elements(channels, count));
+    int8_t* w = packed.resize(size);
+    std::fill(w, w + size, int8_t{0});
+    std::vector<int32_t> acc(static_cast<size_t>(pixels * channels)), want(acc.size());
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t t = 0; t < count; ++t) {
         const auto code = static_cast<int8_t>(round % 3 == 0 ? -128 : static_cast<int>(random() % 256) - 128);
-        w[depthwise_index(c, t, count)] = code;
-        want[static_cast<size_t>(c)] += code * rows[static_cast<size_t>(t)][static_cast<size_t>(c)];
+        if (kernels.quads)
+          w[quad_index(c, t, count)] = code;
+        else
+          reinterpret_cast<int16_t*>(w)[depthwise_index(c, t, count)] = code;
+        for (int64_t p = 0; p < pixels; ++p)
+          want[static_cast<size_t>(p * channels + c)] += code * rows[static_cast<size_t>(t)][static_cast<size_t>(p * step + c)];
       }
-    kernels.depthwise(taps.data(), count, w, channels, acc.data());
-    ASSERT_EQ(acc, want) << channels << " " << count;
+    kernels.depthwise(taps.data(), count, w, channels, pixels, step, acc.data());
+    ASSERT_EQ(acc, want) << channels << " " << count << " " << pixels;
   }
 }
 

@@ -25,7 +25,7 @@ from qgraph.pipeline import Pipeline
 from qgraph.workflow import transform
 
 NETWORKS = ("resnet50", "mobilenet_v2")
-SHAPES = ("1,128", "1,16", "8,128")
+TEXTS = (("minilm", ("1,128", "1,16", "8,128")), ("bert_base", ("1,128",)))
 
 
 def machine() -> str:
@@ -45,14 +45,15 @@ def prepare(folder: Path) -> None:
     from onnxruntime.quantization import quantize_dynamic
 
     logging.disable(logging.WARNING)
-    model = from_factory("qgraph.zoo:minilm")
-    io.save(model, folder / "minilm.onnx")
-    canonical = model.clone()
-    Pipeline("canonicalize").run(canonical)
-    io.save(canonical, folder / "canonical.onnx")
-    quantize_dynamic(folder / "canonical.onnx", folder / "minilm_int8.onnx")
-    transform(model, preset="int8", data=list(Data("qgraph.zoo:calibration")))
-    compile(model, folder / "minilm.qgp")
+    for name, _ in TEXTS:
+        model = from_factory(f"qgraph.zoo:{name}")
+        io.save(model, folder / f"{name}.onnx")
+        canonical = model.clone()
+        Pipeline("canonicalize").run(canonical)
+        io.save(canonical, folder / "canonical.onnx")
+        quantize_dynamic(folder / "canonical.onnx", folder / f"{name}_int8.onnx")
+        transform(model, preset="int8", data=list(Data("qgraph.zoo:calibration"))[:4], force=True)
+        compile(model, folder / f"{name}.qgp")
     for name in NETWORKS:
         model = from_factory(f"qgraph.zoo:{name}")
         io.save(model, folder / f"{name}.onnx")
@@ -83,14 +84,15 @@ def main(rounds: int) -> None:
         "| model | threads | qgraph | ONNX Runtime float | int8 | OpenVINO float | int8 |\n|---|---|---|---|---|---|---|",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         prepare(folder)
         for threads in (1, 2):
-            for shape in SHAPES:
-                shapes = (f"input_ids={shape}", f"attention_mask={shape}")
-                cells = row(folder, "minilm", shapes, threads, rounds)
-                print(f"| MiniLM {shape.replace(',', ' x ')} | {threads} | {' | '.join(cells)} |", flush=True)
+            for name, shapes in TEXTS:
+                for shape in shapes:
+                    sizes = (f"input_ids={shape}", f"attention_mask={shape}")
+                    cells = row(folder, name, sizes, threads, rounds)
+                    print(f"| {name} {shape.replace(',', ' x ')} | {threads} | {' | '.join(cells)} |", flush=True)
             for network in NETWORKS:
                 print(f"| {network} | {threads} | {' | '.join(row(folder, network, (), threads, rounds))} |", flush=True)
 

@@ -103,7 +103,7 @@ class Conv : public ConvBase {
     for (int i = 0; i < 2; ++i) reach_[i] = g_.dilation[i] * (g_.kernel[i] - 1) + 1;
     depthwise_ = per_ == 1 && n_ == 1;
     if (depthwise_)
-      pack_depthwise();
+      pack_depthwise(s.kernels);
     else
       pack(s.kernels);
     codes_.clear();
@@ -169,16 +169,24 @@ class Conv : public ConvBase {
     }
   }
 
-  void pack_depthwise() {
-    const size_t bytes = static_cast<size_t>(depthwise_elements(outputs_, taps_)) * 2;
-    auto* to = reinterpret_cast<int16_t*>(packed_.resize(bytes));
+  void pack_depthwise(const Kernels& kernels) {
+    // few channels: neighbouring pixels fill up a vector, where their taps are neighbours too
+    const bool neighbours = g_.stride[1] == 1 && outputs_ < kQuadGroup && kQuadGroup % outputs_ == 0;
+    fold_ = kernels.quads && neighbours ? kQuadGroup / outputs_ : 1;
+    const int64_t channels = outputs_ * fold_;
+    const int64_t elements = kernels.quads ? quad_elements(channels, taps_) : depthwise_elements(channels, taps_);
+    const size_t bytes = static_cast<size_t>(elements) * (kernels.quads ? 1 : 2);
+    int8_t* to = packed_.resize(bytes);
     std::memset(to, 0, bytes);
     sums_.assign(static_cast<size_t>(outputs_), 0);
-    for (int64_t ch = 0; ch < outputs_; ++ch)
+    for (int64_t ch = 0; ch < channels; ++ch)
       for (int64_t t = 0; t < taps_; ++t) {
-        const int8_t code = codes_[static_cast<size_t>(ch * taps_ + t)];
-        to[depthwise_index(ch, t, taps_)] = code;
-        sums_[static_cast<size_t>(ch)] += code;
+        const int8_t code = codes_[static_cast<size_t>(ch % outputs_ * taps_ + t)];
+        if (kernels.quads)
+          to[quad_index(ch, t, taps_)] = code;
+        else
+          reinterpret_cast<int16_t*>(to)[depthwise_index(ch, t, taps_)] = code;
+        if (ch < outputs_) sums_[static_cast<size_t>(ch)] += code;
       }
   }
 
@@ -298,34 +306,43 @@ class Conv : public ConvBase {
     auto* acc = reinterpret_cast<int32_t*>(nothing + round_up(inputs_, 64));
     std::memset(nothing, x_zero_, static_cast<size_t>(inputs_));
     taps[round_up(taps_, 2) - 1] = nothing;
-    bool steady = false;  // the pixel before lay inside, so that the taps only move on
+    const int64_t step = g_.stride[1] * inputs_;
     Walk at(*this, c, begin);
-    for (int64_t pixel = begin; pixel < end; ++pixel, at.next()) {
-      const bool inside = at.inside();
-      if (inside && steady && at.column > 0) {
-        for (int64_t t = 0; t < taps_; ++t) taps[t] += g_.stride[1] * inputs_;
-      } else {
-        int64_t t = 0;
-        for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
-          const int64_t y = at.y + ky * g_.dilation[0];
-          for (int64_t kx = 0; kx < g_.kernel[1]; ++kx, ++t) {
-            const int64_t x = at.x + kx * g_.dilation[1];
-            const bool there = y >= 0 && y < size_[0] && x >= 0 && x < size_[1];
-            taps[t] = there ? at.image + (y * size_[1] + x) * inputs_ : nothing;
-          }
+    for (int64_t pixel = begin; pixel < end;) {
+      int64_t t = 0;
+      for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) {
+        const int64_t y = at.y + ky * g_.dilation[0];
+        for (int64_t kx = 0; kx < g_.kernel[1]; ++kx, ++t) {
+          const int64_t x = at.x + kx * g_.dilation[1];
+          const bool there = y >= 0 && y < size_[0] && x >= 0 && x < size_[1];
+          taps[t] = there ? at.image + (y * size_[1] + x) * inputs_ : nothing;
         }
       }
-      steady = inside;
-      c.kernels->depthwise(taps, taps_, reinterpret_cast<const int16_t*>(packed_.data()), outputs_,
-                           acc + (pixel - begin) * outputs_);
+      // pixels of one line whose taps all lie on the input
+      const int64_t room = at.inside() ? (size_[1] - reach_[1] - at.x) / g_.stride[1] + 1 : 1;
+      const int64_t run = std::min({room, out_[1] - at.column, end - pixel});
+      sums_of(c, taps, run, step, acc + (pixel - begin) * outputs_);
+      for (int64_t i = 0; i < run; ++i) at.next();
+      pixel += run;
     }
     const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
     const void* residual = residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(begin * outputs_) * r_size : nullptr;
     c.kernels->finish(epilogue_, acc, outputs_, end - begin, outputs_, output_at(c, begin, 0), outputs_, residual);
   }
 
+  // A run of pixels, those that fill up a vector first; moves the taps.
+  void sums_of(const Context& c, const uint8_t** taps, int64_t pixels, int64_t step, int32_t* acc) const {
+    const int64_t whole = pixels / fold_;
+    if (fold_ > 1 && whole > 0) {
+      c.kernels->depthwise(taps, taps_, packed_.data(), fold_ * outputs_, whole, fold_ * step, acc);
+      for (int64_t t = 0; t < taps_; ++t) taps[t] += whole * fold_ * step;
+    }
+    const int64_t done = fold_ > 1 ? whole * fold_ : 0;
+    if (pixels > done) c.kernels->depthwise(taps, taps_, packed_.data(), outputs_, pixels - done, step, acc + done * outputs_);
+  }
+
   bool residual_;
-  int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, reach_[2] = {1, 1};
+  int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, fold_ = 1, reach_[2] = {1, 1};
   bool depthwise_ = false, direct_ = false;
   AlignedBytes packed_;
   std::vector<int32_t> sums_, shift_;

@@ -44,7 +44,9 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
   with_bits(w.bits, [&](auto bits) { product<decltype(bits)::value>(a, lda, rows, w, column, columns, acc, ldc); });
 }
 
-void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc) {
+namespace {
+
+void pixel(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int64_t at, int32_t* acc) {
   const int64_t pairs = round_up(count, 2) / 2;
   for (int64_t c = 0; c < channels; c += kGroup, w += pairs * kGroup * 2) {
     for (int64_t i = 0; i < kGroup && c + i < channels; i += 4) {  // four channels have neighbouring places
@@ -53,10 +55,18 @@ void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int6
       int32_t sum[4] = {};
       for (int64_t p = 0; p < pairs; ++p, from += kGroup * 2)
         for (int64_t j = 0; j < n; ++j)
-          sum[j] += taps[2 * p][c + i + j] * from[2 * j] + taps[2 * p + 1][c + i + j] * from[2 * j + 1];
+          sum[j] += taps[2 * p][at + c + i + j] * from[2 * j] + taps[2 * p + 1][at + c + i + j] * from[2 * j + 1];
       std::memcpy(acc + c + i, sum, static_cast<size_t>(n) * 4);
     }
   }
+}
+
+}  // namespace
+
+void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step,
+               int32_t* acc) {
+  for (int64_t p = 0; p < pixels; ++p)
+    pixel(taps, count, static_cast<const int16_t*>(weights), channels, p * step, acc + p * channels);
 }
 
 }  // namespace qgraph::portable

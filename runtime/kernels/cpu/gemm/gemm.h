@@ -51,12 +51,13 @@ void sparse_gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeight
                  int32_t* acc, int64_t ldc);
 }  // namespace avx512_vnni
 
-#define QGRAPH_DECLARE_GEMM(isa, reads_sparse)                                                                                  \
-  namespace isa {                                                                                                               \
-  constexpr bool kSparse = reads_sparse;                                                                                        \
-  void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc, \
-            int64_t ldc);                                                                                                       \
-  void depthwise(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t channels, int32_t* acc);                  \
+#define QGRAPH_DECLARE_GEMM(isa, avx512)                                                                                         \
+  namespace isa {                                                                                                                \
+  constexpr bool kSparse = avx512, kQuads = avx512;                                                                              \
+  void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,  \
+            int64_t ldc);                                                                                                        \
+  void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step, \
+                 int32_t* acc);                                                                                                  \
   }
 QGRAPH_DECLARE_GEMM(reference, false)
 QGRAPH_DECLARE_GEMM(portable, false)

@@ -14,6 +14,7 @@ struct Lanes {
   using Float = __m256;
   using Int = __m256i;
   using Mask = int64_t;
+  struct Full {};  // in place of a mask: all lanes
   static constexpr int64_t kCount = 8;
   static Mask mask(int64_t left) { return std::min(left, kCount); }
   static Int zero() { return _mm256_setzero_si256(); }
@@ -21,7 +22,6 @@ struct Lanes {
   static Int all(int32_t x) { return _mm256_set1_epi32(x); }
   template <typename T>
   static const T* whole(const T* p, Mask m, T* buffer) {
-    if (m == kCount) return p;
     std::memset(buffer, 0, kCount * sizeof(T));
     std::memcpy(buffer, p, static_cast<size_t>(m) * sizeof(T));
     return buffer;
@@ -42,6 +42,12 @@ struct Lanes {
     int16_t b[kCount];
     return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(whole(p, m, b))));
   }
+  static Float load(const float* p, Full) { return _mm256_loadu_ps(p); }
+  static Int load(const int32_t* p, Full) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Int load(const uint8_t* p, Full) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))); }
+  static Int load(const int16_t* p, Full) { return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+  static Float load_or(const float* p, Full, float) { return _mm256_loadu_ps(p); }
+  static Int keep(Int x, Full) { return x; }
   static Float load_or(const float* p, Mask m, float other) {
     float b[kCount];
     std::fill(b, b + kCount, other);
@@ -84,24 +90,27 @@ struct Lanes {
   /// NaN gives low, as max and min return their second operand.
   static Float clamp(Float t, Float low, Float high) { return _mm256_min_ps(_mm256_max_ps(t, low), high); }
   static Int round(Float t) { return _mm256_cvtps_epi32(_mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)); }
+  static __m128i bytes(Int x) {
+    const __m128i pairs = words(x);
+    return _mm_packus_epi16(pairs, pairs);
+  }
+  static __m128i words(Int x) { return _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)); }
+  static void store(float* p, Float t, Full) { _mm256_storeu_ps(p, t); }
+  static void store(uint8_t* p, Int x, Full) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), bytes(x)); }
+  static void store(int16_t* p, Int x, Full) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words(x)); }
   static void store(float* p, Float t, Mask m) {
     float b[kCount];
     _mm256_storeu_ps(b, t);
     std::memcpy(p, b, static_cast<size_t>(m) * sizeof(float));
   }
   static void store(uint8_t* p, Int x, Mask m) {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    const __m128i bytes = _mm_packus_epi16(words, words);
-    if (m == kCount) return _mm_storel_epi64(reinterpret_cast<__m128i*>(p), bytes);
     uint8_t b[16];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(b), bytes);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(b), bytes(x));
     std::memcpy(p, b, static_cast<size_t>(m));
   }
   static void store(int16_t* p, Int x, Mask m) {
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    if (m == kCount) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), words);
     int16_t b[kCount];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(b), words);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(b), words(x));
     std::memcpy(p, b, static_cast<size_t>(m) * 2);
   }
 };
