@@ -9,10 +9,12 @@ import click
 @click.argument("paths", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, help="HTML file to write.")
 @click.option("--data", help="Compare with the first file on this: an .npz, a folder of them, or MODULE:FACTORY.")
-@click.option("--batches", default=2, show_default=True, help="Batches of the data that are compared.")
+@click.option("--batches", type=click.IntRange(1), default=2, show_default=True, help="Batches of the data that are compared.")
 @click.option("--shape", "shapes", multiple=True, help="NAME=1,128: shape of an input for timing when no data is given.")
 @click.option("--threads", default=1, show_default=True, help="Threads of every engine that is timed.")
-@click.option("--rounds", default=3, show_default=True, help="Processes an engine for timing; 0: time nothing.")
+@click.option(
+    "--rounds", type=click.IntRange(0), default=3, show_default=True, help="Processes an engine for timing; 0: time nothing."
+)
 def command(
     paths: tuple[str, ...], output: str, data: str | None, batches: int, shapes: tuple[str, ...], threads: int, rounds: int
 ) -> None:

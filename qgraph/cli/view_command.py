@@ -9,9 +9,9 @@ import click
 @click.argument("models", nargs=-1)
 @click.option("--report", help="What 'qgraph transform --report' wrote: step through its passes.")
 @click.option("--data", help="Compare two models and time programs on this: an .npz, a folder of them, or MODULE:FACTORY.")
-@click.option("--batches", default=2, show_default=True, help="Batches of the data that are compared.")
+@click.option("--batches", type=click.IntRange(1), default=2, show_default=True, help="Batches of the data that are compared.")
 @click.option("--threads", default=1, show_default=True, help="Threads with which a program is timed.")
-@click.option("--port", default=0, help="Port of 127.0.0.1 to serve on; 0: a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of 127.0.0.1 to serve on; 0: a free one.")
 @click.option("--no-browser", is_flag=True, help="Print the address and open nothing.")
 def command(
     models: tuple[str, ...], report: str | None, data: str | None, batches: int, threads: int, port: int, no_browser: bool
