@@ -11,6 +11,9 @@ import numpy as np
 
 from qgraph.errors import QGraphError
 
+LABEL = "label"
+"""Key of the class numbers in a batch, for training and for accuracy."""
+
 
 class Data:
     """A source of batches (dicts of input name to array) that can be iterated again and again.

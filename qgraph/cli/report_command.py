@@ -8,7 +8,9 @@ import click
 @click.command("report")
 @click.argument("paths", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, help="HTML file to write.")
-@click.option("--data", help="Compare with the first file on this: an .npz, a folder of them, or MODULE:FACTORY.")
+@click.option(
+    "--data", help="Compare with the first file on this (.npz, folder, MODULE:FACTORY); accuracy too where it has 'label'."
+)
 @click.option("--batches", type=click.IntRange(1), default=2, show_default=True, help="Batches of the data that are compared.")
 @click.option("--shape", "shapes", multiple=True, help="NAME=1,128: shape of an input for timing when no data is given.")
 @click.option("--threads", default=1, show_default=True, help="Threads of every engine that is timed.")

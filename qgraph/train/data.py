@@ -15,9 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from qgraph.capture.torch_module import call_factory
+from qgraph.data import LABEL
 from qgraph.errors import QGraphError
-
-LABEL = "label"
 
 
 class Samples(Protocol):

@@ -11,13 +11,14 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from qgraph.data import LABEL
 from qgraph.errors import QGraphError
 from qgraph.execute import to_torch
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.patterns import nodes
 from qgraph.numerics.coding import huffman_bits
 from qgraph.passes.lower.values import weight_of
-from qgraph.train.data import LABEL, Samples, chunks
+from qgraph.train.data import Samples, chunks
 from qgraph.train.objective import Values, feed, inputs_of, output_of, pool, to_tensors
 
 Run = Callable[[Mapping[str, Tensor]], Values]

@@ -10,8 +10,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, fx, nn
 
+from qgraph.data import LABEL
 from qgraph.errors import QGraphError
-from qgraph.train.data import LABEL
 from qgraph.train.losses import Loss, make_loss
 from qgraph.train.recipe import LossSpec, Stage
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from qgraph.data import LABEL
 from qgraph.errors import QGraphError
 from qgraph.execute.masks import MaskWeight
 from qgraph.execute.quantizers import FakeQuantize
 from qgraph.passes.prune import select
-from qgraph.train.data import LABEL
 from qgraph.train.losses import Response
 from qgraph.train.objective import Values, feed, output_of
 from qgraph.train.recipe import Pqk, Pruning

@@ -15,6 +15,7 @@ import torch
 from click.testing import CliRunner
 from qgraph.tools.viewer.report import activation, make, weight_levels
 
+from qgraph.analyze.activations import session
 from qgraph.analyze.compare import compare
 from qgraph.analyze.facts import Picture
 from qgraph.capture import from_factory, from_torch
@@ -24,6 +25,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.patterns import nodes
 from qgraph.workflow import transform
+from qgraph.zoo.digits import split
 
 BATCH = {"input": np.random.default_rng(0).random((8, 1, 8, 8)).astype(np.float32)}
 
@@ -77,6 +79,15 @@ def test_numbers_are_those_of_the_commands(folder: Path) -> None:
         assert f"{min(d.sqnr for d in found.outputs):.1f} dB" in page.cells
     assert text.count("<svg") >= 7 and text.count('role="img"') == text.count("<svg")
     assert "@media print" in text and len(text) < 3_000_000
+
+
+def test_accuracy_where_there_are_labels(folder: Path) -> None:
+    _, _, images, labels = split()
+    batch = {"input": images[:200], "label": labels[:200]}
+    files = [str(folder / name) for name in ("float.onnx", "int8.onnx", "int8.qgp")]
+    page = Page(make(files, [batch], rounds=0))
+    scores = session(io.load(files[0])).run(None, {"input": batch["input"]})[0]
+    assert f"{(scores.argmax(1) == batch['label']).mean():.1%}" in page.cells
 
 
 def test_two_hundred_layers_in_half_a_minute(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ import onnx_ir as ir
 
 from qgraph.analyze import charts
 from qgraph.analyze.activations import check_batch, session
+from qgraph.analyze.compare import Runner
 from qgraph.analyze.facts import Batch, Picture
 from qgraph.analyze.page import document, table
+from qgraph.data import LABEL
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import constant, is_op
 
@@ -33,6 +35,7 @@ class Candidate:
 
     picture: Picture
     outputs: dict[str, float] = dataclasses.field(default_factory=dict)
+    accuracy: float | None = None
     seconds: float | None = None
     macs: int = 0
 
@@ -92,6 +95,8 @@ def make(
     for candidate in candidates[1:] if data else []:
         progress(f"comparing {candidate.name} with {candidates[0].name}")
         candidate.outputs = candidate.picture.against(files[0], data)
+    for candidate in candidates if data and all(LABEL in batch for batch in data) else []:
+        candidate.accuracy = accuracy(candidate.picture.path, data)
     if rounds and files:
         _time(candidates, source, shapes, threads, rounds, progress)
     for candidate in candidates:
@@ -128,6 +133,19 @@ def _time(
         candidate.seconds = result.median
 
 
+def accuracy(path: Path, data: Sequence[Batch]) -> float | None:
+    """Part of the labels that the largest score names; None where the one output is no score a class."""
+    runner = Runner(path, inner=False)
+    right = count = 0
+    for number, batch in enumerate(data, 1):
+        outputs, _ = runner.run({k: v for k, v in batch.items() if k in runner.inputs}, number)
+        scores, labels = next(iter(outputs.values())), np.asarray(batch[LABEL])
+        if len(outputs) != 1 or scores.ndim != 2 or labels.shape != scores.shape[:1]:
+            return None
+        right, count = right + int((scores.argmax(1) == labels).sum()), count + labels.size
+    return right / max(1, count)
+
+
 def _db(value: float | None) -> str:
     return "-" if value is None else "equal" if math.isinf(value) and value > 0 else f"{value:.1f} dB"
 
@@ -148,8 +166,21 @@ def summary(candidates: list[Candidate], threads: int) -> str:
             f"{size / 1e6:.3f}",
             f"{size / first.picture.size:.3f} x",
         ]
-        rows.append([*row, widths or "-", f"{c.macs / 1e6:.2f}" if c.macs else "-", _db(c.sqnr), took, gain])
-    head = ("file", "dialect", "nodes", "MB", "size", "MB of weights by bits", "million MACs", "worst output", "ms", "speed")
+        right = "-" if c.accuracy is None else f"{c.accuracy:.1%}"
+        rows.append([*row, widths or "-", f"{c.macs / 1e6:.2f}" if c.macs else "-", _db(c.sqnr), right, took, gain])
+    head = (
+        "file",
+        "dialect",
+        "nodes",
+        "MB",
+        "size",
+        "MB of weights by bits",
+        "million MACs",
+        "worst output",
+        "accuracy",
+        "ms",
+        "speed",
+    )
     said = (
         f"Size and speed beside {first.name}; SQNR of the worst output against it; {threads} thread(s), medians of alternating "
         "processes; MACs at free dims of 1"
@@ -160,10 +191,13 @@ def summary(candidates: list[Candidate], threads: int) -> str:
 
 def choice(candidates: list[Candidate]) -> str:
     """The files as points, where something is known to compare them by."""
+    if all(c.accuracy is not None for c in candidates):
+        rows = [(c.name, c.picture.size / 1e6, c.seconds and c.seconds * 1e3, 100 * (c.accuracy or 0.0)) for c in candidates]
+        return charts.candidates(rows, "accuracy (%)")
     rated = [c for c in candidates if c.sqnr is not None and math.isfinite(c.sqnr)]
     if not rated:
         return "<p>Give --data to see what each file keeps.</p>"
-    rows = [(c.name, c.picture.size / 1e6, c.seconds and c.seconds * 1e3, c.sqnr) for c in rated]
+    rows = [(c.name, c.picture.size / 1e6, c.seconds and c.seconds * 1e3, c.sqnr or 0.0) for c in rated]
     return charts.candidates(rows, "SQNR of the worst output (dB)")
 
 
