@@ -80,8 +80,8 @@ def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndar
         name = value.name or ""
         if name not in batch:
             raise QGraphError(
-                f"data batch {number} has no input {name!r}{suggest(name, batch)}; "
-                f"it holds {', '.join(map(repr, batch)) or 'nothing'}"
+                f"data batch {number} has no input {name!r} (it holds {', '.join(map(repr, batch)) or 'nothing'})"
+                f"{suggest(name, batch)}"
             )
         array = np.asarray(batch[name])
         wanted = value.dtype.numpy() if value.dtype is not None else array.dtype
