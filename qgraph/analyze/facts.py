@@ -168,7 +168,11 @@ class Picture:
         return sums
 
     def time(self, feed: Batch | None = None, threads: int = 1) -> float:
-        """Time every op of a program on ``feed`` (random inputs without one); returns the seconds of a run."""
+        """Time every op of a program on ``feed`` (random inputs without one), and note the shapes of its values there.
+
+        Returns:
+            Seconds of a run.
+        """
         from qgraph.data import random_inputs
         from qgraph.deploy.session import Session
 
@@ -176,6 +180,10 @@ class Picture:
         inputs = {name: np.asarray(feed[name]) for name in session.inputs} if feed is not None else random_inputs(session.inputs)
         for _ in range(RUNS):
             session.run(inputs)
+        kept = Session(self.path, threads=threads, keep=True)
+        kept.run(inputs)
+        for name, shape in kept.shapes().items():
+            self.snapshot.values[name].shape = str(shape)
         total = 0.0
         for node, (_, _, seconds, calls, macs, _) in zip(self.snapshot.nodes, session.profile(), strict=True):
             facts = self.facts[node.id]

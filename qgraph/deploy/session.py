@@ -112,6 +112,10 @@ class Session:
                 found[base] = array
         return found
 
+    def shapes(self) -> dict[str, list[int]]:
+        """Shapes of all values inside in the last run, by name; needs ``keep=True``."""
+        return {name: list(self._session.tensor(name).shape) for name in self._session.tensor_names}
+
     def profile(self) -> list[tuple[str, str, float, int, int, int]]:
         """(op, node name, seconds, calls, multiply-accumulates a run, bytes a run) a node; needs ``profile=True``."""
         return [tuple(row) for row in self._session.profile()]

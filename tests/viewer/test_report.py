@@ -121,6 +121,13 @@ def test_grids_are_the_quantizers(folder: Path) -> None:
     assert np.diff(grid)[0] == pytest.approx(float(shown.scale), rel=1e-4)
 
 
+def test_values_of_a_program_have_the_shapes_of_its_run(folder: Path) -> None:
+    picture = Picture(folder / "int8.qgp")
+    assert picture.time(BATCH) > 0
+    assert picture.snapshot.values[picture.snapshot.outputs[0]].shape == "[8, 10]"
+    assert all(picture.snapshot.values[name].shape for node in picture.snapshot.nodes for name in node.outputs)
+
+
 def test_training_folders_and_mistakes(folder: Path, tmp_path: Path) -> None:
     run = CliRunner()
     done = run.invoke(cli, ["report", str(tmp_path), "-o", str(tmp_path / "r.html")])
