@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
 from qgraph.analyze import cost
+from qgraph.analyze.compare import Batch, compare
 from qgraph.ir import io
-from qgraph.ir.dialects import QDQ
+from qgraph.ir.dialects import QDQ, dialect_of
 from qgraph.ir.patterns import constant, is_op
 from qgraph.ir.regions import LINEAR
 from qgraph.ir.snapshot import take
 
-Batch = Mapping[str, np.ndarray]
 INDICES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING)
 """Types of constants that are no weights."""
 CLEAN = 100.0
 """SQNR in dB above which a value counts as equal."""
 RUNS = 20
-"""Timed runs of a program; the first three warm up."""
+"""Runs of a program over which the times of its ops are averaged."""
 
 
 @dataclasses.dataclass
@@ -80,7 +80,7 @@ class Picture:
         self.model: ir.Model | None = None
         self.weights: dict[str, np.ndarray] = {}
         self.readers: dict[str, str] = {}
-        if self.path.suffix == ".qgp":
+        if self.is_program:
             self._program()
         else:
             self._model()
@@ -118,8 +118,6 @@ class Picture:
                     self._add(node.id, name, 8 * value.bytes / max(1, self.weights[name].size), value.bytes, self.weights[name])
 
     def _model(self) -> None:
-        from qgraph.ir.dialects import dialect_of
-
         self.model = io.load(self.path)
         self.dialect = dialect_of(self.model)
         self.snapshot = take(self.model)
@@ -141,6 +139,10 @@ class Picture:
         facts.bits = ((facts.bits or 0.0) * facts.elements + bits * array.size) / max(1, whole)
         facts.elements, facts.bytes = whole, facts.bytes + size
         self.weights[name], self.readers[name] = array, identity
+
+    @property
+    def is_program(self) -> bool:
+        return self.path.suffix == ".qgp"
 
     @property
     def size(self) -> int:
@@ -207,8 +209,6 @@ class Picture:
 
     def against(self, reference: str | os.PathLike[str], data: Iterable[Batch]) -> dict[str, float]:
         """Measure every value against the float model ``reference``; returns the outputs' SQNR in dB by name."""
-        from qgraph.analyze.compare import compare
-
         result = compare(reference, self.path, data)
         nodes = {node.id for node in self.snapshot.nodes}
         for value in (*result.values, *result.outputs):

@@ -17,15 +17,6 @@ namespace {
   throw Error("cannot load " + path + ": " + why + "; compile the program again");
 }
 
-// The FlatBuffers verifier does not look at the alignment of 8-byte elements, so they are copied out.
-std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v) {
-  std::vector<int64_t> out(v == nullptr ? 0 : v->size());
-  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(int64_t));
-  return out;
-}
-
-std::string text(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
-
 // Elements of a bitmap and what follows it, packed; false where the sizes do not fit.
 bool expand_bitmap(const uint8_t* from, uint64_t size, int64_t n, int width, std::vector<uint8_t>& to) {
   const uint64_t map = (static_cast<uint64_t>(n) + 7) / 8;
@@ -81,6 +72,14 @@ bool expand_groups(const uint8_t* from, uint64_t size, int64_t n, int width, std
 }
 
 }  // namespace
+
+std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v) {
+  std::vector<int64_t> out(v == nullptr ? 0 : v->size());
+  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(int64_t));
+  return out;
+}
+
+std::string text(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
 
 const char* name(DType type) {
   static const char* const names[] = {"float32", "int64", "int32", "int16", "int8", "uint8",

@@ -13,6 +13,12 @@ namespace qgraph {
 constexpr uint32_t kProgramVersion = 1;
 constexpr int kMaxRank = 8;
 
+/// The elements of a vector, none where it is absent; copied, since the FlatBuffers verifier does not look at the alignment of
+/// 8-byte elements.
+std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v);
+/// The text, empty where it is absent.
+std::string text(const flatbuffers::String* s);
+
 /// Read-only mapping of a file; moves, never copies.
 class MappedFile {
  public:

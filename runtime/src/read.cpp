@@ -1,7 +1,5 @@
 #include "read.h"
 
-#include <cstring>
-
 #include "program.h"
 
 namespace qgraph {
@@ -26,12 +24,8 @@ ProgramContents read_program(const std::string& path) {
     OpSpec made{op.kind, op.name, op.inputs, op.outputs, {}, {}};
     if (op.raw->attributes())
       for (const auto* a : *op.raw->attributes()) {
-        const std::string name = a->name() == nullptr ? "" : a->name()->str();
-        if (a->ints() != nullptr && a->ints()->size() > 0) {
-          std::vector<int64_t> values(a->ints()->size());
-          std::memcpy(values.data(), a->ints()->Data(), values.size() * sizeof(int64_t));
-          made.ints.emplace_back(name, std::move(values));
-        }
+        const std::string name = text(a->name());
+        if (auto values = numbers(a->ints()); !values.empty()) made.ints.emplace_back(name, std::move(values));
         if (a->floats() != nullptr && a->floats()->size() > 0)
           made.floats.emplace_back(name, std::vector<float>(a->floats()->begin(), a->floats()->end()));
       }

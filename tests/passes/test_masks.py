@@ -173,6 +173,13 @@ def test_movement_scores_are_the_summed_products_of_weights_and_gradients() -> N
     torch.testing.assert_close(mask.scores, wanted)
 
 
+def digits_trainer(settings: tuple[str, ...], folder: Path) -> Trainer:
+    """The stage ``pqk`` of the recipe, on the images of digits."""
+    recipe = load("pqk", settings)
+    stage = next(s for s in recipe.stages if s.name == "pqk")
+    return Trainer(stage, Run(recipe, make("digits", {"flat": False}), folder, 0, torch.device("cpu"), lambda *_: None))
+
+
 def test_movement_pass_trains_by_its_own_sparsity(tmp_path: Path) -> None:
     settings = (
         "stages.pqk.student={capture: 'qgraph.zoo:digits_cnn'}",
@@ -182,15 +189,12 @@ def test_movement_pass_trains_by_its_own_sparsity(tmp_path: Path) -> None:
         "stages.pqk.pqk=null",
         "stages.pqk.steps=30",
     )
-    recipe = load("pqk", settings)
-    stage = next(s for s in recipe.stages if s.name == "pqk")
-    run = Run(recipe, make("digits", {"flat": False}), tmp_path, 0, torch.device("cpu"), lambda *_: None)
-    trainer = Trainer(stage, run)
+    trainer = digits_trainer(settings, tmp_path)
     trainer._train()
     masks = [mask.mask for mask, _, _ in trainer.masks.masks.values()]
     assert 1 - torch.cat([m.reshape(-1) for m in masks]).float().mean() == pytest.approx(0.6, abs=0.02)
     with pytest.raises(QGraphError, match="those of prune-movement"):
-        Trainer(stage.model_copy(update={"pruning": Pruning(kind="magnitude")}), run)
+        digits_trainer((*settings[:3], "stages.pqk.pruning={kind: magnitude}", *settings[4:]), tmp_path)
 
 
 def test_masked_models_are_float_models() -> None:
@@ -241,10 +245,7 @@ def test_the_full_net_has_batchnorm_statistics_of_its_own(tmp_path: Path) -> Non
         "stages.pqk.steps=10",
         "stages.pqk.pqk={start: 0, warmup: 0.5}",
     )
-    recipe = load("pqk", settings)
-    stage = next(s for s in recipe.stages if s.name == "pqk")
-    data = make("digits", {"flat": False})
-    trainer = Trainer(stage, Run(recipe, data, tmp_path, 0, torch.device("cpu"), lambda *_: None))
+    trainer = digits_trainer(settings, tmp_path)
     assert trainer.full is not None
     trainer._train()
     mine = [trainer.student.get_buffer(p) for p in trainer.student.meta["statistics"]]

@@ -20,7 +20,7 @@ LIGHT = 3
 
 @dataclasses.dataclass(frozen=True)
 class Overlay:
-    """A named set of values by id of node; the best (or least) end of the scale is dark where ``worst_first`` is low."""
+    """A named set of values by id of node; ``worst`` says which end of the scale is to be looked at, and is bright."""
 
     key: str
     title: str

@@ -40,7 +40,7 @@ class Candidate:
     macs: int = 0
 
     def __post_init__(self) -> None:
-        if self.picture.path.suffix == ".qgp":
+        if self.picture.is_program:
             self.picture.time()
         self.macs = sum(f.macs or 0 for f in self.picture.facts.values())
 
@@ -100,7 +100,7 @@ def make(
     if rounds and files:
         _time(candidates, source, shapes, threads, rounds, progress)
     for candidate in candidates:
-        if rounds and candidate.picture.path.suffix == ".qgp":
+        if rounds and candidate.picture.is_program:
             candidate.picture.time(data[0] if data else None, threads)
     if candidates:
         parts.append(("summary", "Summary", summary(candidates, threads)))
@@ -110,7 +110,7 @@ def make(
         if candidate.outputs:
             parts.append((f"layers-{number}", f"Layers of {candidate.name}", layers(candidate)))
     for number, candidate in enumerate(candidates):
-        if rounds and candidate.picture.path.suffix == ".qgp":
+        if rounds and candidate.picture.is_program:
             parts.append((f"time-{number}", f"Time in {candidate.name}", times(candidate, threads)))
     graphs = [c for c in candidates[1:] if c.picture.model is not None and c.outputs]
     if graphs and candidates[0].picture.model is not None:

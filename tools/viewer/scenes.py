@@ -102,7 +102,7 @@ def build(
         except QGraphError as error:
             show.problems.append(str(error))
     for picture in pictures:
-        if picture.dialect == "integer" and picture.path.suffix == ".qgp":
+        if picture.is_program:
             progress(f"timing {picture.path.name}")
             _try(show, lambda p=picture: p.time(data[0] if data else None, threads))  # type: ignore[misc]
     if len(pictures) == 2 and data:

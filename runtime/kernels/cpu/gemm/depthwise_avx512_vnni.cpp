@@ -1,9 +1,8 @@
 // 64 channels and four taps at a time: the bytes of four taps are interleaved, so that one vpdpbusd adds all four. The weights of
 // a group of channels stay in registers while the pixels pass.
-#include <immintrin.h>
-
 #include <algorithm>
 
+#include "kernels/cpu/gemm/avx512.h"
 #include "kernels/cpu/gemm/gemm.h"
 
 namespace qgraph::avx512_vnni {
@@ -16,9 +15,8 @@ struct Four {
   __m512i a, b, c, d;
 };
 
-// GCC 12 copies the sums of the intrinsic.
-inline __m512i dot(__m512i sum, __m512i x, __m512i w) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+inline __m512i plus(__m512i sum, __m512i x, __m512i w) {
+  dot(sum, x, w);
   return sum;
 }
 
@@ -28,13 +26,13 @@ inline Four add(Four sum, const uint8_t* const* taps, int64_t at, __mmask64 mask
   const __m512i c = _mm512_maskz_loadu_epi8(mask, taps[2] + at), d = _mm512_maskz_loadu_epi8(mask, taps[3] + at);
   const __m512i ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
   const __m512i ab_high = _mm512_unpackhi_epi8(a, b), cd_high = _mm512_unpackhi_epi8(c, d);
-  return {dot(sum.a, _mm512_unpacklo_epi16(ab, cd), w.a), dot(sum.b, _mm512_unpackhi_epi16(ab, cd), w.b),
-          dot(sum.c, _mm512_unpacklo_epi16(ab_high, cd_high), w.c), dot(sum.d, _mm512_unpackhi_epi16(ab_high, cd_high), w.d)};
+  return {plus(sum.a, _mm512_unpacklo_epi16(ab, cd), w.a), plus(sum.b, _mm512_unpackhi_epi16(ab, cd), w.b),
+          plus(sum.c, _mm512_unpacklo_epi16(ab_high, cd_high), w.c), plus(sum.d, _mm512_unpackhi_epi16(ab_high, cd_high), w.d)};
 }
 
 inline void store(int32_t* acc, __m512i x, int64_t left) {
   if (left >= 16) return _mm512_storeu_si512(acc, x);
-  if (left > 0) _mm512_mask_storeu_epi32(acc, static_cast<__mmask16>((1u << left) - 1), x);
+  if (left > 0) _mm512_mask_storeu_epi32(acc, columns_mask(left), x);
 }
 
 // The lanes of four sums in the order of channels: a transposition of 4 x 4 lanes.

@@ -1,9 +1,8 @@
 // 6 rows x 4 panels of 16 columns: 24 accumulators, one vpdpbusd for 64 products (it does not saturate). Codes of fewer bits
 // are expanded in registers for a few rows, into L1 for many.
-#include <immintrin.h>
-
 #include <algorithm>
 
+#include "kernels/cpu/gemm/avx512.h"
 #include "kernels/cpu/gemm/gemm.h"
 
 #define UNROLL _Pragma("GCC unroll 8")
@@ -13,9 +12,6 @@ namespace {
 
 constexpr int64_t kChunk = 256;  // depth of expanded weights: four panels fill half of L1
 constexpr int64_t kFewRows = 4;  // rows for which expanding in registers is the quicker way
-
-// GCC 12 copies and spills the accumulators of the intrinsic; as an instruction with one operand they stay in place.
-inline void dot(__m512i& sum, __m512i x, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
 
 __m512i table_of(const Levels& levels) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels.data())));
@@ -36,10 +32,7 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t
   constexpr int kFields = 8 / Bits;
   const __m512i table = table_of(levels);
   __mmask16 mask[P];
-  UNROLL for (int p = 0; p < P; ++p) {
-    const int64_t left = columns - p * kPanel;
-    mask[p] = left >= kPanel ? 0xffff : static_cast<__mmask16>((1u << left) - 1);
-  }
+  UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
   // unrolled early by the compiler so that the accumulators live in registers
   __m512i sum[R][P];
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] =

@@ -1,9 +1,8 @@
 // Products with sparse weights. Two of four: the eight activations that a word stands for are shuffled to where the kept codes
 // lie, so that one vpdpbusd does the work of two. Words: those of zeros are not there.
-#include <immintrin.h>
-
 #include <algorithm>
 
+#include "kernels/cpu/gemm/avx512.h"
 #include "kernels/cpu/gemm/gemm.h"
 #include "kernels/weights.h"
 
@@ -14,10 +13,6 @@ namespace {
 
 constexpr int64_t kWord = kPanel * kDepth;
 constexpr int64_t kAhead = 4 * 4 * kPairBytes;  // a row or two wait for memory: ask for it four blocks early
-
-inline void dot(__m512i& sum, __m512i x, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
-
-__mmask16 columns_mask(int64_t columns) { return columns >= kPanel ? 0xffff : static_cast<__mmask16>((1u << columns) - 1); }
 
 // Places of word s of a block, as bytes of a lane that holds the sixteen activations of words s and s ^ 1.
 template <int S>
