@@ -19,6 +19,16 @@ from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import attr, constant, is_op, new_node
 
 MARK = "qgraph.layout"
+UNARY = {
+    "Requantize",
+    "Dequantize",
+    "Quantize",
+    "Lookup",
+    "Curve",
+    "Pad",
+    "Softmax",
+    "ReduceMean",
+}  # kernels that any layout suits
 
 
 def to_last(rank: int) -> list[int]:
@@ -101,7 +111,7 @@ class Sinker:
             if any(v is None for v in inputs):
                 return
             changed = {} if op == "Binary" else {"axis": forward[attr(node, "axis") % rank]}
-        elif op in ("Requantize", "Dequantize", "Quantize", "Lookup", "Pad", "Softmax", "ReduceMean") and node.domain == INTEGER:
+        elif op in UNARY and node.domain == INTEGER:
             inputs = [self.swapped.get(node.inputs[0]), *node.inputs[1:]]  # type: ignore[arg-type]
             if inputs[0] is None:
                 return

@@ -1,7 +1,7 @@
 """Tables of pointwise functions: a whole region of ops becomes one lookup.
 
     y = f(x), x uint8          ->  256 entries (a row a channel when f has per-channel constants)
-    y = f(x), x int16          ->  65536 entries
+    y = f(x), x int16          ->  a curve where f is smooth (see curves), else 65536 entries
 
 The function is evaluated once, in float32, on every code; the result is quantized like any other value.
 """
@@ -18,24 +18,27 @@ from qgraph.ir.patterns import constant
 def build(
     members: list[ir.Node], root: ir.Value, end: ir.Value, axis: int, x: Codes, out: Out, opsets: dict[str, int]
 ) -> np.ndarray:
-    """The table of the region ``members`` from ``root`` (quantized as ``x``) to ``end``.
+    """The region ``members`` from ``root`` (quantized as ``x``) to ``end``, on every code of ``x``, in steps of ``out``.
 
-    Returns [entries], or [channels, entries] when the region has constants along ``axis``.
+    Returns float32 [channels, entries], neither rounded nor clamped; one channel unless the region has constants along ``axis``.
     """
     low, high = (0, 255) if x.out.type == ir.DataType.UINT8 else x.out.limits  # an entry for every byte
     real = (np.arange(low, high + 1).astype(np.float32) - np.float32(x.zero)) * np.float32(x.scale)
     rank = len(end.shape or ())
     values = evaluate(members, root, end, real.reshape(-1, *[1] * rank), opsets)
     channels = values.shape[axis + 1] if axis >= 0 else 1
-    table = values.reshape(len(real), channels).T
-    if out.type == ir.DataType.FLOAT:
-        codes = table.astype(np.float32)
-    else:
+    table = values.reshape(len(real), channels).T.astype(np.float32)
+    return table if out.type == ir.DataType.FLOAT else table / np.float32(out.scale)
+
+
+def rounded(table: np.ndarray, out: Out) -> np.ndarray:
+    """What ``build`` made, as elements of ``out``: [entries], or [channels, entries] where there are several."""
+    if out.type != ir.DataType.FLOAT:
         bottom, top = out.limits
         with np.errstate(invalid="ignore"):
-            scaled = np.rint(table.astype(np.float32) / np.float32(out.scale)) + out.zero
-        codes = np.clip(np.nan_to_num(scaled, nan=bottom), bottom, top).astype(out.type.numpy())
-    return codes[0] if channels == 1 else np.ascontiguousarray(codes)
+            codes = np.rint(table) + out.zero
+        table = np.clip(np.nan_to_num(codes, nan=bottom), bottom, top).astype(out.type.numpy())
+    return table[0] if len(table) == 1 else np.ascontiguousarray(table)
 
 
 def evaluate(members: list[ir.Node], root: ir.Value, end: ir.Value, x: np.ndarray, opsets: dict[str, int]) -> np.ndarray:

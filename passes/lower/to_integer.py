@@ -15,7 +15,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower import attention, layout, linear, tables
+from qgraph.passes.lower import attention, curves, layout, linear, tables
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.kernels import TRANSLATORS
 from qgraph.passes.lower.values import FLOAT, Codes, Out, Weight, out_of, weight_of
@@ -304,7 +304,15 @@ class Lowering:
         if x is None or (x.wide and axis >= 0):
             return None
         members = self.regions.members(value)
-        table = tables.build(members, root, value, axis, x, out, self.model.graph.opset_imports)
+        exact = tables.build(members, root, value, axis, x, out, self.model.graph.opset_imports)
+        if x.wide and out.type != ir.DataType.FLOAT:
+            low, high = out.limits
+            curve = curves.fit(exact[0], low - out.zero, high - out.zero)
+            if curve is not None:
+                coefficients = self.build.constant(f"{value.name}.curve", curve.coefficients)
+                where = {"start": curve.start, "shift": curve.shift}
+                return self.build.kernel(node, "Curve", [x.value, coefficients], out, where, value)
+        table = tables.rounded(exact, out)
         key = table.tobytes() + str(table.dtype).encode()
         if key not in self._tables:
             self._tables[key] = self.build.constant(f"{value.name}.table", table)

@@ -178,6 +178,20 @@ def lookup(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     return table[channel, index]
 
 
+def curve(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, coefficients = x[:2]
+    assert data is not None and coefficients is not None
+    start, size = a["start"], 2 ** a["shift"]
+    segment = np.clip(np.floor_divide(data.astype(np.int64) - start, size), 0, 31)
+    d = (data - (start + segment * size + size // 2)).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        t = coefficients[4][segment]
+        for c in coefficients[3::-1]:
+            t = t * d
+            t = t + c[segment]
+    return codes(np.nan_to_num(t, nan=-np.inf), a, dtype)
+
+
 def binary(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     assert x[0] is not None and x[1] is not None
     p, q = real(x[0], a["a_zero"]), real(x[1], a["b_zero"])
@@ -393,6 +407,7 @@ OPS: dict[str, Callable[[Arrays, Mapping[str, Any], np.dtype], Any]] = {
     "Requantize": requantize,
     "QuantizeTokens": quantize_tokens,
     "Lookup": lookup,
+    "Curve": curve,
     "Binary": binary,
     "LayerNorm": layer_norm,
     "GroupNorm": group_norm,

@@ -16,6 +16,9 @@ namespace qgraph {
 constexpr int kPanel = 16;
 constexpr int kDepth = 4;
 
+/// Rows that attention takes at a time.
+constexpr int64_t kAttentionRows = 48;
+
 /// What the fields of packed codes stand for, by their unsigned value; four entries repeat where there are two bits.
 using Levels = std::array<int8_t, 16>;
 
@@ -93,6 +96,16 @@ struct Epilogue {
   int32_t zero = 0;
 };
 
+/// A function of int16 codes x: in each of 32 segments of 2^shift codes, the first from `start`, a polynomial of degree 4.
+///   i = clamp((x - start) >> shift, 0, 31), d = float(x - start - i * 2^shift - 2^shift / 2)    (the outer segments have no end)
+///   t = (((c[4][i] * d + c[3][i]) * d + c[2][i]) * d + c[1][i]) * d + c[0][i]
+struct Curve {
+  static constexpr int kSegments = 32, kTerms = 5;
+  const float* c = nullptr;  // [kTerms][kSegments]
+  int32_t start = 0;
+  int shift = 0;
+};
+
 struct Kernels {
   const char* isa;
 
@@ -101,6 +114,9 @@ struct Kernels {
 
   /// Whether depthwise takes its weights in quads.
   bool quads = false;
+
+  /// Whether curve is quicker than a table of it.
+  bool curves = false;
 
   /// Pack n columns of k int8 values; element (column, depth) is at w[column * column_stride + depth * depth_stride], with its
   /// sign bit turned where `flip` says so (which takes 128 from a uint8). `packed` has packed_bytes(n, k), `sums`
@@ -135,10 +151,11 @@ struct Kernels {
   /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
   void (*softmax)(float* t, int64_t n, float top, uint8_t* codes, int16_t* wide, float* probabilities);
 
-  /// A row of attention: t[i] = float(acc[i] + bias[i] + shift) * scale (+ mask[i * mask_stride] where mask is given, whose
-  /// stride is 0 or 1), then codes = softmax(t) with top 255; returns the sum of the codes.
-  int32_t (*attention_row)(const int32_t* acc, const int32_t* bias, int32_t shift, int64_t n, float scale, const float* mask,
-                           int64_t mask_stride, float* t, uint8_t* codes);
+  /// Rows of attention scores, in place (acc holds floats afterwards): t[r, i] = float(acc[r * ldc + i] + bias[i] + shift[r]) *
+  /// scale (+ mask[r * mask_row + i * mask_stride] where mask is given, whose stride is 0 or 1), then codes[r * n + i] =
+  /// softmax(t[r]) with top 255; sums[r] is the sum of a row's codes.
+  void (*attention_rows)(int32_t* acc, int64_t ldc, const int32_t* bias, const int32_t* shift, int64_t rows, int64_t n,
+                         float scale, const float* mask, int64_t mask_row, int64_t mask_stride, uint8_t* codes, int32_t* sums);
 
   /// The sum of n codes.
   int32_t (*sum)(const uint8_t* x, int64_t n);
@@ -164,6 +181,9 @@ struct Kernels {
 
   /// y[i] = table[x[i]]; `size` is the bytes of a table entry. int16 input adds 32768 to its index.
   void (*lookup)(const void* x, DType type, const void* table, int size, int64_t n, void* y);
+
+  /// y[i] = quantize(the curve at x[i]).
+  void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
 };
 
 namespace reference {

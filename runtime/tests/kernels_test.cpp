@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "kernels/weights.h"
@@ -169,16 +170,6 @@ TEST_P(EveryIsa, RowKernelsEqualTheReference) {
       auto copy = t;
       k.softmax(copy.data(), n, 255, nullptr, nullptr, reinterpret_cast<float*>(y));
     });
-    both([&](const Kernels& k, uint8_t* y) {
-      std::vector<int32_t> acc(size), bias(size);
-      std::mt19937 same(static_cast<unsigned>(round));
-      for (auto& v : acc) v = static_cast<int32_t>(same()) >> (same() % 20);
-      for (auto& v : bias) v = static_cast<int32_t>(same()) >> 8;
-      const float scale = round % 5 == 0 ? 1e-9f : 3e-7f;
-      const int32_t sum = k.attention_row(acc.data(), bias.data(), round * 7 - 300, n, scale, round % 3 == 0 ? nullptr : t.data(),
-                                          round % 3 - 1, scratch.data(), y);
-      std::memcpy(y + size, &sum, 4);
-    });
     Epilogue e;
     e.type = DType::I16;
     e.low = -32768;
@@ -197,6 +188,67 @@ TEST_P(EveryIsa, RowKernelsEqualTheReference) {
       });
     both([&](const Kernels& k, uint8_t* y) { k.requantize(narrow.data(), DType::U8, 9, gamma.data(), 1, n, e, y); });
     both([&](const Kernels& k, uint8_t* y) { k.quantize(t.data(), 0.1f, n, e, y); });
+  }
+}
+
+TEST_P(EveryIsa, AttentionRowsEqualTheReference) {
+  for (int round = 0; round < 200; ++round) {
+    const int64_t n = 1 + static_cast<int64_t>(random() % 300), rows = 1 + static_cast<int64_t>(random() % kAttentionRows),
+                  ldc = n + static_cast<int64_t>(random() % 20);
+    const auto count = static_cast<size_t>(rows * n);
+    std::vector<int32_t> acc(static_cast<size_t>(rows * ldc)), bias(static_cast<size_t>(n)), shift(static_cast<size_t>(rows));
+    std::vector<float> mask(count);
+    std::normal_distribution<float> normal;
+    for (auto& v : acc) v = static_cast<int32_t>(random()) >> (random() % 20);
+    for (auto& v : bias) v = static_cast<int32_t>(random()) >> 8;
+    for (auto& v : shift) v = static_cast<int32_t>(random()) >> 16;
+    for (auto& v : mask) v = random() % 17 == 0 ? -std::numeric_limits<float>::infinity() : normal(random) * 8;
+    const int64_t dead = static_cast<int64_t>(random()) % rows;
+    std::fill_n(mask.begin() + dead * n, n, -std::numeric_limits<float>::infinity());
+    const float scale = round % 5 == 0 ? 1e-9f : 3e-7f;
+    std::vector<uint8_t> got(count, 7), want(count, 9);
+    std::vector<int32_t> sums(static_cast<size_t>(rows)), wanted(sums);
+    auto run = [&](const Kernels& k, std::vector<uint8_t>& codes, std::vector<int32_t>& totals) {
+      auto copy = acc;
+      k.attention_rows(copy.data(), ldc, bias.data(), shift.data(), rows, n, scale, round % 3 == 0 ? nullptr : mask.data(),
+                       round % 2 == 0 ? n : 0, round % 3 - 1, codes.data(), totals.data());
+    };
+    run(kernels, got, sums);
+    run(reference, want, wanted);
+    ASSERT_EQ(got, want) << rows << " " << n;
+    ASSERT_EQ(sums, wanted);
+    for (int64_t r = 0; r < rows; ++r)
+      ASSERT_EQ(sums[static_cast<size_t>(r)], std::accumulate(got.begin() + r * n, got.begin() + (r + 1) * n, 0));
+  }
+}
+
+TEST_P(EveryIsa, CurveEqualsItsDefinition) {
+  std::normal_distribution<float> normal;
+  for (int round = 0; round < 100; ++round) {
+    const auto n = static_cast<size_t>(1 + random() % 100);
+    std::vector<float> c(Curve::kTerms * Curve::kSegments);
+    for (size_t i = 0; i < c.size(); ++i) c[i] = normal(random) * (i < 32 ? 3e4f : i < 64 ? 10.0f : 1e-3f);
+    if (round % 7 == 0) c[random() % c.size()] = std::numeric_limits<float>::quiet_NaN();
+    const Curve f{c.data(), static_cast<int32_t>(random() % 65536) - 32768, static_cast<int>(random() % 12)};
+    std::vector<int16_t> x(n), y(n);
+    for (auto& v : x) v = static_cast<int16_t>(random());
+    Epilogue e;
+    e.type = DType::I16;
+    e.zero = static_cast<int32_t>(random() % 2000) - 1000;
+    e.low = static_cast<float>(-32768 - e.zero);
+    e.high = static_cast<float>(32767 - e.zero);
+    kernels.curve(x.data(), f, static_cast<int64_t>(n), e, y.data());
+    for (size_t i = 0; i < n; ++i) {
+      const int32_t segment = std::clamp((x[i] - f.start) >> f.shift, 0, 31);
+      const auto d = static_cast<float>(x[i] - f.start - segment * (1 << f.shift) - (1 << f.shift) / 2);
+      float t = c[static_cast<size_t>(4 * 32 + segment)];
+      for (int k = 3; k >= 0; --k) {
+        volatile float product = t * d;  // a rounding of its own
+        t = product + c[static_cast<size_t>(k * 32 + segment)];
+      }
+      const float code = std::isnan(t) ? e.low : std::nearbyint(std::clamp(t, e.low, e.high));
+      ASSERT_EQ(y[i], static_cast<int32_t>(code) + e.zero) << x[i] << " " << f.start << " " << f.shift;
+    }
   }
 }
 

@@ -339,6 +339,18 @@ def test_lookup(tmp_path: Path, seed: int, channels: int, n: int, kind: str, dty
 
 
 @THOROUGH
+@given(SEEDS, st.integers(1, 5), st.integers(1, 70), KINDS, st.integers(0, 11))
+def test_curve(tmp_path: Path, seed: int, rows: int, n: int, dtype: str, shift: int) -> None:
+    case = Case(seed)
+    sizes = np.array([1e4 if dtype == "int16" else 1e2, 3, 1e-3, 1e-6, 1e-9], np.float32)[:, None]
+    coefficients = case.rng.standard_normal((5, 32)).astype(np.float32) * sizes
+    if case.rng.random() < 0.3:
+        coefficients[case.rng.integers(0, 5), case.rng.integers(0, 32)] = case.rng.choice([np.nan, np.inf, -1e38])
+    attributes = {"start": int(case.rng.integers(-32768, 32768)), "shift": shift, **case.output(dtype)}
+    check(tmp_path, "Curve", [case.codes((rows, n), "int16"), coefficients], attributes, dtype, constants=(1,))
+
+
+@THOROUGH
 @given(SEEDS, st.integers(0, 5), KINDS, KINDS, OUTPUTS, st.integers(0, 5), st.integers(1, 40))
 def test_binary(tmp_path: Path, seed: int, op: int, a: str, b: str, dtype: str, form: int, n: int) -> None:
     case = Case(seed)

@@ -6,9 +6,6 @@
 namespace qgraph {
 namespace {
 
-constexpr int64_t kRows = 24;
-constexpr int64_t kColumns = 64;
-
 class Attention : public Op {
  public:
   // Inputs: q, k, v (uint8), mask (float32, added to the scores; optional). Layout: [batch, heads, length, width], or
@@ -65,7 +62,7 @@ class Attention : public Op {
 
  private:
   struct Layout {
-    int64_t k_pack, k_sums, v_pack, v_sums, acc, scores, codes, p_sums, total;
+    int64_t k_pack, k_sums, v_pack, v_sums, acc, codes, shifts, p_sums, total;
   };
 
   Layout layout() const {
@@ -81,10 +78,10 @@ class Attention : public Op {
     l.k_sums = take(round_up(keys_, kPanel) * 4);
     l.v_pack = take(packed_bytes(v_width_, keys_));
     l.v_sums = take(round_up(v_width_, kPanel) * 4);
-    l.acc = take(kRows * wide * 4);
-    l.scores = take(keys_ * 4);
-    l.codes = take(kRows * keys_);
-    l.p_sums = take(kRows * 4);
+    l.acc = take(kAttentionRows * wide * 4);
+    l.codes = take(kAttentionRows * keys_);
+    l.shifts = take(kAttentionRows * 4);
+    l.p_sums = take(kAttentionRows * 4);
     l.total = at + 64;
     return l;
   }
@@ -109,23 +106,23 @@ class Attention : public Op {
     const PackedWeights wv{reinterpret_cast<int8_t*>(s + l.v_pack), ints(l.v_sums), v_width_, keys_};
     const float* mask = given(c, 3) ? c.in[3]->as<float>() + batch * mask_strides_[0] + head * mask_strides_[1] : nullptr;
     const int64_t ld = std::max(round_up(keys_, kPanel), round_up(v_width_, kPanel));
-    int32_t *acc = ints(l.acc), *p_sums = ints(l.p_sums);
-    auto* scores = reinterpret_cast<float*>(s + l.scores);
+    int32_t *acc = ints(l.acc), *shifts = ints(l.shifts), *p_sums = ints(l.p_sums);
     uint8_t* codes = s + l.codes;
     Epilogue e = epilogue_;
     e.multiplier = &multiplier_;
     const size_t size = static_cast<size_t>(bits(e.type) / 8);
-    for (int64_t row = 0; row < rows_; row += kRows) {
-      const int64_t rows = std::min(kRows, rows_ - row);
+    for (int64_t row = 0; row < rows_; row += kAttentionRows) {
+      const int64_t rows = std::min(kAttentionRows, rows_ - row);
       c.kernels->gemm(q + row * stride, stride, rows, wk, 0, keys_, acc, ld);
-      for (int64_t r = 0; r < rows; ++r) {
-        // the zero points: sum (q - zq)(k - zk) = acc - zq * sum k' - zk' * sum q + n zq zk', with k' = k - 128
-        const int32_t shift =
-            (k_zero_ - 128) * (static_cast<int32_t>(width_) * q_zero_ - c.kernels->sum(q + (row + r) * stride, width_));
-        p_sums[r] = c.kernels->attention_row(acc + r * ld, k_bias, shift, keys_, scale_,
-                                             mask == nullptr ? nullptr : mask + (row + r) * mask_strides_[2], mask_strides_[3],
-                                             scores, codes + r * keys_);
-      }
+      // the zero points: sum (q - zq)(k - zk) = acc - zq * sum k' - zk' * sum q + n zq zk', with k' = k - 128
+      for (int64_t r = 0; r < rows; ++r)
+        shifts[r] =
+            k_zero_ == 128
+                ? 0
+                : (k_zero_ - 128) * (static_cast<int32_t>(width_) * q_zero_ - c.kernels->sum(q + (row + r) * stride, width_));
+      c.kernels->attention_rows(acc, ld, k_bias, shifts, rows, keys_, scale_,
+                                mask == nullptr ? nullptr : mask + row * mask_strides_[2], mask_strides_[2], mask_strides_[3],
+                                codes, p_sums);
       c.kernels->gemm(codes, keys_, rows, wv, 0, v_width_, acc, ld);
       c.kernels->correct(acc, ld, rows, v_width_, wv.column_sums, 0, p_sums, v_zero_ - 128, keys_);
       uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(start(rows_, v_width_) + row * v_stride) * size;

@@ -1,4 +1,4 @@
-// Quantize, Dequantize, Requantize, QuantizeTokens, Lookup, Binary.
+// Quantize, Dequantize, Requantize, QuantizeTokens, Lookup, Curve, Binary.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -193,6 +193,37 @@ class Lookup : public Op {
   int64_t entries_ = 0, channels_ = 1, axis_ = -1;
 };
 
+// Inputs: x (int16), coefficients [5, 32].
+class CurveOp : public Op {
+ public:
+  explicit CurveOp(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)) {
+    require(epilogue_.type != DType::F32, "the output must be uint8 or int16");
+    curve_.c = reinterpret_cast<const float*>(s.constant(1, DType::F32, Curve::kTerms * Curve::kSegments).data);
+    curve_.start = static_cast<int32_t>(s.attributes.integer("start", -32768, -32768, 32767));
+    curve_.shift = static_cast<int>(s.attributes.integer("shift", 11, 0, 16));
+    if (s.kernels.curves) return;
+    std::vector<int16_t> every(1 << 16);
+    for (size_t i = 0; i < every.size(); ++i) every[i] = static_cast<int16_t>(static_cast<int32_t>(i) - 32768);
+    table_.resize(every.size() * byte_size(epilogue_.type));
+    s.kernels.curve(every.data(), curve_, static_cast<int64_t>(every.size()), epilogue_, table_.data());
+  }
+  void infer(Context& c) override { out(c).shape = in(c, 0, {DType::I16}).shape; }
+  void run(Context& c) override {
+    const size_t size = byte_size(epilogue_.type);
+    c.pool->parallel(c.in[0]->size(), kGrain, [&](int64_t begin, int64_t end, int) {
+      const int16_t* x = c.in[0]->as<int16_t>() + begin;
+      uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(begin) * size;
+      if (table_.empty()) return c.kernels->curve(x, curve_, end - begin, epilogue_, y);
+      c.kernels->lookup(x, DType::I16, table_.data(), static_cast<int>(size), end - begin, y);
+    });
+  }
+
+ private:
+  Epilogue epilogue_;
+  Curve curve_;
+  std::vector<uint8_t> table_;  // of all codes, where that is quicker
+};
+
 // a op b with broadcasting; op: 0 add, 1 sub, 2 mul, 3 div, 4 max, 5 min.
 class Binary : public Op {
  public:
@@ -281,6 +312,7 @@ void add_pointwise_ops(OpTable& table) {
   table.push_back(entry<Requantize>("Requantize"));
   table.push_back(entry<QuantizeTokens>("QuantizeTokens"));
   table.push_back(entry<Lookup>("Lookup"));
+  table.push_back(entry<CurveOp>("Curve"));
   table.push_back(entry<Binary>("Binary"));
 }
 
