@@ -142,6 +142,15 @@ struct Kernels {
   void (*finish)(const Epilogue& e, const int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, void* y, int64_t row_stride,
                  const void* residual);
 
+  /// gemm and finish in one, for up to 64 columns, where there is such a kernel for these weights and this epilogue; else it does
+  /// nothing and returns false. e, y and residual begin at the first of the columns.
+  bool (*fused)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+                const Epilogue& e, void* y, int64_t row_stride, const void* residual);
+
+  /// depthwise and a static epilogue to bytes in one: y[p * channels + c]; it has a bias. Null where there is none.
+  void (*fused_depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels,
+                          int64_t step, const Epilogue& e, uint8_t* y);
+
   /// One row: v = (float(x - zero) * scale) * channel[i] (channel may be null); codes = rne(v * (127 / max|v|)) + 128.
   /// Returns max|v| / 127.
   float (*quantize_tokens)(const void* x, DType type, int32_t zero, float scale, const float* channel, int64_t n, uint8_t* codes,
@@ -185,6 +194,15 @@ struct Kernels {
   /// y[i] = quantize(the curve at x[i]).
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
 };
+
+/// gemm and finish; `acc` is scratch of rows x ldc.
+inline void product(const Kernels& kernels, const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column,
+                    int64_t columns, const Epilogue& e, void* y, int64_t row_stride, const void* residual, int32_t* acc,
+                    int64_t ldc) {
+  if (kernels.fused(a, lda, rows, w, column, columns, e, y, row_stride, residual)) return;
+  kernels.gemm(a, lda, rows, w, column, columns, acc, ldc);
+  kernels.finish(e, acc, ldc, rows, columns, y, row_stride, residual);
+}
 
 namespace reference {
 const Kernels& kernels();

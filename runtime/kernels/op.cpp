@@ -44,6 +44,7 @@ Epilogue output_epilogue(const OpSource& source) {
   e.zero = static_cast<int32_t>(a.integer("y_zero", 0, low, high));
   e.low = static_cast<float>(a.integer("clamp_min", low, low, high) - e.zero);
   e.high = static_cast<float>(a.integer("clamp_max", high, low, high) - e.zero);
+  if (e.low > e.high) throw Error(source.info.what() + ": clamp_min is above clamp_max");
   return e;
 }
 

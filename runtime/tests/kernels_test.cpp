@@ -137,6 +137,71 @@ TEST_P(EveryIsa, DepthwiseEqualsTheSumOfProducts) {
   }
 }
 
+// What is made of the accumulators in registers, against the two steps.
+TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
+  for (int round = 0; round < 300; ++round) {
+    const int64_t rows = 1 + static_cast<int64_t>(random() % 50), k = 1 + static_cast<int64_t>(random() % 90),
+                  n = 1 + static_cast<int64_t>(random() % 150), column = n > 64 ? 64 : 0,
+                  columns = std::min<int64_t>(n - column, 1 + static_cast<int64_t>(random() % 64)),
+                  stride = n + static_cast<int64_t>(random() % 9), pixels = rows;
+    std::normal_distribution<float> normal;
+    std::vector<uint8_t> a(static_cast<size_t>(rows * std::max(k, n) * 2 + 64)), residual(static_cast<size_t>(rows * stride));
+    std::vector<int8_t> codes(static_cast<size_t>(n * std::max<int64_t>(k, 12)));
+    std::vector<int32_t> bias(static_cast<size_t>(n)), sums(static_cast<size_t>(round_up(n, kPanel)));
+    std::vector<float> multiplier(static_cast<size_t>(n));
+    for (auto* list : {&a, &residual})
+      for (auto& v : *list) v = static_cast<uint8_t>(random());
+    for (auto& v : codes) v = static_cast<int8_t>(random());
+    for (auto& v : bias) v = static_cast<int32_t>(random()) >> 12;
+    for (auto& v : multiplier) v = round % 9 == 0 ? 1e30f * normal(random) : 1e-3f * normal(random);
+    if (round % 10 == 0) multiplier[0] = std::numeric_limits<float>::quiet_NaN();
+    Epilogue e;
+    e.multiplier = multiplier.data();
+    e.bias = bias.data();
+    e.zero = static_cast<int32_t>(random() % 256);
+    const auto bottom = static_cast<int32_t>(random() % 2 * (random() % 256)),
+               top = random() % 2 ? 255 : bottom + static_cast<int32_t>(random() % static_cast<unsigned>(256 - bottom));
+    e.low = static_cast<float>(bottom - e.zero);
+    e.high = static_cast<float>(top - e.zero);
+    e.residual_type = DType::U8;
+    e.residual_zero = 7;
+    e.residual_multiplier = 0.3f;
+    e.staged = random() % 2;
+    e.mid_low = -100;
+    e.mid_high = 90;
+    e.mid_multiplier = 1.7f;
+    const void* beside = random() % 2 ? residual.data() : nullptr;
+    AlignedBytes packed;
+    auto* b = reinterpret_cast<int8_t*>(packed.resize(static_cast<size_t>(packed_bytes(n, k))));
+    kernels.pack(reinterpret_cast<const uint8_t*>(codes.data()), n, k, k, 1, false, b, sums.data());
+    const PackedWeights w{b, sums.data(), n, k};
+    std::vector<uint8_t> got(static_cast<size_t>(rows * stride), 5), want = got;
+    std::vector<int32_t> acc(static_cast<size_t>(std::max(rows * 64, pixels * n)));
+    Epilogue part = e;
+    part.multiplier += column;
+    part.bias += column;
+    if (kernels.fused(a.data(), k, rows, w, column, columns, part, got.data(), stride, beside)) {
+      reference.gemm(a.data(), k, rows, w, column, columns, acc.data(), 64);
+      reference.finish(part, acc.data(), 64, rows, columns, want.data(), stride, beside);
+      ASSERT_EQ(got, want) << rows << " " << columns << " " << k;
+    }
+    if (kernels.fused_depthwise == nullptr) continue;
+    const int64_t taps = 1 + static_cast<int64_t>(random() % 12), step = n;
+    std::vector<const uint8_t*> at(static_cast<size_t>(round_up(taps, 2)));
+    for (auto& p : at) p = a.data() + random() % 40;
+    int8_t* quads = packed.resize(static_cast<size_t>(quad_elements(n, taps)));
+    std::memset(quads, 0, static_cast<size_t>(quad_elements(n, taps)));
+    for (int64_t c = 0; c < n; ++c)
+      for (int64_t t = 0; t < taps; ++t) quads[quad_index(c, t, taps)] = codes[static_cast<size_t>(c * taps + t)];
+    got.assign(static_cast<size_t>(pixels * n), 3);
+    want = got;
+    kernels.fused_depthwise(at.data(), taps, quads, n, pixels, step, e, got.data());
+    kernels.depthwise(at.data(), taps, quads, n, pixels, step, acc.data());
+    reference.finish(e, acc.data(), n, pixels, n, want.data(), n, nullptr);
+    ASSERT_EQ(got, want) << pixels << " " << n << " " << taps;
+  }
+}
+
 TEST_P(EveryIsa, RowKernelsEqualTheReference) {
   for (int round = 0; round < 200; ++round) {
     const int64_t n = 1 + static_cast<int64_t>(random() % 300);

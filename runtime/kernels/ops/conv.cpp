@@ -113,6 +113,14 @@ class Conv : public ConvBase {
       for (int64_t i = 0; i < n_; ++i)
         sums.push_back(depthwise_ ? sums_[static_cast<size_t>(g)] : parts_[static_cast<size_t>(g)].column_sums[i]);
     shift_ = fold_zero_point(epilogue_, sums.data(), outputs_, x_zero_);
+    folded_ = epilogue_;
+    if (fold_ == 1) return;
+    for (int64_t i = 0; i < fold_ * outputs_; ++i) {
+      folded_bias_.push_back(epilogue_.bias[i % outputs_]);
+      folded_multiplier_.push_back(epilogue_.multiplier[i % outputs_]);
+    }
+    folded_.bias = folded_bias_.data();
+    folded_.multiplier = folded_multiplier_.data();
   }
 
   void infer(Context& c) override {
@@ -277,25 +285,21 @@ class Conv : public ConvBase {
     if (!direct_) {
       uint8_t* patches = c.worker_scratch(worker) + kRows * kColumns * 4;
       Walk at(*this, c, pixel);
-      for (int64_t r = 0; r < rows; ++r, at.next()) {
-        gather(at, group, patches + r * patch_);
-        std::memset(patches + r * patch_ + depth_, 0, static_cast<size_t>(patch_ - depth_));
-      }
+      for (int64_t r = 0; r < rows; ++r, at.next()) gather(at, group, patches + r * patch_);
       a = patches;
       lda = patch_;
     }
     PackedWeights w = parts_[static_cast<size_t>(group)];
-    if (!direct_) w.k = patch_;  // the weights are padded with zeros as the patches are
+    if (!direct_) w.k = patch_;  // the weights are padded with zeros, whatever follows a patch
     const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
     for (int64_t column = begin; column < end; column += kColumns) {
       const int64_t columns = std::min(kColumns, end - column), channel = group * n_ + column;
-      c.kernels->gemm(a, lda, rows, w, column, columns, acc, kColumns);
       Epilogue e = epilogue_;
       e.multiplier += channel;
       e.bias += channel;
       const void* residual =
           residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * r_size : nullptr;
-      c.kernels->finish(e, acc, kColumns, rows, columns, output_at(c, pixel, channel), outputs_, residual);
+      product(*c.kernels, a, lda, rows, w, column, columns, e, output_at(c, pixel, channel), outputs_, residual, acc, kColumns);
     }
   }
 
@@ -307,6 +311,7 @@ class Conv : public ConvBase {
     std::memset(nothing, x_zero_, static_cast<size_t>(inputs_));
     taps[round_up(taps_, 2) - 1] = nothing;
     const int64_t step = g_.stride[1] * inputs_;
+    const bool fused = c.kernels->fused_depthwise != nullptr && epilogue_.type == DType::U8 && !residual_;
     Walk at(*this, c, begin);
     for (int64_t pixel = begin; pixel < end;) {
       int64_t t = 0;
@@ -321,31 +326,34 @@ class Conv : public ConvBase {
       // pixels of one line whose taps all lie on the input
       const int64_t room = at.inside() ? (size_[1] - reach_[1] - at.x) / g_.stride[1] + 1 : 1;
       const int64_t run = std::min({room, out_[1] - at.column, end - pixel});
-      sums_of(c, taps, run, step, acc + (pixel - begin) * outputs_);
+      const int64_t whole = fold_ > 1 ? run / fold_ : 0, done = whole * fold_;  // those that fill up a vector first
+      auto sums = [&](int64_t channels, int64_t n, int64_t apart, const Epilogue& e, int64_t first) {
+        if (fused)
+          c.kernels->fused_depthwise(taps, taps_, packed_.data(), channels, n, apart, e, output_at(c, first, 0));
+        else
+          c.kernels->depthwise(taps, taps_, packed_.data(), channels, n, apart, acc + (first - begin) * outputs_);
+      };
+      if (whole > 0) {
+        sums(fold_ * outputs_, whole, fold_ * step, folded_, pixel);
+        for (int64_t i = 0; i < taps_; ++i) taps[i] += done * step;
+      }
+      if (run > done) sums(outputs_, run - done, step, epilogue_, pixel + done);
       for (int64_t i = 0; i < run; ++i) at.next();
       pixel += run;
     }
+    if (fused) return;
     const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
     const void* residual = residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(begin * outputs_) * r_size : nullptr;
     c.kernels->finish(epilogue_, acc, outputs_, end - begin, outputs_, output_at(c, begin, 0), outputs_, residual);
-  }
-
-  // A run of pixels, those that fill up a vector first; moves the taps.
-  void sums_of(const Context& c, const uint8_t** taps, int64_t pixels, int64_t step, int32_t* acc) const {
-    const int64_t whole = pixels / fold_;
-    if (fold_ > 1 && whole > 0) {
-      c.kernels->depthwise(taps, taps_, packed_.data(), fold_ * outputs_, whole, fold_ * step, acc);
-      for (int64_t t = 0; t < taps_; ++t) taps[t] += whole * fold_ * step;
-    }
-    const int64_t done = fold_ > 1 ? whole * fold_ : 0;
-    if (pixels > done) c.kernels->depthwise(taps, taps_, packed_.data(), outputs_, pixels - done, step, acc + done * outputs_);
   }
 
   bool residual_;
   int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, fold_ = 1, reach_[2] = {1, 1};
   bool depthwise_ = false, direct_ = false;
   AlignedBytes packed_;
-  std::vector<int32_t> sums_, shift_;
+  std::vector<int32_t> sums_, shift_, folded_bias_;
+  std::vector<float> folded_multiplier_;
+  Epilogue folded_;  // of fold_ pixels
   std::vector<PackedWeights> parts_;
 };
 

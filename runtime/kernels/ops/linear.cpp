@@ -107,8 +107,7 @@ class Linear : public Op {
     void* y = c.out[0]->as<uint8_t>() + at * size;
     const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * r_size;
     if (block_ == 0) {
-      c.kernels->gemm(x + row * k_, k_, rows, parts_[0], column, columns, acc, kColumns);
-      c.kernels->finish(e, acc, kColumns, rows, columns, y, n_, res);
+      product(*c.kernels, x + row * k_, k_, rows, parts_[0], column, columns, e, y, n_, res, acc, kColumns);
       return;
     }
     blocks(c, x + row * k_, e, rows, column, columns, acc, y, res);

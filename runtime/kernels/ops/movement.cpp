@@ -15,24 +15,45 @@ std::vector<int64_t> known(const Tensor& t, const std::string& what) {
   return {p, p + t.size()};
 }
 
+/// to[i * N + j] = from[i + j * step]: planes of bytes side by side, a word at a time, which reaches into the next element.
+template <int N>
+void interleave(const uint8_t* from, int64_t step, int64_t n, uint8_t* to) {
+  auto word = [&](int64_t i) {
+    uint32_t all = 0;
+    for (int j = 0; j < N; ++j) all |= uint32_t{from[i + j * step]} << (8 * j);
+    return all;
+  };
+  for (int64_t i = 0; i + 1 < n; ++i) {
+    const uint32_t all = word(i);
+    std::memcpy(to + i * N, &all, 4);
+  }
+  const uint32_t all = word(n - 1);
+  std::memcpy(to + (n - 1) * N, &all, N);
+}
+
 /// The case of single bytes whose last two axes are a matrix turned: y[..., i, j] = x[... + i + j * step].
 void transpose_bytes(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape& shape, const std::vector<int64_t>& strides,
                      size_t rank) {
-  constexpr int64_t kTile = 64;
   const int64_t rows = shape[rank - 2], columns = shape[rank - 1], step = strides[rank - 1];
+  const int64_t tile = columns <= 4 ? 4096 : 64;
   const Shape outer(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(rank - 2));
-  const int64_t tiles = (rows + kTile - 1) / kTile;
-  pool.parallel(elements(outer) * tiles, std::max<int64_t>(1, (1 << 13) / (kTile * columns)),
-                [&, rows, columns, step](int64_t begin, int64_t end, int) {
+  const int64_t tiles = (rows + tile - 1) / tile;
+  pool.parallel(elements(outer) * tiles, std::max<int64_t>(1, (1 << 13) / (tile * columns)),
+                [&, rows, columns, step, tile](int64_t begin, int64_t end, int) {
                   for (int64_t t = begin; t < end; ++t) {
                     int64_t at = 0, rest = t / tiles;
                     for (size_t d = outer.size(); d-- > 0;) {
                       at += rest % outer[d] * strides[d];
                       rest /= outer[d];
                     }
-                    const int64_t first = t % tiles * kTile, last = std::min(rows, first + kTile);
+                    const int64_t first = t % tiles * tile, last = std::min(rows, first + tile);
                     const uint8_t* from = x + at;
                     uint8_t* to = y + t / tiles * rows * columns;
+                    if (columns >= 2 && columns <= 4) {
+                      const auto run = columns == 2 ? interleave<2> : columns == 3 ? interleave<3> : interleave<4>;
+                      run(from + first, step, last - first, to + first * columns);
+                      continue;
+                    }
                     for (int64_t j = 0; j < columns; ++j)
                       for (int64_t i = first; i < last; ++i) to[i * columns + j] = from[i + j * step];
                   }

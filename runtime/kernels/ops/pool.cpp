@@ -99,20 +99,41 @@ class Pool : public Op {
     const int64_t n = channels_;  // a local: what is written through bytes may alias the member
     const int32_t zero = zero_;
     const T* x = c.in[0]->as<T>() + image * size_[0] * size_[1] * channels_;
-    T* peak = c.out[0]->as<T>() + (image * out_[0] * out_[1] + o) * channels_;  // of a maximum
-    if (average_)
-      std::fill(sums, sums + channels_, 0);
-    else
-      std::fill(peak, peak + channels_, std::numeric_limits<T>::min());
-    for (int64_t ky = first[0]; ky < last[0]; ++ky)
-      for (int64_t kx = first[1]; kx < last[1]; ++kx) {
-        const T* tap = x + ((y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]) * channels_;
-        if (average_)
-          for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<int32_t>(tap[i]) - zero;
-        else
-          for (int64_t i = 0; i < n; ++i) peak[i] = std::max(peak[i], tap[i]);
+    auto taps = [&](auto&& f) {
+      for (int64_t ky = first[0]; ky < last[0]; ++ky)
+        for (int64_t kx = first[1]; kx < last[1]; ++kx)
+          f(x + ((y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]) * channels_);
+    };
+    if (!average_) {
+      // the greatest values of some channels stay in registers
+      typedef T Vector __attribute__((vector_size(16)));
+      constexpr int64_t kLanes = 16 / sizeof(T), kVectors = 4;
+      T* to = c.out[0]->as<T>() + (image * out_[0] * out_[1] + o) * channels_;
+      int64_t from = 0;
+      for (; from + kVectors * kLanes <= n; from += kVectors * kLanes) {
+        Vector peak[kVectors];
+        for (auto& v : peak) v = Vector{} + std::numeric_limits<T>::min();
+        taps([&](const T* tap) {
+          for (int64_t i = 0; i < kVectors; ++i) {
+            Vector v;
+            std::memcpy(&v, tap + from + i * kLanes, sizeof(v));
+            peak[i] = v > peak[i] ? v : peak[i];
+          }
+        });
+        std::memcpy(to + from, peak, sizeof(peak));
       }
-    if (average_) finish_mean(c, epilogue_, sums, channels_, multiplier_, counted, (image * out_[0] * out_[1] + o) * channels_);
+      std::fill(to + from, to + n, std::numeric_limits<T>::min());
+      if (from < n)
+        taps([&](const T* tap) {
+          for (int64_t i = from; i < n; ++i) to[i] = std::max(to[i], tap[i]);
+        });
+      return;
+    }
+    std::fill(sums, sums + channels_, 0);
+    taps([&](const T* tap) {
+      for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<int32_t>(tap[i]) - zero;
+    });
+    finish_mean(c, epilogue_, sums, channels_, multiplier_, counted, (image * out_[0] * out_[1] + o) * channels_);
   }
 
   bool average_, ceil_ = false, include_pad_ = false;

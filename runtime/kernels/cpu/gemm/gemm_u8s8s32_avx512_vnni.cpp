@@ -1,9 +1,10 @@
 // 6 rows x 4 panels of 16 columns: 24 accumulators, one vpdpbusd for 64 products (it does not saturate). Codes of fewer bits
-// are expanded in registers for a few rows, into L1 for many.
+// are expanded in registers for a few rows, into L1 for many. Bytes are made of the accumulators where they are.
 #include <algorithm>
 
 #include "kernels/cpu/gemm/avx512.h"
 #include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/rows/lanes_avx512.h"
 
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -26,21 +27,77 @@ __m512i expand(__m512i bytes, int s, __m512i table) {
   return _mm512_shuffle_epi8(table, fields);
 }
 
-template <int R, int P, int Bits>
-void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns,
-          bool first, const Levels& levels) {
+#include "kernels/cpu/rows/finish.inc"
+
+// Where a tile's sums come from and go to: accumulators in memory.
+template <int P>
+struct Accumulators {
+  Accumulators(int32_t* acc, int64_t ldc, int64_t columns, bool first) : acc(acc), ldc(ldc), first(first) {
+    UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
+  }
+  Accumulators below(int64_t rows) const {
+    Accumulators other = *this;
+    other.acc += rows * ldc;
+    return other;
+  }
+  __m512i begin(int r, int p) const {
+    return first ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask[p], acc + r * ldc + p * kPanel);
+  }
+  void end(int r, const __m512i* sum) const {
+    UNROLL for (int p = 0; p < P; ++p) _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, mask[p], sum[p]);
+  }
+  int32_t* acc;
+  int64_t ldc;
+  bool first;
+  __mmask16 mask[P];
+};
+
+// The same: from the bias, to bytes.
+template <int P, Extra kExtra>
+struct Finished {
+  Finished(const Epilogue& e, int64_t columns, uint8_t* y, int64_t row_stride, const uint8_t* residual)
+      : e(e), bytes(e), y(y), row_stride(row_stride), residual(residual) {
+    all = columns >= 64 ? ~uint64_t{0} : (uint64_t{1} << columns) - 1;
+    UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
+  }
+  Finished below(int64_t rows) const {
+    Finished other = *this;
+    other.y += rows * row_stride;
+    if (kExtra != Extra::kNone) other.residual += rows * row_stride;
+    return other;
+  }
+  __m512i begin(int, int p) const {
+    return e.bias == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask[p], e.bias + p * kPanel);
+  }
+  void end(int r, const __m512i* sum) const {
+    __m512 t[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
+    UNROLL for (int p = 0; p < P; ++p) t[p] =
+        finished<kExtra, false, false>(e, sum[p], _mm512_maskz_loadu_ps(mask[p], e.multiplier + p * kPanel), t[p], 1.0f, residual,
+                                       r * row_stride + p * kPanel, mask[p]);
+    _mm512_mask_storeu_epi8(y + r * row_stride, all, bytes(t[0], t[1], t[2], t[3]));
+  }
+  const Epilogue& e;
+  const Bytes bytes;
+  uint8_t* y;
+  int64_t row_stride;
+  const uint8_t* residual;
+  __mmask64 all;
+  __mmask16 mask[P];
+};
+
+template <int R, int P, int Bits, typename Sums>
+void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t k, const Sums& sums, const Levels& levels,
+          const int8_t* ahead) {
   constexpr int kFields = 8 / Bits;
   const __m512i table = table_of(levels);
-  __mmask16 mask[P];
-  UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
   // unrolled early by the compiler so that the accumulators live in registers
   __m512i sum[R][P];
-  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] =
-      first ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask[p], acc + r * ldc + p * kPanel);
+  UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] = sums.begin(r, p);
   const int64_t full = k / (kDepth * kFields);
   for (int64_t w = 0; w < full; ++w) {
     __m512i bytes[P];
     UNROLL for (int p = 0; p < P; ++p) bytes[p] = _mm512_load_si512(b + p * panel + w * 64);
+    _mm_prefetch(ahead + w * 64, _MM_HINT_T1);
     UNROLL for (int s = 0; s < kFields; ++s) {
       __m512i weights[P];
       UNROLL for (int p = 0; p < P; ++p) weights[p] = expand<Bits>(bytes[p], s, table);
@@ -59,42 +116,48 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t
       }
     }
   }
-  UNROLL for (int p = 0; p < P; ++p) UNROLL for (int r = 0; r < R; ++r)
-      _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, mask[p], sum[r][p]);
+  UNROLL for (int r = 0; r < R; ++r) sums.end(r, sum[r]);
 }
 
-template <int P>
-void wide(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
-          int64_t columns, bool first) {
+template <int P, typename Sums>
+void wide(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, const Sums& sums) {
+  constexpr decltype(&tile<1, P, 8, Sums>) kRest[] = {
+      nullptr, tile<1, P, 8, Sums>, tile<2, P, 8, Sums>, tile<3, P, 8, Sums>, tile<4, P, 8, Sums>, tile<5, P, 8, Sums>};
   int64_t r = 0;
-  for (; r + 6 <= rows; r += 6) tile<6, P, 8>(a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first, kSigned.four);
-  constexpr decltype(&tile<1, P, 8>) kRest[] = {nullptr,       tile<1, P, 8>, tile<2, P, 8>,
-                                                tile<3, P, 8>, tile<4, P, 8>, tile<5, P, 8>};
-  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel, k, acc + r * ldc, ldc, columns, first, kSigned.four);
+  for (; r + 6 <= rows; r += 6)
+    tile<6, P, 8>(a + r * lda, lda, b, panel, k, sums.below(r), kSigned.four, b + (P + r / 6 % P) * panel);
+  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel, k, sums.below(r), kSigned.four, b + (P + r / 6 % P) * panel);
 }
 
 template <int P, int Bits>
 void narrow(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
             int64_t columns, const Levels& levels) {
   if (rows <= kFewRows) {
-    constexpr decltype(&tile<1, P, Bits>) kRows[] = {nullptr, tile<1, P, Bits>, tile<2, P, Bits>, tile<3, P, Bits>,
-                                                     tile<4, P, Bits>};
-    return kRows[rows](a, lda, b, panel, k, acc, ldc, columns, true, levels);
+    using Sums = Accumulators<P>;
+    constexpr decltype(&tile<1, P, Bits, Sums>) kRows[] = {nullptr, tile<1, P, Bits, Sums>, tile<2, P, Bits, Sums>,
+                                                           tile<3, P, Bits, Sums>, tile<4, P, Bits, Sums>};
+    return kRows[rows](a, lda, b, panel, k, Sums(acc, ldc, columns, true), levels, b + P * panel);
   }
   alignas(64) int8_t expanded[P * kChunk * kPanel];
   for (int64_t d = 0; d < k; d += kChunk) {
     const int64_t depth = std::min(kChunk, k - d), words = round_up(depth, kDepth) / kDepth;
     expand_panels(b + d / 8 * Bits * kPanel, panel, P, words, Bits, levels, expanded, kChunk * kPanel);
-    wide<P>(a + d, lda, rows, expanded, kChunk * kPanel, depth, acc, ldc, columns, d == 0);
+    wide<P>(a + d, lda, rows, expanded, kChunk * kPanel, depth, Accumulators<P>(acc, ldc, columns, d == 0));
   }
 }
 
 template <int P>
 void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int bits, int32_t* acc,
                 int64_t ldc, int64_t columns, const Levels& levels) {
-  if (bits == 8) return wide<P>(a, lda, rows, b, panel, k, acc, ldc, columns, true);
+  if (bits == 8) return wide<P>(a, lda, rows, b, panel, k, Accumulators<P>(acc, ldc, columns, true));
   if (bits == 4) return narrow<P, 4>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
   narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
+}
+
+template <int P, Extra kExtra>
+void finished_columns(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, const Epilogue& e,
+                      int64_t columns, uint8_t* y, int64_t row_stride, const uint8_t* residual) {
+  wide<P>(a, lda, rows, b, panel, k, Finished<P, kExtra>(e, columns, y, row_stride, residual));
 }
 
 }  // namespace
@@ -124,6 +187,22 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
                                          : columns_of<1>;
     run(a, lda, rows, b, panel, w.k, w.bits, acc + c, ldc, left, w.levels);
   }
+}
+
+bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+           const Epilogue& e, void* y, int64_t row_stride, const void* residual) {
+  const bool plain = w.form == SparseForm::Dense && w.bits == 8 && e.type == DType::U8 && e.multiplier_stride == 1 &&
+                     e.row_scale == nullptr && e.bias_f == nullptr;
+  if (!plain || columns > 4 * kPanel || (residual != nullptr && (!e.staged || e.residual_type != DType::U8))) return false;
+  constexpr decltype(&finished_columns<1, Extra::kNone>) kRuns[2][4] = {
+      {finished_columns<1, Extra::kNone>, finished_columns<2, Extra::kNone>, finished_columns<3, Extra::kNone>,
+       finished_columns<4, Extra::kNone>},
+      {finished_columns<1, Extra::kStagedU8>, finished_columns<2, Extra::kStagedU8>, finished_columns<3, Extra::kStagedU8>,
+       finished_columns<4, Extra::kStagedU8>}};
+  const int64_t panel = panel_bytes(w.k, w.bits), panels = (columns + kPanel - 1) / kPanel;
+  kRuns[residual != nullptr][panels - 1](a, lda, rows, w.data + column / kPanel * panel, panel, w.k, e, columns,
+                                         static_cast<uint8_t*>(y), row_stride, static_cast<const uint8_t*>(residual));
+  return true;
 }
 
 }  // namespace qgraph::avx512_vnni

@@ -7,6 +7,7 @@ namespace {
 Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm) {
   table.isa = isa;
   table.gemm = gemm;
+  table.fused = never_fused;
   return table;
 }
 

@@ -57,6 +57,16 @@ struct Lanes {
   static Int keep(Int x, Mask m) {
     return _mm256_and_si256(x, _mm256_cmpgt_epi32(all(static_cast<int32_t>(m)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
   }
+  /// See the AVX-512 ones.
+  static Int lane_bytes(Int a, Int b, Int c, Int d, Int zero, Int low) {
+    const Int ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero), cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero);
+    return _mm256_max_epu8(_mm256_packus_epi16(ab, cd), low);
+  }
+  static Int in_order(Int bytes) { return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); }
+  static Int all(int16_t x) { return _mm256_set1_epi16(x); }
+  static Int all(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
+  static void store_bytes(uint8_t* p, Int x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+  static Float lesser(Float a, Float b) { return _mm256_min_ps(a, b); }
   static Int bits(Float x) { return _mm256_castps_si256(x); }
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
   static Int differ(Int a, Int b) { return _mm256_xor_si256(a, b); }
