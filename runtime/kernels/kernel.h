@@ -129,9 +129,11 @@ struct Kernels {
                int64_t ldc);
 
   /// acc[p * channels + c] = sum_t taps[t][p * step + c] * w[c, t] for `pixels` pixels. `taps` has an even number of pointers to
-  /// the first pixel's bytes; what those at `count` and beyond point to is read and counts nothing.
+  /// the first pixel's bytes; what those at `count` and beyond point to is read and counts nothing. With `slide`, which needs
+  /// quads, the taps are three columns of three and one without weight, and column j of a pixel is column j + slide of the one
+  /// before it.
   void (*depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels, int64_t step,
-                    int32_t* acc);
+                    int slide, int32_t* acc);
 
   /// Subtract zero_a * column_sums (and zero_b * row sums - k * zero_a * zero_b where row_sums is given).
   void (*correct)(int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, const int32_t* column_sums, int32_t zero_a,
@@ -149,7 +151,7 @@ struct Kernels {
 
   /// depthwise and a static epilogue to bytes in one: y[p * channels + c]; it has a bias. Null where there is none.
   void (*fused_depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels,
-                          int64_t step, const Epilogue& e, uint8_t* y);
+                          int64_t step, int slide, const Epilogue& e, uint8_t* y);
 
   /// One row: v = (float(x - zero) * scale) * channel[i] (channel may be null); codes = rne(v * (127 / max|v|)) + 128.
   /// Returns max|v| / 127.

@@ -132,7 +132,7 @@ TEST_P(EveryIsa, DepthwiseEqualsTheSumOfProducts) {
         for (int64_t p = 0; p < pixels; ++p)
           want[static_cast<size_t>(p * channels + c)] += code * rows[static_cast<size_t>(t)][static_cast<size_t>(p * step + c)];
       }
-    kernels.depthwise(taps.data(), count, w, channels, pixels, step, acc.data());
+    kernels.depthwise(taps.data(), count, w, channels, pixels, step, 0, acc.data());
     ASSERT_EQ(acc, want) << channels << " " << count << " " << pixels;
   }
 }
@@ -145,7 +145,8 @@ TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
                   columns = std::min<int64_t>(n - column, 1 + static_cast<int64_t>(random() % 64)),
                   stride = n + static_cast<int64_t>(random() % 9), pixels = rows;
     std::normal_distribution<float> normal;
-    std::vector<uint8_t> a(static_cast<size_t>(rows * std::max(k, n) * 2 + 64)), residual(static_cast<size_t>(rows * stride));
+    std::vector<uint8_t> a(static_cast<size_t>((rows + 3) * std::max(k, n) * 2 + 64)),
+        residual(static_cast<size_t>(rows * stride));
     std::vector<int8_t> codes(static_cast<size_t>(n * std::max<int64_t>(k, 12)));
     std::vector<int32_t> bias(static_cast<size_t>(n)), sums(static_cast<size_t>(round_up(n, kPanel)));
     std::vector<float> multiplier(static_cast<size_t>(n));
@@ -186,17 +187,21 @@ TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
       ASSERT_EQ(got, want) << rows << " " << columns << " " << k;
     }
     if (kernels.fused_depthwise == nullptr) continue;
-    const int64_t taps = 1 + static_cast<int64_t>(random() % 12), step = n;
+    const int slide = static_cast<int>(random() % 3);
+    const int64_t taps = slide > 0 ? 12 : 1 + static_cast<int64_t>(random() % 12), step = n;
     std::vector<const uint8_t*> at(static_cast<size_t>(round_up(taps, 2)));
     for (auto& p : at) p = a.data() + random() % 40;
+    for (size_t i = 0; slide > 0 && i < at.size(); ++i)
+      if (i >= static_cast<size_t>(4 * slide)) at[i] = at[i - static_cast<size_t>(4 * slide)] + step;
     int8_t* quads = packed.resize(static_cast<size_t>(quad_elements(n, taps)));
     std::memset(quads, 0, static_cast<size_t>(quad_elements(n, taps)));
     for (int64_t c = 0; c < n; ++c)
-      for (int64_t t = 0; t < taps; ++t) quads[quad_index(c, t, taps)] = codes[static_cast<size_t>(c * taps + t)];
+      for (int64_t t = 0; t < taps; ++t)
+        if (slide == 0 || t % 4 != 3) quads[quad_index(c, t, taps)] = codes[static_cast<size_t>(c * taps + t)];
     got.assign(static_cast<size_t>(pixels * n), 3);
     want = got;
-    kernels.fused_depthwise(at.data(), taps, quads, n, pixels, step, e, got.data());
-    kernels.depthwise(at.data(), taps, quads, n, pixels, step, acc.data());
+    kernels.fused_depthwise(at.data(), taps, quads, n, pixels, step, slide, e, got.data());
+    kernels.depthwise(at.data(), taps, quads, n, pixels, step, 0, acc.data());
     reference.finish(e, acc.data(), n, pixels, n, want.data(), n, nullptr);
     ASSERT_EQ(got, want) << pixels << " " << n << " " << taps;
   }

@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kRows = 48;        // output pixels of a tile
 constexpr int64_t kColumns = 64;     // output channels of a tile
 constexpr int64_t kBlock = 1 << 12;  // accumulators of a depthwise block
+constexpr int64_t kBeyond = 32;      // bytes that the copy of a short line may write too many
 
 struct Geometry {
   int64_t kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, begin[2] = {0, 0}, end[2] = {0, 0};
@@ -136,18 +137,20 @@ class Conv : public ConvBase {
     direct_ = taps_ == 1 && g_.stride[0] == 1 && g_.stride[1] == 1 && out_[0] == size_[0] && out_[1] == size_[1];
   }
 
-  size_t scratch(const Context&) const override {
+  size_t scratch(const Context& c) const override {
     if (depthwise_)
-      return static_cast<size_t>(round_up(taps_, 2) * 8 + 64 + round_up(inputs_, 64) + round_up(block() * outputs_ * 4, 64));
-    return static_cast<size_t>((direct_ ? 0 : round_up(kRows * patch_, 64)) + kRows * kColumns * 4 + 64);
+      return static_cast<size_t>(round_up(count_, 2) * 8 + 64 + round_up(inputs_, 64) +
+                                 (fused(c) ? 0 : round_up(block(c) * outputs_ * 4, 64)));
+    return static_cast<size_t>((direct_ ? 0 : round_up(kRows * patch_ + kBeyond, 64)) + kRows * kColumns * 4 + 64);
   }
 
   void run(Context& c) override {
     const int64_t total = batch_ * pixels_;
     if (total == 0) return;
     if (depthwise_) {
-      c.pool->parallel((total + block() - 1) / block(), 1, [&](int64_t begin, int64_t end, int worker) {
-        for (int64_t i = begin; i < end; ++i) depthwise(c, i * block(), std::min(total, (i + 1) * block()), worker);
+      const int64_t some = block(c);
+      c.pool->parallel((total + some - 1) / some, 1, [&](int64_t begin, int64_t end, int worker) {
+        for (int64_t i = begin; i < end; ++i) depthwise(c, i * some, std::min(total, (i + 1) * some), worker);
       });
       return;
     }
@@ -181,8 +184,10 @@ class Conv : public ConvBase {
     // few channels: neighbouring pixels fill up a vector, where their taps are neighbours too
     const bool neighbours = g_.stride[1] == 1 && outputs_ < kQuadGroup && kQuadGroup % outputs_ == 0;
     fold_ = kernels.quads && neighbours ? kQuadGroup / outputs_ : 1;
+    columns_ = kernels.quads && g_.kernel[0] == 3 && g_.kernel[1] == 3;
+    count_ = columns_ ? 12 : taps_;
     const int64_t channels = outputs_ * fold_;
-    const int64_t elements = kernels.quads ? quad_elements(channels, taps_) : depthwise_elements(channels, taps_);
+    const int64_t elements = kernels.quads ? quad_elements(channels, count_) : depthwise_elements(channels, taps_);
     const size_t bytes = static_cast<size_t>(elements) * (kernels.quads ? 1 : 2);
     int8_t* to = packed_.resize(bytes);
     std::memset(to, 0, bytes);
@@ -191,14 +196,21 @@ class Conv : public ConvBase {
       for (int64_t t = 0; t < taps_; ++t) {
         const int8_t code = codes_[static_cast<size_t>(ch % outputs_ * taps_ + t)];
         if (kernels.quads)
-          to[quad_index(ch, t, taps_)] = code;
+          to[quad_index(ch, place(t), count_)] = code;
         else
           reinterpret_cast<int16_t*>(to)[depthwise_index(ch, t, taps_)] = code;
         if (ch < outputs_) sums_[static_cast<size_t>(ch)] += code;
       }
   }
 
-  int64_t block() const { return std::max<int64_t>(1, kBlock / outputs_); }
+  /// Where a tap's pointer and weight are: columns of a window of 3 x 3 have four places each.
+  int64_t place(int64_t tap) const { return columns_ ? tap % 3 * 4 + tap / 3 : tap; }
+
+  bool fused(const Context& c) const {
+    return c.kernels->fused_depthwise != nullptr && epilogue_.type == DType::U8 && !residual_;
+  }
+  /// Output pixels of a task: a line, or as many as leave their accumulators in L1.
+  int64_t block(const Context& c) const { return fused(c) ? out_[1] : std::max<int64_t>(1, kBlock / outputs_); }
 
   /// Walks over output pixels, counted over all images: the first input place of each. Divisions only at the start.
   struct Walk {
@@ -209,9 +221,11 @@ class Conv : public ConvBase {
           image(c.in[0]->as<uint8_t>() + pixel / op.pixels_ * op.image_bytes()) {
       place();
     }
-    void next() {
-      x += conv.g_.stride[1];
-      if (++column < conv.out_[1]) return;
+    /// On by `pixels` of one line.
+    void next(int64_t pixels = 1) {
+      x += pixels * conv.g_.stride[1];
+      column += pixels;
+      if (column < conv.out_[1]) return;
       column = 0;
       if (++row == conv.out_[0]) {
         row = 0;
@@ -233,13 +247,17 @@ class Conv : public ConvBase {
   };
   int64_t image_bytes() const { return size_[0] * size_[1] * inputs_; }
 
-  // One row of patches: [ky][kx][channel of the group].
-  void gather(const Walk& at, int64_t group, uint8_t* row) const {
+  // One row of patches: [ky][kx][channel of the group]; may write up to kBeyond bytes after it.
+  void gather(const Walk& at, int64_t group, uint8_t* row, const uint8_t* end) const {
     const int64_t kw = g_.kernel[1], line_bytes = kw * per_;
     if (at.inside() && (kw == 1 || (group_ == 1 && g_.dilation[1] == 1))) {
       const uint8_t* from = at.image + (at.y * size_[1] + at.x) * inputs_ + group * per_;
       const int64_t step = g_.dilation[0] * size_[1] * inputs_;
-      for (int64_t ky = 0; ky < g_.kernel[0]; ++ky) copy(row + ky * line_bytes, from + ky * step, line_bytes);
+      const bool room = end - from >= (g_.kernel[0] - 1) * step + kBeyond;
+      if (line_bytes <= kBeyond / 2 && room) return lines<kBeyond / 2>(row, from, step);
+      if (line_bytes <= kBeyond && room) return lines<kBeyond>(row, from, step);
+      for (int64_t ky = 0; ky < g_.kernel[0]; ++ky)
+        std::memcpy(row + ky * line_bytes, from + ky * step, static_cast<size_t>(line_bytes));
       return;
     }
     // the taps of a line that lie on the input
@@ -264,18 +282,11 @@ class Conv : public ConvBase {
     }
   }
 
-  /// memcpy for the few bytes of a line.
-  static void copy(uint8_t* to, const uint8_t* from, int64_t n) {
-    const auto size = static_cast<size_t>(n);
-    if (n > 32 || n < 8) {
-      std::memcpy(to, from, size);
-    } else if (n >= 16) {
-      std::memcpy(to, from, 16);
-      std::memcpy(to + size - 16, from + size - 16, 16);
-    } else {
-      std::memcpy(to, from, 8);
-      std::memcpy(to + size - 8, from + size - 8, 8);
-    }
+  /// The few bytes of a line with what follows them, which the next line overwrites.
+  template <int kBytes>
+  void lines(uint8_t* row, const uint8_t* from, int64_t step) const {
+    const int64_t line_bytes = g_.kernel[1] * per_;
+    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_bytes, from += step) std::memcpy(row, from, kBytes);
   }
 
   void tile(const Context& c, int64_t pixel, int64_t rows, int64_t group, int64_t begin, int64_t end, int worker) const {
@@ -285,7 +296,8 @@ class Conv : public ConvBase {
     if (!direct_) {
       uint8_t* patches = c.worker_scratch(worker) + kRows * kColumns * 4;
       Walk at(*this, c, pixel);
-      for (int64_t r = 0; r < rows; ++r, at.next()) gather(at, group, patches + r * patch_);
+      const uint8_t* input_end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
+      for (int64_t r = 0; r < rows; ++r, at.next()) gather(at, group, patches + r * patch_, input_end);
       a = patches;
       lda = patch_;
     }
@@ -306,12 +318,12 @@ class Conv : public ConvBase {
   void depthwise(const Context& c, int64_t begin, int64_t end, int worker) const {
     uint8_t* s = c.worker_scratch(worker);
     auto** taps = reinterpret_cast<const uint8_t**>(s);
-    uint8_t* nothing = s + round_up(round_up(taps_, 2) * 8, 64);  // what padding looks like
+    uint8_t* nothing = s + round_up(round_up(count_, 2) * 8, 64);  // what padding looks like
     auto* acc = reinterpret_cast<int32_t*>(nothing + round_up(inputs_, 64));
     std::memset(nothing, x_zero_, static_cast<size_t>(inputs_));
-    taps[round_up(taps_, 2) - 1] = nothing;
+    taps[round_up(count_, 2) - 1] = nothing;
     const int64_t step = g_.stride[1] * inputs_;
-    const bool fused = c.kernels->fused_depthwise != nullptr && epilogue_.type == DType::U8 && !residual_;
+    const bool fused = this->fused(c);
     Walk at(*this, c, begin);
     for (int64_t pixel = begin; pixel < end;) {
       int64_t t = 0;
@@ -320,25 +332,29 @@ class Conv : public ConvBase {
         for (int64_t kx = 0; kx < g_.kernel[1]; ++kx, ++t) {
           const int64_t x = at.x + kx * g_.dilation[1];
           const bool there = y >= 0 && y < size_[0] && x >= 0 && x < size_[1];
-          taps[t] = there ? at.image + (y * size_[1] + x) * inputs_ : nothing;
+          taps[place(t)] = there ? at.image + (y * size_[1] + x) * inputs_ : nothing;
         }
       }
+      if (columns_)
+        for (int64_t i = 3; i < count_; i += 4) taps[i] = taps[i - 1];
       // pixels of one line whose taps all lie on the input
       const int64_t room = at.inside() ? (size_[1] - reach_[1] - at.x) / g_.stride[1] + 1 : 1;
       const int64_t run = std::min({room, out_[1] - at.column, end - pixel});
       const int64_t whole = fold_ > 1 ? run / fold_ : 0, done = whole * fold_;  // those that fill up a vector first
       auto sums = [&](int64_t channels, int64_t n, int64_t apart, const Epilogue& e, int64_t first) {
+        const int64_t column = g_.dilation[1] * inputs_;
+        const int slide = columns_ && (apart == column || apart == 2 * column) ? static_cast<int>(apart / column) : 0;
         if (fused)
-          c.kernels->fused_depthwise(taps, taps_, packed_.data(), channels, n, apart, e, output_at(c, first, 0));
+          c.kernels->fused_depthwise(taps, count_, packed_.data(), channels, n, apart, slide, e, output_at(c, first, 0));
         else
-          c.kernels->depthwise(taps, taps_, packed_.data(), channels, n, apart, acc + (first - begin) * outputs_);
+          c.kernels->depthwise(taps, count_, packed_.data(), channels, n, apart, slide, acc + (first - begin) * outputs_);
       };
       if (whole > 0) {
         sums(fold_ * outputs_, whole, fold_ * step, folded_, pixel);
-        for (int64_t i = 0; i < taps_; ++i) taps[i] += done * step;
+        for (int64_t i = 0; i < count_; ++i) taps[i] += done * step;
       }
       if (run > done) sums(outputs_, run - done, step, epilogue_, pixel + done);
-      for (int64_t i = 0; i < run; ++i) at.next();
+      at.next(run);
       pixel += run;
     }
     if (fused) return;
@@ -349,7 +365,8 @@ class Conv : public ConvBase {
 
   bool residual_;
   int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, fold_ = 1, reach_[2] = {1, 1};
-  bool depthwise_ = false, direct_ = false;
+  int64_t count_ = 0;
+  bool depthwise_ = false, direct_ = false, columns_ = false;
   AlignedBytes packed_;
   std::vector<int32_t> sums_, shift_, folded_bias_;
   std::vector<float> folded_multiplier_;

@@ -4,7 +4,7 @@
 namespace qgraph::reference {
 
 void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step,
-               int32_t* acc) {
+               int, int32_t* acc) {
   const auto* w = static_cast<const int16_t*>(weights);
   for (int64_t p = 0; p < pixels; ++p)
     for (int64_t c = 0; c < channels; ++c) {

@@ -39,7 +39,7 @@ void pixel(const uint8_t* const* taps, int64_t count, const int16_t* w, int64_t 
 }  // namespace
 
 void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step,
-               int32_t* acc) {
+               int, int32_t* acc) {
   for (int64_t p = 0; p < pixels; ++p)
     pixel(taps, count, static_cast<const int16_t*>(weights), channels, p * step, acc + p * channels);
 }

@@ -21,15 +21,24 @@ inline __m512i plus(__m512i sum, __m512i x, __m512i w) {
   return sum;
 }
 
-// Add four taps of 64 channels; word j has channels 4 j to 4 j + 3 of each lane's sixteen.
-inline Four add(Four sum, const uint8_t* const* taps, int64_t at, __mmask64 mask, Four w) {
-  const __m512i a = _mm512_maskz_loadu_epi8(mask, taps[0] + at), b = _mm512_maskz_loadu_epi8(mask, taps[1] + at);
-  const __m512i c = _mm512_maskz_loadu_epi8(mask, taps[2] + at), d = _mm512_maskz_loadu_epi8(mask, taps[3] + at);
+// Four bytes of each of 64 channels side by side; word j has channels 4 j to 4 j + 3 of each lane's sixteen.
+inline Four beside(__m512i a, __m512i b, __m512i c, __m512i d) {
   const __m512i ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
   const __m512i ab_high = _mm512_unpackhi_epi8(a, b), cd_high = _mm512_unpackhi_epi8(c, d);
-  return {plus(sum.a, _mm512_unpacklo_epi16(ab, cd), w.a), plus(sum.b, _mm512_unpackhi_epi16(ab, cd), w.b),
-          plus(sum.c, _mm512_unpacklo_epi16(ab_high, cd_high), w.c), plus(sum.d, _mm512_unpackhi_epi16(ab_high, cd_high), w.d)};
+  return {_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd), _mm512_unpacklo_epi16(ab_high, cd_high),
+          _mm512_unpackhi_epi16(ab_high, cd_high)};
 }
+
+inline Four add(Four sum, Four x, Four w) {
+  return {plus(sum.a, x.a, w.a), plus(sum.b, x.b, w.b), plus(sum.c, x.c, w.c), plus(sum.d, x.d, w.d)};
+}
+
+// 64 channels, or as many as the mask says; memory behind a mask is slower.
+struct All {};
+inline __m512i load(const uint8_t* p, All) { return _mm512_loadu_si512(p); }
+inline __m512i load(const uint8_t* p, __mmask64 mask) { return _mm512_maskz_loadu_epi8(mask, p); }
+inline void store(uint8_t* p, __m512i x, All) { _mm512_storeu_si512(p, x); }
+inline void store(uint8_t* p, __m512i x, __mmask64 mask) { _mm512_mask_storeu_epi8(p, mask, x); }
 
 inline void store(int32_t* acc, __m512i x, int64_t left) {
   if (left >= 16) return _mm512_storeu_si512(acc, x);
@@ -55,76 +64,92 @@ inline Four words_of(const void* from, int64_t count) {
 
 #include "kernels/cpu/rows/finish.inc"
 
-// f(first channel, how many, its sums, pixel) for all pixels and groups of 64 channels; the sums begin with begin(channel,
-// count).
-template <typename Begin, typename F>
-void sums(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step,
-          Begin&& begin, F&& f) {
+// The sums of a group of channels for all pixels, which begin with `nothing`, to to(pixel, sum).
+template <typename Mask, typename To>
+void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int8_t* weights, Mask mask, int64_t pixels,
+           int64_t step, int slide, Four nothing, To&& to) {
   const int64_t quads = round_up(count, 4) / 4;
-  const uint8_t* some[4 * kHeld];
-  for (int64_t t = 0; t < std::min<int64_t>(4 * kHeld, 4 * quads); ++t) some[t] = taps[std::min(t, count - 1)];
-  for (int64_t c = 0; c < channels; c += kQuadGroup) {
-    const int64_t left = std::min(kQuadGroup, channels - c);
-    const auto mask = left == kQuadGroup ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
-    const auto* from = static_cast<const int8_t*>(weights) + c * quads * 4;
-    const auto load = [&](int64_t q) -> Four {
-      const int8_t* quad = from + q * 4 * 64;
-      return {_mm512_load_si512(quad), _mm512_load_si512(quad + 64), _mm512_load_si512(quad + 128),
-              _mm512_load_si512(quad + 192)};
-    };
-    const Four nothing = begin(c, left);
-    auto&& to = f(c, left, mask);
-    if (quads == kHeld) {
-      const Four first = load(0), second = load(1), third = load(2);
-      for (int64_t p = 0; p < pixels; ++p) {
-        const int64_t at = c + p * step;
-        to(p, add(add(add(nothing, some, at, mask, first), some + 4, at, mask, second), some + 8, at, mask, third));
-      }
-      continue;
-    }
+  const auto quad = [&](int64_t q) -> Four {
+    const int8_t* from = weights + q * 4 * 64;
+    return {_mm512_load_si512(from), _mm512_load_si512(from + 64), _mm512_load_si512(from + 128), _mm512_load_si512(from + 192)};
+  };
+  if (quads != kHeld) {
     for (int64_t p = 0; p < pixels; ++p) {
       Four sum = nothing;
       for (int64_t q = 0; q < quads; ++q) {
-        const uint8_t* four[4];
-        for (int64_t t = 0; t < 4; ++t) four[t] = taps[std::min(4 * q + t, count - 1)];
-        sum = add(sum, four, c + p * step, mask, load(q));
+        const auto tap = [&](int64_t t) { return load(taps[std::min(4 * q + t, count - 1)] + channel + p * step, mask); };
+        sum = add(sum, beside(tap(0), tap(1), tap(2), tap(3)), quad(q));
       }
       to(p, sum);
     }
+    return;
+  }
+  const uint8_t* some[4 * kHeld];
+  for (int64_t t = 0; t < 4 * kHeld; ++t) some[t] = taps[std::min(t, count - 1)] + channel;
+  const Four first = quad(0), second = quad(1), third = quad(2);
+  const auto tap = [&](int t, int64_t p) { return load(some[t] + p * step, mask); };
+  const auto three = [&](int t, int64_t p) { return beside(tap(t, p), tap(t + 1, p), tap(t + 2, p), _mm512_setzero_si512()); };
+  const auto four = [&](int t, int64_t p) { return beside(tap(t, p), tap(t + 1, p), tap(t + 2, p), tap(t + 3, p)); };
+  if (slide == 1) {
+    const Four middle = three(4, 0);
+    Four now = add(add(nothing, three(0, 0), first), middle, second), next = add(nothing, middle, first);
+    for (int64_t p = 0; p < pixels; ++p) {
+      const Four last = three(8, p);
+      to(p, add(now, last, third));
+      now = add(next, last, second);
+      next = add(nothing, last, first);
+    }
+  } else if (slide == 2) {
+    Four now = add(nothing, three(0, 0), first);
+    for (int64_t p = 0; p < pixels; ++p) {
+      const Four last = three(8, p);
+      to(p, add(add(now, three(4, p), second), last, third));
+      now = add(nothing, last, first);
+    }
+  } else {
+    for (int64_t p = 0; p < pixels; ++p) to(p, add(add(add(nothing, four(0, p), first), four(4, p), second), four(8, p), third));
+  }
+}
+
+// f(first channel, how many, their weights, their mask) for all groups of 64 channels.
+template <typename F>
+void groups(int64_t channels, int64_t count, const void* weights, F&& f) {
+  for (int64_t c = 0; c < channels; c += kQuadGroup) {
+    const int64_t left = std::min(kQuadGroup, channels - c);
+    const auto* from = static_cast<const int8_t*>(weights) + c * round_up(count, 4);
+    if (left == kQuadGroup)
+      f(c, left, from, All{});
+    else
+      f(c, left, from, (__mmask64{1} << left) - 1);
   }
 }
 
 }  // namespace
 
 void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step,
-               int32_t* acc) {
-  const auto begin = [](int64_t, int64_t) -> Four {
-    const __m512i zero = _mm512_setzero_si512();
-    return {zero, zero, zero, zero};
-  };
-  sums(taps, count, weights, channels, pixels, step, begin, [&](int64_t c, int64_t left, __mmask64) {
-    return [=](int64_t p, Four sum) {
+               int slide, int32_t* acc) {
+  const __m512i zero = _mm512_setzero_si512();
+  groups(channels, count, weights, [&](int64_t c, int64_t left, const int8_t* w, auto mask) {
+    group(taps, count, c, w, mask, pixels, step, slide, {zero, zero, zero, zero}, [&](int64_t p, Four sum) {
       const Four x = turned(sum);
       int32_t* to = acc + p * channels + c;
       store(to, x.a, left);
       store(to + 16, x.b, left - 16);
       store(to + 32, x.c, left - 32);
       store(to + 48, x.d, left - 48);
-    };
+    });
   });
 }
 
 void fused_depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels,
-                     int64_t step, const Epilogue& e, uint8_t* y) {
+                     int64_t step, int slide, const Epilogue& e, uint8_t* y) {
   const Bytes bytes(e);
-  const auto begin = [&](int64_t c, int64_t left) { return words_of(e.bias + c, left); };
-  sums(taps, count, weights, channels, pixels, step, begin, [&](int64_t c, int64_t left, __mmask64 mask) {
+  groups(channels, count, weights, [&](int64_t c, int64_t left, const int8_t* w, auto mask) {
     const Four m = words_of(e.multiplier + c, left);
-    return [=](int64_t p, Four sum) {
-      const auto part = [](__m512i x, __m512i m) { return Lanes::mul(Lanes::real(x), _mm512_castsi512_ps(m)); };
-      _mm512_mask_storeu_epi8(y + p * channels + c, mask,
-                              bytes.by_lanes(part(sum.a, m.a), part(sum.b, m.b), part(sum.c, m.c), part(sum.d, m.d)));
-    };
+    const auto part = [](__m512i x, __m512i m) { return Lanes::mul(Lanes::real(x), _mm512_castsi512_ps(m)); };
+    group(taps, count, c, w, mask, pixels, step, slide, words_of(e.bias + c, left), [&](int64_t p, Four sum) {
+      store(y + p * channels + c, bytes.by_lanes(part(sum.a, m.a), part(sum.b, m.b), part(sum.c, m.c), part(sum.d, m.d)), mask);
+    });
   });
 }
 

@@ -50,7 +50,7 @@ namespace avx512_vnni {
 bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
            const Epilogue& e, void* y, int64_t row_stride, const void* residual);
 void fused_depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels,
-                     int64_t step, const Epilogue& e, uint8_t* y);
+                     int64_t step, int slide, const Epilogue& e, uint8_t* y);
 /// Expand `words` words of P panels of fewer bits, `from` bytes apart, to 8 bits, `to` bytes apart.
 void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, const Levels& levels, int8_t* out,
                    int64_t to);
@@ -67,7 +67,7 @@ void sparse_gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeight
   void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,  \
             int64_t ldc);                                                                                                        \
   void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step, \
-                 int32_t* acc);                                                                                                  \
+                 int slide, int32_t* acc);                                                                                       \
   }
 QGRAPH_DECLARE_GEMM(reference, false)
 QGRAPH_DECLARE_GEMM(portable, false)

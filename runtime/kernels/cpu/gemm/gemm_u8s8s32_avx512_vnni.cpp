@@ -56,7 +56,7 @@ struct Accumulators {
 template <int P, Extra kExtra>
 struct Finished {
   Finished(const Epilogue& e, int64_t columns, uint8_t* y, int64_t row_stride, const uint8_t* residual)
-      : e(e), bytes(e), y(y), row_stride(row_stride), residual(residual) {
+      : e(e), bytes(e), y(y), row_stride(row_stride), residual(residual), whole(columns == P * kPanel) {
     all = columns >= 64 ? ~uint64_t{0} : (uint64_t{1} << columns) - 1;
     UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
   }
@@ -67,20 +67,37 @@ struct Finished {
     return other;
   }
   __m512i begin(int, int p) const {
-    return e.bias == nullptr ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(mask[p], e.bias + p * kPanel);
+    if (e.bias == nullptr) return _mm512_setzero_si512();
+    return whole ? _mm512_loadu_si512(e.bias + p * kPanel) : _mm512_maskz_loadu_epi32(mask[p], e.bias + p * kPanel);
   }
   void end(int r, const __m512i* sum) const {
+    if (whole)
+      put(r, sum, [](int) { return Lanes::Full{}; });
+    else
+      put(r, sum, [&](int p) { return mask[p]; });
+  }
+  template <typename Masks>
+  void put(int r, const __m512i* sum, Masks&& masks) const {
     __m512 t[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-    UNROLL for (int p = 0; p < P; ++p) t[p] =
-        finished<kExtra, false, false>(e, sum[p], _mm512_maskz_loadu_ps(mask[p], e.multiplier + p * kPanel), t[p], 1.0f, residual,
-                                       r * row_stride + p * kPanel, mask[p]);
-    _mm512_mask_storeu_epi8(y + r * row_stride, all, bytes(t[0], t[1], t[2], t[3]));
+    UNROLL for (int p = 0; p < P; ++p) t[p] = finished<kExtra, false, false>(
+        e, sum[p], Lanes::load(e.multiplier + p * kPanel, masks(p)), t[p], 1.0f, residual, r * row_stride + p * kPanel, masks(p));
+    const __m512i codes = bytes(t[0], t[1], t[2], t[3]);
+    uint8_t* to = y + r * row_stride;
+    if (!std::is_same_v<decltype(masks(0)), Lanes::Full> || P == 3)  // memory behind a mask is slower
+      _mm512_mask_storeu_epi8(to, all, codes);
+    else if (P == 4)
+      _mm512_storeu_si512(to, codes);
+    else if (P == 2)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(codes));
+    else
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_castsi512_si128(codes));
   }
   const Epilogue& e;
   const Bytes bytes;
   uint8_t* y;
   int64_t row_stride;
   const uint8_t* residual;
+  bool whole;  // every panel is
   __mmask64 all;
   __mmask16 mask[P];
 };
