@@ -46,6 +46,10 @@ inline bool never_fused(const uint8_t*, int64_t, int64_t, const PackedWeights&, 
   return false;
 }
 
+namespace amx_int8 {
+bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+           const Epilogue& e, void* y, int64_t row_stride, const void* residual);
+}
 namespace avx512_vnni {
 bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
            const Epilogue& e, void* y, int64_t row_stride, const void* residual);

@@ -1,5 +1,6 @@
 // 32 rows x 2 panels: four tiles of sums, two of activations, two of weights (a panel's 16 words are a tile as they lie).
-// A depth that is no multiple of 64 ends in zero-padded copies, since a tile's shape is fixed for the whole product.
+// A tile's shape is fixed for the whole product: its depth is 64, or what divides a depth that 64 does not; where nothing
+// near 64 does, the product ends in zero-padded copies.
 #include <algorithm>
 
 #include "kernels/cpu/gemm/gemm.h"
@@ -14,18 +15,27 @@ namespace {
 
 constexpr int64_t kTile = 16;  // rows of a tile
 constexpr int64_t kTileDepth = 64;
-constexpr int64_t kFewRows = 8;  // rows below which vector instructions read the weights as fast
-constexpr int64_t kChunk = 256;  // depth of expanded weights
+constexpr int64_t kFewRows = 8;   // rows below which vector instructions read the weights as fast
+constexpr int64_t kShallow = 16;  // depth up to which making bytes in registers saves more than tiles do
+constexpr int64_t kChunk = 256;   // depth of expanded weights
 
 // Tiles 0-3 sums, 4-5 activations, 6-7 weights; the second block of rows may be shorter, or absent.
-void configure(int64_t upper, int64_t lower) {
+void configure(int64_t upper, int64_t lower, int64_t depth) {
   TileConfig config;
   for (int t = 0; t < 8; ++t) {
-    const bool is_lower = t == 2 || t == 3 || t == 5;
-    config.row_bytes[t] = 64;
-    config.rows[t] = static_cast<uint8_t>(t >= 6 ? kTile : is_lower ? std::max<int64_t>(lower, 1) : upper);
+    const bool is_lower = t == 2 || t == 3 || t == 5, is_activation = t == 4 || t == 5;
+    config.row_bytes[t] = static_cast<uint16_t>(is_activation ? depth : 64);
+    config.rows[t] = static_cast<uint8_t>(t >= 6 ? depth / kDepth : is_lower ? std::max<int64_t>(lower, 1) : upper);
   }
   _tile_loadconfig(&config);
+}
+
+// The depth of a tile for a product of depth k: at most a step more than with 64.
+int64_t tile_depth(int64_t k) {
+  const int64_t steps = (k + kTileDepth - 1) / kTileDepth;
+  for (int64_t n = steps; n <= steps + 1; ++n)
+    if (k % (n * kDepth) == 0) return k / n;
+  return kTileDepth;
 }
 
 struct Rows {
@@ -33,11 +43,12 @@ struct Rows {
   int64_t lda, upper, lower;
 };
 
-// sums += rows times `depth` of one or two panels; depth is a multiple of 64.
+// sums += rows times `depth` of one or two panels; depth is a multiple of the tiles' `step`. Fetches a panel from `ahead`.
 template <bool Lower, bool Second>
-void multiply(const Rows& rows, const int8_t* b, int64_t panel, int64_t depth) {
+void multiply(const Rows& rows, const int8_t* b, int64_t panel, int64_t depth, int64_t step, const int8_t* ahead) {
   const uint8_t* below = rows.a + kTile * rows.lda;
-  for (int64_t k = 0; k < depth; k += kTileDepth) {
+  for (int64_t k = 0; k < depth; k += step) {
+    for (int64_t line = 0; line < step / kDepth; ++line) __builtin_prefetch(ahead + k * kPanel + line * 64, 0, 2);
     _tile_loadd(4, rows.a + k, rows.lda);
     _tile_loadd(6, b + k * kPanel, 64);
     _tile_dpbusd(0, 4, 6);
@@ -59,10 +70,10 @@ void put(const int32_t* from, int32_t* to, int64_t ldc, int64_t rows, int64_t co
 
 // One or two panels for up to 32 rows. `tail` holds the rows' last depth % 64 columns, zero padded.
 template <bool Lower, bool Second>
-void block(const Rows& rows, const uint8_t* tail, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
-           int64_t columns, bool first) {
+void block(const Rows& rows, const uint8_t* tail, const int8_t* b, int64_t panel, int64_t k, int64_t step, const int8_t* ahead,
+           int32_t* acc, int64_t ldc, int64_t columns, bool first) {
   alignas(64) int32_t part[kTile * kPanel];
-  const int64_t full = k / kTileDepth * kTileDepth;
+  const int64_t full = k / step * step;
   const auto begin = [&](auto load, auto zero, int32_t* from, int64_t n, int64_t height) {
     if (first) return zero();
     if (n >= kPanel) return load(from, ldc * 4);
@@ -81,13 +92,14 @@ void block(const Rows& rows, const uint8_t* tail, const int8_t* b, int64_t panel
   if constexpr (Lower) begin([](auto* p, int64_t s) { _tile_loadd(2, p, s); }, [] { _tile_zero(2); }, low, columns, rows.lower);
   if constexpr (Lower && Second)
     begin([](auto* p, int64_t s) { _tile_loadd(3, p, s); }, [] { _tile_zero(3); }, low + kPanel, columns - kPanel, rows.lower);
-  multiply<Lower, Second>(rows, b, panel, full);
+  multiply<Lower, Second>(rows, b, panel, full, step, ahead);
   if (full < k) {
     alignas(64) int8_t weights[2 * kTileDepth * kPanel] = {};
     const auto bytes = static_cast<size_t>(round_up(k - full, kDepth) * kPanel);
     std::memcpy(weights, b + full * kPanel, bytes);
     if (Second) std::memcpy(weights + kTileDepth * kPanel, b + panel + full * kPanel, bytes);
-    multiply<Lower, Second>({tail, kTileDepth, rows.upper, rows.lower}, weights, kTileDepth * kPanel, kTileDepth);
+    multiply<Lower, Second>({tail, kTileDepth, rows.upper, rows.lower}, weights, kTileDepth * kPanel, kTileDepth, kTileDepth,
+                            weights);
   }
   end([](void* p, int64_t s) { _tile_stored(0, p, s); }, acc, columns, rows.upper);
   if constexpr (Second) end([](void* p, int64_t s) { _tile_stored(1, p, s); }, acc + kPanel, columns - kPanel, rows.upper);
@@ -100,12 +112,12 @@ void block(const Rows& rows, const uint8_t* tail, const int8_t* b, int64_t panel
 void product(const uint8_t* a, int64_t lda, int64_t count, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
              int64_t columns, bool first) {
   alignas(64) uint8_t tail[2 * kTile * kTileDepth];
-  const int64_t full = k / kTileDepth * kTileDepth;
+  const int64_t step = tile_depth(k), full = k / step * step;
   int64_t shape = 0;
   for (int64_t r = 0; r < count; r += 2 * kTile) {
     const int64_t upper = std::min(kTile, count - r), lower = std::min(kTile, count - r - upper);
     const Rows rows{a + r * lda, lda, upper, lower};
-    if (shape != upper * 32 + lower) configure(upper, lower);
+    if (shape != upper * 32 + lower) configure(upper, lower, step);
     shape = upper * 32 + lower;
     if (full < k) {
       std::memset(tail, 0, sizeof(tail));
@@ -116,7 +128,9 @@ void product(const uint8_t* a, int64_t lda, int64_t count, const int8_t* b, int6
       const bool second = columns - c > kPanel;
       const auto run =
           lower > 0 ? (second ? block<true, true> : block<true, false>) : (second ? block<false, true> : block<false, false>);
-      run(rows, tail, b + c / kPanel * panel, panel, k, acc + r * ldc + c, ldc, columns - c, first);
+      const int8_t* weights = b + c / kPanel * panel;
+      run(rows, tail, weights, panel, k, step, weights + (2 + r / (2 * kTile) % 2) * panel, acc + r * ldc + c, ldc, columns - c,
+          first);
     }
   }
 }
@@ -148,6 +162,12 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
     }
   }
   _tile_release();
+}
+
+bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+           const Epilogue& e, void* y, int64_t row_stride, const void* residual) {
+  if (rows >= kFewRows && w.k > kShallow) return false;
+  return avx512_vnni::fused(a, lda, rows, w, column, columns, e, y, row_stride, residual);
 }
 
 }  // namespace qgraph::QGRAPH_AMX_NAMESPACE

@@ -4,22 +4,22 @@
 namespace qgraph {
 namespace {
 
-Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm) {
+Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm, decltype(Kernels::fused) fused) {
   table.isa = isa;
   table.gemm = gemm;
-  table.fused = never_fused;
+  table.fused = fused;
   return table;
 }
 
 }  // namespace
 
 const Kernels& avx_vnni::kernels() {
-  static const Kernels table = with(avx2::kernels(), "avx_vnni", avx_vnni::gemm);
+  static const Kernels table = with(avx2::kernels(), "avx_vnni", avx_vnni::gemm, never_fused);
   return table;
 }
 
 const Kernels& amx_int8::kernels() {
-  static const Kernels table = with(avx512_vnni::kernels(), "amx_int8", amx_int8::gemm);
+  static const Kernels table = with(avx512_vnni::kernels(), "amx_int8", amx_int8::gemm, amx_int8::fused);
   return table;
 }
 

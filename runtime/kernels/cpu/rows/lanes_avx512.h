@@ -71,6 +71,8 @@ struct Lanes {
   static Int in_order(Int bytes) {
     return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
   }
+  /// Numbers of 32 bits that add up to what the bytes do.
+  static Int sums_of_bytes(Int x) { return _mm512_sad_epu8(x, _mm512_setzero_si512()); }
   static Int all(int16_t x) { return _mm512_set1_epi16(x); }
   static Int all(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
   static void store_bytes(uint8_t* p, Int x) { _mm512_storeu_si512(p, x); }

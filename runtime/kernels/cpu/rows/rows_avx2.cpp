@@ -63,6 +63,8 @@ struct Lanes {
     return _mm256_max_epu8(_mm256_packus_epi16(ab, cd), low);
   }
   static Int in_order(Int bytes) { return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); }
+  /// Numbers of 32 bits that add up to what the bytes do.
+  static Int sums_of_bytes(Int x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
   static Int all(int16_t x) { return _mm256_set1_epi16(x); }
   static Int all(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
   static void store_bytes(uint8_t* p, Int x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
