@@ -159,10 +159,13 @@ class Conv : public ConvBase {
     const int64_t wanted = (4 * c.pool->size() + tiles * group_ - 1) / (tiles * group_);
     const int64_t chunks = c.pool->size() == 1 ? 1 : std::min(wanted, (n_ + kColumns - 1) / kColumns);
     const int64_t width = round_up((n_ + chunks - 1) / chunks, kColumns);
-    c.pool->parallel(tiles * group_ * chunks, 1, [&](int64_t begin, int64_t end, int worker) {
+    // neighbouring tasks share their weights where these are many, else their pixels
+    const int64_t parts = group_ * chunks;
+    c.pool->parallel(tiles * parts, 1, [&](int64_t begin, int64_t end, int worker) {
       for (int64_t i = begin; i < end; ++i) {
-        const int64_t row = i / (group_ * chunks) * rows, column = i % chunks * width;
-        tile(c, row, std::min(rows, total - row), i / chunks % group_, column, std::min(n_, column + width), worker);
+        const int64_t part = chunks > 1 ? i / tiles : i % parts, row = (chunks > 1 ? i % tiles : i / parts) * rows;
+        const int64_t column = part % chunks * width;
+        tile(c, row, std::min(rows, total - row), part / chunks, column, std::min(n_, column + width), worker);
       }
     });
   }
