@@ -96,7 +96,11 @@ TEST_P(EveryIsa, FinishEqualsTheReference) {
     e.mid_high = e.mid_low + static_cast<float>(random() % 400);
     e.mid_multiplier = normal(random);
     e.type = random() % 3 == 0 ? DType::F32 : random() % 2 ? DType::U8 : DType::I16;
-    if (e.type == DType::I16) e.low = -30000, e.high = 32767 + 2000, e.zero = -2000;
+    if (e.type == DType::I16) {
+      e.zero = random() % 2 ? 0 : -2000;
+      e.low = -30000;
+      e.high = static_cast<float>(32767 - e.zero);
+    }
     const void* beside = random() % 2 ? residual.data() : nullptr;
     std::vector<uint8_t> a(count * 4 + 1), b(count * 4 + 1);
     kernels.finish(e, acc.data(), columns, rows, columns, a.data(), columns, beside);

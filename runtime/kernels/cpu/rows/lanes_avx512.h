@@ -75,7 +75,12 @@ struct Lanes {
   static Int sums_of_bytes(Int x) { return _mm512_sad_epu8(x, _mm512_setzero_si512()); }
   static Int all(int16_t x) { return _mm512_set1_epi16(x); }
   static Int all(uint8_t x) { return _mm512_set1_epi8(static_cast<char>(x)); }
-  static void store_bytes(uint8_t* p, Int x) { _mm512_storeu_si512(p, x); }
+  /// Codes of two vectors as 16-bit numbers, in order, not below those of `low`; saturates.
+  static Int words(Int a, Int b, Int low) {
+    const Int order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    return _mm512_permutexvar_epi64(order, _mm512_max_epi16(_mm512_packs_epi32(a, b), low));
+  }
+  static void store_all(void* p, Int x) { _mm512_storeu_si512(p, x); }
   static Float lesser(Float a, Float b) { return _mm512_min_ps(a, b); }
 };
 

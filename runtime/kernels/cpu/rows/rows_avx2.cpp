@@ -67,7 +67,10 @@ struct Lanes {
   static Int sums_of_bytes(Int x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
   static Int all(int16_t x) { return _mm256_set1_epi16(x); }
   static Int all(uint8_t x) { return _mm256_set1_epi8(static_cast<char>(x)); }
-  static void store_bytes(uint8_t* p, Int x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+  static Int words(Int a, Int b, Int low) {
+    return _mm256_permute4x64_epi64(_mm256_max_epi16(_mm256_packs_epi32(a, b), low), 0xd8);
+  }
+  static void store_all(void* p, Int x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
   static Float lesser(Float a, Float b) { return _mm256_min_ps(a, b); }
   static Int bits(Float x) { return _mm256_castps_si256(x); }
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
