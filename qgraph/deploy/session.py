@@ -38,15 +38,18 @@ class Session:
             self._session = _runtime.Session(str(path), threads, isa, profile, keep)
         except self._failure as error:
             raise QGraphError(str(error)) from None
+        self._inputs = {s.name: (s.dtype, self._dims(s)) for s in self._session.inputs}
+        self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in self._inputs.items()}
+        self._outputs = [s.name for s in self._session.outputs]
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str]]]:
         """Name -> (dtype, shape); free dims are given by their symbol, or -1."""
-        return {s.name: (s.dtype, self._dims(s)) for s in self._session.inputs}
+        return {name: (dtype, list(dims)) for name, (dtype, dims) in self._inputs.items()}
 
     @property
     def outputs(self) -> list[str]:
-        return [s.name for s in self._session.outputs]
+        return list(self._outputs)
 
     @staticmethod
     def _dims(signature: Any) -> list[int | str]:
@@ -76,25 +79,25 @@ class Session:
         Raises:
             QGraphError: a name, dtype, rank or dim does not fit; the message says which.
         """
-        known = self.inputs
+        known = self._dtypes
         for name in inputs:
             if name not in known:
                 raise QGraphError(f"the program has no input {name!r}{suggest(name, known)}")
         arrays = []
-        for name, (dtype, _) in known.items():
+        for name, dtype in known.items():
             if name not in inputs:
                 raise QGraphError(f"input {name!r} is missing{suggest(name, inputs)}; the program takes {', '.join(known)}")
             array = inputs[name]
             if not isinstance(array, np.ndarray):
                 array = np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
-            if str(array.dtype) != dtype:
+            if array.dtype != dtype:
                 raise QGraphError(f"input {name!r} is {array.dtype}, the program takes {dtype}")
             arrays.append(np.ascontiguousarray(array).reshape(array.shape))
         try:
             results = self._session.run(arrays)
         except self._failure as error:
             raise QGraphError(str(error)) from None
-        return dict(zip(self.outputs, results, strict=True))
+        return dict(zip(self._outputs, results, strict=True))
 
     def values(self) -> dict[str, np.ndarray]:
         """The real numbers (float32) of the quantized and float values of the last run; needs ``keep=True``."""
