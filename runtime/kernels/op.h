@@ -1,6 +1,7 @@
 // An op of a loaded program: attributes are parsed and checked once, shapes are inferred a signature, `run` only computes.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -92,6 +93,9 @@ class Op {
   /// Bytes of that input that a run does not read, since its packed form leaves them out.
   virtual int64_t left_out() const { return 0; }
   virtual void run(Context& c) = 0;
+  /// Rows that the op computes each by itself, from the same row of its inputs; 0 where it is no such op (see RowOp).
+  virtual int64_t rows(const Context&) const { return 0; }
+  virtual void run_rows(Context&, int64_t /*begin*/, int64_t /*end*/, int /*worker*/) {}
 
  protected:
   explicit Op(const OpInfo& info) : what_(info.what()) {}
@@ -114,6 +118,24 @@ class Op {
     return *c.out[i];
   }
   std::string what_;
+};
+
+/// Rows whose elements of output 0 are worth handing to another thread, and few enough to stay in a cache.
+inline int64_t some_rows(const Context& c, int64_t rows) {
+  constexpr int64_t kElements = 4096;
+  return std::max<int64_t>(1, kElements / std::max<int64_t>(1, c.out[0]->size() / std::max<int64_t>(1, rows)));
+}
+
+/// An op of `rows` and `run_rows`; a session runs neighbours of as many rows a few rows at a time.
+class RowOp : public Op {
+ public:
+  void run(Context& c) override {
+    const int64_t n = rows(c);
+    c.pool->parallel(n, some_rows(c, n), [&](int64_t begin, int64_t end, int worker) { run_rows(c, begin, end, worker); });
+  }
+
+ protected:
+  using Op::Op;
 };
 
 /// What an op may look at when it is made: its attributes and the constants among its inputs.

@@ -127,6 +127,7 @@ struct Session::Impl {
       times[i].bytes -= ops[i]->left_out();
       for (const auto* t : contexts[i].out) times[i].bytes += static_cast<int64_t>(bytes_of(*t));
     }
+    group();
     plan(lives);
     scratch_bytes = (scratch + 63) / 64 * 64;
     uint8_t* s = scratch_block.reserve(scratch_bytes * static_cast<size_t>(pool.size()) + 64);
@@ -173,6 +174,35 @@ struct Session::Impl {
     return scratch;
   }
 
+  /// Put neighbours that compute as many rows, each by itself, into one step. Values of the same step never share memory.
+  void group() {
+    steps.clear();
+    step_of.assign(ops.size(), 0);
+    int64_t rows = 0;
+    for (size_t i = 0; i < ops.size(); ++i) {
+      const bool idle = contexts[i].out[0]->known || ops[i]->view();  // nothing to run: it parts no neighbours
+      const int64_t mine = idle ? 0 : ops[i]->rows(contexts[i]);
+      if (!idle) {
+        if (steps.empty() || mine == 0 || mine != rows) steps.emplace_back();
+        steps.back().push_back(i);
+        rows = mine;
+      }
+      step_of[i] = static_cast<int>(steps.size());
+    }
+  }
+
+  void run_step(const std::vector<size_t>& step) {
+    Context& first = contexts[step[0]];
+    if (step.size() == 1) return ops[step[0]]->run(first);
+    const int64_t rows = ops[step[0]]->rows(first);
+    int64_t some = rows;
+    for (size_t i : step) some = std::min(some, some_rows(contexts[i], rows));
+    pool.parallel(rows, some, [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t r = begin; r < end; r += some)
+        for (size_t i : step) ops[i]->run_rows(contexts[i], r, std::min(r + some, end), worker);
+    });
+  }
+
   /// Give every computed value its place in the arena; views share the place of what they view.
   void plan(std::vector<Lifetime>& lives) {
     const auto& list = program.ops();
@@ -182,15 +212,14 @@ struct Session::Impl {
       const auto out = static_cast<size_t>(list[i].outputs[0]);
       if (ops[i]->view() && !tensors[out].known) owner[out] = owner[static_cast<size_t>(list[i].inputs[0])];
     }
-    const auto end = static_cast<int>(list.size());
+    const auto end = static_cast<int>(steps.size()) + 1;
     for (size_t i = 0; i < list.size(); ++i) {
       for (int t : list[i].outputs) {
         const auto o = static_cast<size_t>(owner[static_cast<size_t>(t)]);
-        if (o == static_cast<size_t>(t) && !tensors[o].known)
-          lives[o] = {static_cast<int>(i), static_cast<int>(i), bytes_of(tensors[o]), 0};
+        if (o == static_cast<size_t>(t) && !tensors[o].known) lives[o] = {step_of[i], step_of[i], bytes_of(tensors[o]), 0};
       }
       for (int t : list[i].inputs)
-        if (t >= 0) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = static_cast<int>(i);
+        if (t >= 0) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = step_of[i];
     }
     for (int t : program.outputs()) lives[static_cast<size_t>(owner[static_cast<size_t>(t)])].last = end;
     if (keep)
@@ -222,23 +251,26 @@ struct Session::Impl {
       const auto o = static_cast<size_t>(owner[t]);
       if (o != t && !tensors[t].known) tensors[t].data = tensors[o].data;
     }
-    for (size_t i = 0; i < ops.size(); ++i) {
-      if (contexts[i].out[0]->known) continue;
-      if (!profile) {
-        ops[i]->run(contexts[i]);
-        continue;
-      }
-      const auto start = std::chrono::steady_clock::now();
-      ops[i]->run(contexts[i]);
-      times[i].seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      ++times[i].calls;
-    }
+    if (profile)
+      run_timed();
+    else
+      for (const auto& step : steps) run_step(step);
     std::vector<Array> results;
     for (int t : program.outputs()) {
       const Tensor& tensor = tensors[static_cast<size_t>(t)];
       results.push_back({tensor.type, tensor.shape, tensor.data});
     }
     return results;
+  }
+
+  void run_timed() {
+    for (const auto& step : steps)
+      for (size_t i : step) {
+        const auto start = std::chrono::steady_clock::now();
+        ops[i]->run(contexts[i]);
+        times[i].seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        ++times[i].calls;
+      }
   }
 
   Program program;
@@ -253,6 +285,8 @@ struct Session::Impl {
   std::vector<Tensor> tensors;
   std::vector<int> owner;
   std::vector<Context> contexts;
+  std::vector<std::vector<size_t>> steps;  // ops that run together
+  std::vector<int> step_of;
   std::vector<std::vector<uint8_t>> known_values;
   std::vector<Shape> current;
   bool ready = false;

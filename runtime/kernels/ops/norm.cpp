@@ -8,9 +8,9 @@ namespace qgraph {
 namespace {
 
 // Inputs: x, gamma, beta (float32, already divided by the output's scale). epsilon is divided by the input scale squared.
-class LayerNorm : public Op {
+class LayerNorm : public RowOp {
  public:
-  explicit LayerNorm(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)), epsilon_(s.attributes.number("epsilon")) {
+  explicit LayerNorm(const OpSource& s) : RowOp(s.info), epilogue_(output_epilogue(s)), epsilon_(s.attributes.number("epsilon")) {
     gamma_ = reinterpret_cast<const float*>(s.constant(1, DType::F32).data);
     n_ = elements(s.input(1).shape);
     beta_ = reinterpret_cast<const float*>(s.constant(2, DType::F32, n_).data);
@@ -24,14 +24,12 @@ class LayerNorm : public Op {
     require(tail == n_ || x.size() == 0, "gamma does not fit the last axes");
     out(c).shape = x.shape;
   }
-  void run(Context& c) override {
+  int64_t rows(const Context& c) const override { return c.in[0]->size() / n_; }
+  void run_rows(Context& c, int64_t begin, int64_t end, int) override {
     const Tensor& x = *c.in[0];
-    c.pool->parallel(x.size() / n_, std::max<int64_t>(1, 4096 / n_), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r)
-        c.kernels->layer_norm(x.as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(x.type), x.type, n_, epsilon_, gamma_,
-                              beta_, epilogue_,
-                              c.out[0]->as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(epilogue_.type));
-    });
+    for (int64_t r = begin; r < end; ++r)
+      c.kernels->layer_norm(x.as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(x.type), x.type, n_, epsilon_, gamma_,
+                            beta_, epilogue_, c.out[0]->as<uint8_t>() + static_cast<size_t>(r * n_) * byte_size(epilogue_.type));
   }
 
  private:

@@ -85,9 +85,9 @@ class Requantize : public Op {
 };
 
 // Inputs: x (uint8, int16 or float32), channel (float32, optional). Outputs: codes (uint8, zero point 128), row scales.
-class QuantizeTokens : public Op {
+class QuantizeTokens : public RowOp {
  public:
-  explicit QuantizeTokens(const OpSource& s) : Op(s.info), scale_(s.attributes.number("scale", 1.0f)) {
+  explicit QuantizeTokens(const OpSource& s) : RowOp(s.info), scale_(s.attributes.number("scale", 1.0f)) {
     zero_ = static_cast<int32_t>(s.attributes.integer("x_zero", 0, -32768, 32767));
     require(s.info.outputs.size() == 2 && s.output_type(0) == DType::U8 && s.output_type(1) == DType::F32,
             "the outputs must be uint8 codes and float32 scales");
@@ -107,16 +107,14 @@ class QuantizeTokens : public Op {
     out(c, 1).shape = scales;
   }
   size_t scratch(const Context& c) const override { return static_cast<size_t>(c.in[0]->shape.back()) * 4 + 64; }
-  void run(Context& c) override {
+  int64_t rows(const Context& c) const override { return c.out[1]->size(); }
+  void run_rows(Context& c, int64_t begin, int64_t end, int worker) override {
     const Tensor& x = *c.in[0];
-    const int64_t n = x.shape.back(), rows = c.out[1]->size();
-    c.pool->parallel(rows, std::max<int64_t>(1, kGrain / 4 / std::max<int64_t>(n, 1)),
-                     [&](int64_t begin, int64_t end, int worker) {
-                       for (int64_t r = begin; r < end; ++r)
-                         c.out[1]->as<float>()[r] = c.kernels->quantize_tokens(
-                             x.as<uint8_t>() + static_cast<size_t>(r * n) * byte_size(x.type), x.type, zero_, scale_, channel_, n,
-                             c.out[0]->as<uint8_t>() + r * n, reinterpret_cast<float*>(c.worker_scratch(worker)));
-                     });
+    const int64_t n = x.shape.back();
+    for (int64_t r = begin; r < end; ++r)
+      c.out[1]->as<float>()[r] = c.kernels->quantize_tokens(x.as<uint8_t>() + static_cast<size_t>(r * n) * byte_size(x.type),
+                                                            x.type, zero_, scale_, channel_, n, c.out[0]->as<uint8_t>() + r * n,
+                                                            reinterpret_cast<float*>(c.worker_scratch(worker)));
   }
 
  private:
@@ -194,9 +192,9 @@ class Lookup : public Op {
 };
 
 // Inputs: x (int16), coefficients [5, 32].
-class CurveOp : public Op {
+class CurveOp : public RowOp {
  public:
-  explicit CurveOp(const OpSource& s) : Op(s.info), epilogue_(output_epilogue(s)) {
+  explicit CurveOp(const OpSource& s) : RowOp(s.info), epilogue_(output_epilogue(s)) {
     require(epilogue_.type != DType::F32, "the output must be uint8 or int16");
     curve_.c = reinterpret_cast<const float*>(s.constant(1, DType::F32, Curve::kTerms * Curve::kSegments).data);
     curve_.start = static_cast<int32_t>(s.attributes.integer("start", -32768, -32768, 32767));
@@ -208,17 +206,19 @@ class CurveOp : public Op {
     s.kernels.curve(every.data(), curve_, static_cast<int64_t>(every.size()), epilogue_, table_.data());
   }
   void infer(Context& c) override { out(c).shape = in(c, 0, {DType::I16}).shape; }
-  void run(Context& c) override {
+  int64_t rows(const Context& c) const override { return c.in[0]->size() / row(c); }
+  void run_rows(Context& c, int64_t begin, int64_t end, int) override {
+    const int64_t from = begin * row(c), n = (end - begin) * row(c);
     const size_t size = byte_size(epilogue_.type);
-    c.pool->parallel(c.in[0]->size(), kGrain, [&](int64_t begin, int64_t end, int) {
-      const int16_t* x = c.in[0]->as<int16_t>() + begin;
-      uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(begin) * size;
-      if (table_.empty()) return c.kernels->curve(x, curve_, end - begin, epilogue_, y);
-      c.kernels->lookup(x, DType::I16, table_.data(), static_cast<int>(size), end - begin, y);
-    });
+    const int16_t* x = c.in[0]->as<int16_t>() + from;
+    uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(from) * size;
+    if (table_.empty()) return c.kernels->curve(x, curve_, n, epilogue_, y);
+    c.kernels->lookup(x, DType::I16, table_.data(), static_cast<int>(size), n, y);
   }
 
  private:
+  static int64_t row(const Context& c) { return c.in[0]->shape.empty() ? 1 : std::max<int64_t>(1, c.in[0]->shape.back()); }
+
   Epilogue epilogue_;
   Curve curve_;
   std::vector<uint8_t> table_;  // of all codes, where that is quicker
