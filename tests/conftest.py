@@ -29,14 +29,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same_bytes(program: Path, feed: dict[str, np.ndarray]) -> None:
-    """Every ISA of this machine, with 1 and 2 threads, gives the same bytes."""
+    """Every ISA of this machine, with 1 and 2 threads, and each op by itself as when it is timed, gives the same bytes."""
     from qgraph import _runtime
     from qgraph.deploy.session import Session
 
     answers = set()
     for isa in _runtime.available_isas():
-        for threads in (1, 2):
-            found = Session(program, isa=isa, threads=threads).run(feed)
+        for threads, timed in ((1, False), (2, False), (2, True)):
+            found = Session(program, isa=isa, threads=threads, profile=timed).run(feed)
             answers.add(b"".join(array.tobytes() for array in found.values()))
     assert len(answers) == 1
 
