@@ -172,6 +172,16 @@ def test_pointwise_tables(tmp_path: Path, body: str) -> None:
     agree(quantized(text, feed, {"slope": np.array([0.1, -0.5, 2], np.float32).reshape(3, 1, 1)}), feed, tmp_path)
 
 
+@pytest.mark.parametrize("planes", [1, 2, 3, 4, 5])
+def test_planes_side_by_side(tmp_path: Path, planes: int) -> None:
+    text = f"g (float[2,{planes},70,63] x) => (float[2,70,63,{planes}] y) {{ r = Sigmoid(x) y = Transpose<perm=[0,2,3,1]>(r) }}"
+    feed = {"x": normal(2, planes, 70, 63)}
+    model = quantized(text, feed, {})
+    agree(model, feed, tmp_path)
+    turned = next(n for n in compile(model, tmp_path / "planes.qgp").graph if n.op_type == "Transpose")
+    assert turned.inputs[0] is not None and turned.inputs[0].dtype == ir.DataType.UINT8
+
+
 @pytest.mark.parametrize(
     ("body", "out"),
     [
