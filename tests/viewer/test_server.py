@@ -83,7 +83,9 @@ def test_only_what_was_given_is_served(server: Server, model: Path) -> None:
 
 
 def test_ctrl_c_stops_it(model: Path) -> None:
-    command = [sys.executable, "-c", "from qgraph.cli import main; main()", "view", str(model), "--no-browser"]
+    # a test run in the background ignores the signal, and so would its children
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from qgraph.cli import main; main()"
+    command = [sys.executable, "-c", code, "view", str(model), "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     url = process.stdout.readline().split()[0]
