@@ -19,16 +19,8 @@ from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import attr, constant, is_op, new_node
 
 MARK = "qgraph.layout"
-UNARY = {
-    "Requantize",
-    "Dequantize",
-    "Quantize",
-    "Lookup",
-    "Curve",
-    "Pad",
-    "Softmax",
-    "ReduceMean",
-}  # kernels that any layout suits
+UNARY = {"Requantize", "Dequantize", "Quantize", "Lookup", "Curve", "Pad", "Softmax", "ReduceMean"}
+"""Kernels that any layout suits."""
 
 
 def to_last(rank: int) -> list[int]:

@@ -3,16 +3,11 @@
 
 #include <immintrin.h>
 
-#include "kernels/kernel.h"
+#include "kernels/cpu/rows/lanes_avx512.h"
 
 namespace qgraph::avx512_vnni {
 
 // GCC 12 copies and spills the accumulators of the intrinsic; as an instruction with one operand they stay in place.
 inline void dot(__m512i& sum, __m512i x, __m512i w) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
-
-/// The lanes of 16 columns of which `columns` are left.
-inline __mmask16 columns_mask(int64_t columns) {
-  return columns >= kPanel ? static_cast<__mmask16>(0xffff) : static_cast<__mmask16>((1u << columns) - 1);
-}
 
 }  // namespace qgraph::avx512_vnni

@@ -4,7 +4,6 @@
 
 #include "kernels/cpu/gemm/avx512.h"
 #include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/rows/lanes_avx512.h"
 
 namespace qgraph::avx512_vnni {
 namespace {
@@ -34,15 +33,14 @@ inline Four add(Four sum, Four x, Four w) {
 }
 
 // 64 channels, or as many as the mask says; memory behind a mask is slower.
-struct All {};
-inline __m512i load(const uint8_t* p, All) { return _mm512_loadu_si512(p); }
+inline __m512i load(const uint8_t* p, Lanes::Full) { return _mm512_loadu_si512(p); }
 inline __m512i load(const uint8_t* p, __mmask64 mask) { return _mm512_maskz_loadu_epi8(mask, p); }
-inline void store(uint8_t* p, __m512i x, All) { _mm512_storeu_si512(p, x); }
+inline void store(uint8_t* p, __m512i x, Lanes::Full) { _mm512_storeu_si512(p, x); }
 inline void store(uint8_t* p, __m512i x, __mmask64 mask) { _mm512_mask_storeu_epi8(p, mask, x); }
 
 inline void store(int32_t* acc, __m512i x, int64_t left) {
   if (left >= 16) return _mm512_storeu_si512(acc, x);
-  if (left > 0) _mm512_mask_storeu_epi32(acc, columns_mask(left), x);
+  if (left > 0) _mm512_mask_storeu_epi32(acc, Lanes::mask(left), x);
 }
 
 // A transposition of 4 x 4 lanes: from the order of the words to that of the channels, or back.
@@ -57,7 +55,7 @@ inline Four turned(Four x) {
 inline Four words_of(const void* from, int64_t count) {
   const auto* p = static_cast<const int32_t*>(from);
   const auto some = [&](int64_t i) {
-    return count > i ? _mm512_maskz_loadu_epi32(columns_mask(count - i), p + i) : _mm512_setzero_si512();
+    return count > i ? _mm512_maskz_loadu_epi32(Lanes::mask(count - i), p + i) : _mm512_setzero_si512();
   };
   return turned({some(0), some(16), some(32), some(48)});
 }
@@ -118,7 +116,7 @@ void groups(int64_t channels, int64_t count, const void* weights, F&& f) {
     const int64_t left = std::min(kQuadGroup, channels - c);
     const auto* from = static_cast<const int8_t*>(weights) + c * round_up(count, 4);
     if (left == kQuadGroup)
-      f(c, left, from, All{});
+      f(c, left, from, Lanes::Full{});
     else
       f(c, left, from, (__mmask64{1} << left) - 1);
   }

@@ -4,7 +4,6 @@
 
 #include "kernels/cpu/gemm/avx512.h"
 #include "kernels/cpu/gemm/gemm.h"
-#include "kernels/cpu/rows/lanes_avx512.h"
 
 #define UNROLL _Pragma("GCC unroll 8")
 
@@ -33,7 +32,7 @@ __m512i expand(__m512i bytes, int s, __m512i table) {
 template <int P>
 struct Accumulators {
   Accumulators(int32_t* acc, int64_t ldc, int64_t columns, bool first) : acc(acc), ldc(ldc), first(first) {
-    UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
+    UNROLL for (int p = 0; p < P; ++p) mask[p] = Lanes::mask(columns - p * kPanel);
   }
   Accumulators below(int64_t rows) const {
     Accumulators other = *this;
@@ -58,7 +57,7 @@ struct Finished {
   Finished(const Epilogue& e, int64_t columns, uint8_t* y, int64_t row_stride, const uint8_t* residual)
       : e(e), bytes(e), y(y), row_stride(row_stride), residual(residual), whole(columns == P * kPanel) {
     all = columns >= 64 ? ~uint64_t{0} : (uint64_t{1} << columns) - 1;
-    UNROLL for (int p = 0; p < P; ++p) mask[p] = columns_mask(columns - p * kPanel);
+    UNROLL for (int p = 0; p < P; ++p) mask[p] = Lanes::mask(columns - p * kPanel);
   }
   Finished below(int64_t rows) const {
     Finished other = *this;

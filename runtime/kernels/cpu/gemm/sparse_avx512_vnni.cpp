@@ -27,7 +27,7 @@ void pairs(const uint8_t* a, int64_t lda, const int8_t* b, int64_t stride, int64
            int64_t columns, bool first) {
   __m512i sum[R][P];
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] =
-      first ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(columns_mask(columns - p * kPanel), acc + r * ldc + p * kPanel);
+      first ? _mm512_setzero_si512() : _mm512_maskz_loadu_epi32(Lanes::mask(columns - p * kPanel), acc + r * ldc + p * kPanel);
   for (int64_t i = 0; i < blocks; ++i, a += kPairDepth, b += stride) {
     if constexpr (R <= 2) UNROLL for (int i = 0; i < 5 * P; ++i) _mm_prefetch(b + kAhead + i * kWord, _MM_HINT_T0);
     __m512i places[P];
@@ -52,7 +52,7 @@ void pairs(const uint8_t* a, int64_t lda, const int8_t* b, int64_t stride, int64
     half(std::integral_constant<int, 1>());
   }
   UNROLL for (int p = 0; p < P; ++p) UNROLL for (int r = 0; r < R; ++r)
-      _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, columns_mask(columns - p * kPanel), sum[r][p]);
+      _mm512_mask_storeu_epi32(acc + r * ldc + p * kPanel, Lanes::mask(columns - p * kPanel), sum[r][p]);
 }
 
 // All blocks of some rows; the activations of the last are copied where they end inside it.
@@ -120,7 +120,7 @@ void words(const uint8_t* a, int64_t lda, const int8_t* b, const int32_t* depths
   for (; i < count; ++i) one(i, 0);
   UNROLL for (int r = 0; r < R; ++r) {
     UNROLL for (int t = 1; t < T; ++t) sum[r][0] = _mm512_add_epi32(sum[r][0], sum[r][t]);
-    _mm512_mask_storeu_epi32(acc + r * ldc, columns_mask(columns), sum[r][0]);
+    _mm512_mask_storeu_epi32(acc + r * ldc, Lanes::mask(columns), sum[r][0]);
   }
 }
 
