@@ -94,7 +94,11 @@ struct Epilogue {
   DType type = DType::U8;
   float low = 0, high = 255;
   int32_t zero = 0;
+  bool bounded = false;  // of a static one: no sum reaches 2^31, t neither (see is_bounded); bounds may be put on integers
 };
+
+/// Whether an epilogue without row scales has t below 2^31 whatever the n columns' accumulators are.
+bool is_bounded(const Epilogue& e, int64_t n);
 
 /// A function of int16 codes x: in each of 32 segments of 2^shift codes, the first from `start`, a polynomial of degree 4.
 ///   i = clamp((x - start) >> shift, 0, 31), d = float(x - start - i * 2^shift - 2^shift / 2)    (the outer segments have no end)
@@ -106,8 +110,31 @@ struct Curve {
   int shift = 0;
 };
 
+/// Rows of bytes: row r begins at a + r * lda; or, where `parts` is given, it is in pieces of `length` bytes, a multiple of 4,
+/// whose pointers follow one another there.
+struct Rows {
+  const uint8_t* a = nullptr;
+  int64_t lda = 0;
+  const uint8_t* const* parts = nullptr;
+  int64_t length = 0;
+
+  int64_t pieces(int64_t k) const { return parts == nullptr ? 1 : k / length; }
+  const uint8_t* at(int64_t row, int64_t piece, int64_t pieces) const {
+    return parts == nullptr ? a + row * lda : parts[row * pieces + piece];
+  }
+};
+
+/// What Kernels::fused takes on, where it is there for such weights and epilogues at all.
+inline bool can_fuse(const PackedWeights& w, const Epilogue& e, bool residual) {
+  return w.form == SparseForm::Dense && w.bits == 8 && e.type == DType::U8 && e.multiplier_stride == 1 &&
+         e.row_scale == nullptr && e.bias_f == nullptr && e.bounded && (!residual || (e.staged && e.residual_type == DType::U8));
+}
+
 struct Kernels {
   const char* isa;
+
+  /// Whether fused takes whatever can_fuse says, and rows in pieces.
+  bool pieces = false;
 
   /// Whether gemm reads sparse forms; without it weights are packed dense.
   bool sparse = false;
@@ -146,10 +173,10 @@ struct Kernels {
 
   /// gemm and finish in one, for up to 64 columns, where there is such a kernel for these weights and this epilogue; else it does
   /// nothing and returns false. e, y and residual begin at the first of the columns.
-  bool (*fused)(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-                const Epilogue& e, void* y, int64_t row_stride, const void* residual);
+  bool (*fused)(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
+                int64_t row_stride, const void* residual);
 
-  /// depthwise and a static epilogue to bytes in one: y[p * channels + c]; it has a bias. Null where there is none.
+  /// depthwise and a static, bounded epilogue to bytes in one: y[p * channels + c]; it has a bias. Null where there is none.
   void (*fused_depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels,
                           int64_t step, int slide, const Epilogue& e, uint8_t* y);
 
@@ -197,12 +224,11 @@ struct Kernels {
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
 };
 
-/// gemm and finish; `acc` is scratch of rows x ldc.
-inline void product(const Kernels& kernels, const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column,
-                    int64_t columns, const Epilogue& e, void* y, int64_t row_stride, const void* residual, int32_t* acc,
-                    int64_t ldc) {
-  if (kernels.fused(a, lda, rows, w, column, columns, e, y, row_stride, residual)) return;
-  kernels.gemm(a, lda, rows, w, column, columns, acc, ldc);
+/// gemm and finish; `acc` is scratch of rows x ldc. Rows in pieces must be what the kernels can fuse.
+inline void product(const Kernels& kernels, const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
+                    const Epilogue& e, void* y, int64_t row_stride, const void* residual, int32_t* acc, int64_t ldc) {
+  if (kernels.fused(a, rows, w, column, columns, e, y, row_stride, residual)) return;
+  kernels.gemm(a.a, a.lda, rows, w, column, columns, acc, ldc);
   kernels.finish(e, acc, ldc, rows, columns, y, row_stride, residual);
 }
 

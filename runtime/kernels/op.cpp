@@ -1,6 +1,7 @@
 #include "kernels/op.h"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 namespace qgraph {
@@ -46,6 +47,13 @@ Epilogue output_epilogue(const OpSource& source) {
   e.high = static_cast<float>(a.integer("clamp_max", high, low, high) - e.zero);
   if (e.low > e.high) throw Error(source.info.what() + ": clamp_min is above clamp_max");
   return e;
+}
+
+bool is_bounded(const Epilogue& e, int64_t n) {
+  if (e.multiplier_stride == 0) n = 1;
+  for (int64_t c = 0; c < n; ++c)
+    if (!(std::abs(e.multiplier[c]) < 0.5f)) return false;                             // nor NaN
+  return std::abs(e.residual_multiplier) < 8192 && std::abs(e.mid_multiplier) < 8192;  // of 17 bits
 }
 
 std::vector<int32_t> fold_zero_point(Epilogue& e, const int32_t* column_sums, int64_t n, int32_t x_zero) {

@@ -78,8 +78,9 @@ TEST_P(EveryIsa, FinishEqualsTheReference) {
     std::normal_distribution<float> normal;
     for (auto& v : acc) v = static_cast<int32_t>(random()) >> (random() % 24);
     for (auto& v : bias) v = static_cast<int32_t>(random()) >> 8;
+    const bool wild = random() % 2;
     for (auto* list : {&multiplier, &bias_f, &row_scale})
-      for (auto& v : *list) v = normal(random) * (random() % 9 == 0 ? 1e9f : 1e-2f);
+      for (auto& v : *list) v = normal(random) * (wild && random() % 9 == 0 ? 1e9f : 1e-2f);
     for (auto& v : residual) v = static_cast<int16_t>(random());
     const bool tokens = random() % 2, wide = random() % 2;
     Epilogue e;
@@ -101,6 +102,7 @@ TEST_P(EveryIsa, FinishEqualsTheReference) {
       e.low = -30000;
       e.high = static_cast<float>(32767 - e.zero);
     }
+    e.bounded = !tokens && is_bounded(e, columns);
     const void* beside = random() % 2 ? residual.data() : nullptr;
     std::vector<uint8_t> a(count * 4 + 1), b(count * 4 + 1);
     kernels.finish(e, acc.data(), columns, rows, columns, a.data(), columns, beside);
@@ -175,6 +177,7 @@ TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
     e.mid_low = -100;
     e.mid_high = 90;
     e.mid_multiplier = 1.7f;
+    e.bounded = is_bounded(e, n);
     const void* beside = random() % 2 ? residual.data() : nullptr;
     AlignedBytes packed;
     auto* b = reinterpret_cast<int8_t*>(packed.resize(static_cast<size_t>(packed_bytes(n, k))));
@@ -185,12 +188,27 @@ TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
     Epilogue part = e;
     part.multiplier += column;
     part.bias += column;
-    if (kernels.fused(a.data(), k, rows, w, column, columns, part, got.data(), stride, beside)) {
+    if (kernels.fused({a.data(), k}, rows, w, column, columns, part, got.data(), stride, beside)) {
       reference.gemm(a.data(), k, rows, w, column, columns, acc.data(), 64);
       reference.finish(part, acc.data(), 64, rows, columns, want.data(), stride, beside);
       ASSERT_EQ(got, want) << rows << " " << columns << " " << k;
     }
-    if (kernels.fused_depthwise == nullptr) continue;
+    ASSERT_TRUE(!kernels.pieces || kernels.fused({a.data(), k}, rows, w, column, columns, part, got.data(), stride, beside) ==
+                                       can_fuse(w, part, beside != nullptr));
+    if (kernels.pieces && k % kDepth == 0 && can_fuse(w, part, beside != nullptr)) {
+      const int64_t length = k % (3 * kDepth) == 0 ? k / 3 : k % (2 * kDepth) == 0 ? k / 2 : kDepth;
+      std::vector<const uint8_t*> parts;
+      std::vector<uint8_t> whole;
+      for (int64_t i = 0; i < rows * k / length; ++i) {
+        parts.push_back(a.data() + random() % (a.size() - static_cast<size_t>(length)));
+        whole.insert(whole.end(), parts.back(), parts.back() + length);
+      }
+      ASSERT_TRUE(kernels.fused({nullptr, 0, parts.data(), length}, rows, w, column, columns, part, got.data(), stride, beside));
+      reference.gemm(whole.data(), k, rows, w, column, columns, acc.data(), 64);
+      reference.finish(part, acc.data(), 64, rows, columns, want.data(), stride, beside);
+      ASSERT_EQ(got, want) << rows << " " << columns << " " << k << " in pieces of " << length;
+    }
+    if (kernels.fused_depthwise == nullptr || !e.bounded) continue;
     const int slide = static_cast<int>(random() % 3);
     const int64_t taps = slide > 0 ? 12 : 1 + static_cast<int64_t>(random() % 12), step = n;
     std::vector<const uint8_t*> at(static_cast<size_t>(round_up(taps, 2)));

@@ -7,7 +7,7 @@
 namespace qgraph {
 namespace {
 
-constexpr int64_t kRows = 48;        // output pixels of a tile
+constexpr int64_t kRows = 54;        // output pixels of a tile: a multiple of the kernels' 6
 constexpr int64_t kColumns = 64;     // output channels of a tile
 constexpr int64_t kBlock = 1 << 12;  // accumulators of a depthwise block
 constexpr int64_t kBeyond = 32;      // bytes that the copy of a short line may write too many
@@ -114,6 +114,11 @@ class Conv : public ConvBase {
       for (int64_t i = 0; i < n_; ++i)
         sums.push_back(depthwise_ ? sums_[static_cast<size_t>(g)] : parts_[static_cast<size_t>(g)].column_sums[i]);
     shift_ = fold_zero_point(epilogue_, sums.data(), outputs_, x_zero_);
+    epilogue_.bounded = is_bounded(epilogue_, outputs_);
+    line_ = g_.kernel[1] * per_;
+    in_place_ = s.kernels.pieces && !depthwise_ && group_ == 1 && (g_.kernel[1] == 1 || g_.dilation[1] == 1) &&
+                line_ % kDepth == 0 && can_fuse(parts_[0], epilogue_, residual_);
+    if (in_place_) padding_.assign(static_cast<size_t>(line_), static_cast<uint8_t>(x_zero_));
     folded_ = epilogue_;
     if (fold_ == 1) return;
     for (int64_t i = 0; i < fold_ * outputs_; ++i) {
@@ -141,7 +146,8 @@ class Conv : public ConvBase {
     if (depthwise_)
       return static_cast<size_t>(round_up(count_, 2) * 8 + 64 + round_up(inputs_, 64) +
                                  (fused(c) ? 0 : round_up(block(c) * outputs_ * 4, 64)));
-    return static_cast<size_t>((direct_ ? 0 : round_up(kRows * patch_ + kBeyond, 64)) + kRows * kColumns * 4 + 64);
+    const int64_t pointers = in_place_ ? kRows * g_.kernel[0] * static_cast<int64_t>(sizeof(void*)) : 0;
+    return static_cast<size_t>((direct_ ? 0 : round_up(kRows * patch_ + kBeyond, 64) + pointers) + kRows * kColumns * 4 + 64);
   }
 
   void run(Context& c) override {
@@ -155,7 +161,8 @@ class Conv : public ConvBase {
       return;
     }
     // tiles of even size; where they are few, the output channels are split too
-    const int64_t tiles = (total + kRows - 1) / kRows, rows = (total + tiles - 1) / tiles;
+    const int64_t even = (total + kRows - 1) / kRows, rows = round_up((total + even - 1) / even, 6);
+    const int64_t tiles = (total + rows - 1) / rows;
     const int64_t wanted = (4 * c.pool->size() + tiles * group_ - 1) / (tiles * group_);
     const int64_t chunks = c.pool->size() == 1 ? 1 : std::min(wanted, (n_ + kColumns - 1) / kColumns);
     const int64_t width = round_up((n_ + chunks - 1) / chunks, kColumns);
@@ -210,7 +217,7 @@ class Conv : public ConvBase {
   int64_t place(int64_t tap) const { return columns_ ? tap % 3 * 4 + tap / 3 : tap; }
 
   bool fused(const Context& c) const {
-    return c.kernels->fused_depthwise != nullptr && epilogue_.type == DType::U8 && !residual_;
+    return c.kernels->fused_depthwise != nullptr && epilogue_.type == DType::U8 && !residual_ && epilogue_.bounded;
   }
   /// Output pixels of a task: a line, or as many as leave their accumulators in L1.
   int64_t block(const Context& c) const { return fused(c) ? out_[1] : std::max<int64_t>(1, kBlock / outputs_); }
@@ -252,7 +259,7 @@ class Conv : public ConvBase {
 
   // One row of patches: [ky][kx][channel of the group]; may write up to kBeyond bytes after it.
   void gather(const Walk& at, int64_t group, uint8_t* row, const uint8_t* end) const {
-    const int64_t kw = g_.kernel[1], line_bytes = kw * per_;
+    const int64_t kw = g_.kernel[1], line_bytes = line_;
     if (at.inside() && (kw == 1 || (group_ == 1 && g_.dilation[1] == 1))) {
       const uint8_t* from = at.image + (at.y * size_[1] + at.x) * inputs_ + group * per_;
       const int64_t step = g_.dilation[0] * size_[1] * inputs_;
@@ -288,21 +295,28 @@ class Conv : public ConvBase {
   /// The few bytes of a line with what follows them, which the next line overwrites.
   template <int kBytes>
   void lines(uint8_t* row, const uint8_t* from, int64_t step) const {
-    const int64_t line_bytes = g_.kernel[1] * per_;
-    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_bytes, from += step) std::memcpy(row, from, kBytes);
+    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_, from += step) std::memcpy(row, from, kBytes);
   }
 
   void tile(const Context& c, int64_t pixel, int64_t rows, int64_t group, int64_t begin, int64_t end, int worker) const {
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
-    const uint8_t* a = c.in[0]->as<uint8_t>() + pixel * inputs_ + group * per_;
-    int64_t lda = inputs_;
+    Rows a{c.in[0]->as<uint8_t>() + pixel * inputs_ + group * per_, inputs_};
     if (!direct_) {
       uint8_t* patches = c.worker_scratch(worker) + kRows * kColumns * 4;
+      auto** parts = reinterpret_cast<const uint8_t**>(patches + round_up(kRows * patch_ + kBeyond, 64));
+      a = {patches, patch_, in_place_ ? parts : nullptr, line_};
       Walk at(*this, c, pixel);
       const uint8_t* input_end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
-      for (int64_t r = 0; r < rows; ++r, at.next()) gather(at, group, patches + r * patch_, input_end);
-      a = patches;
-      lda = patch_;
+      for (int64_t r = 0; r < rows; ++r, at.next()) {
+        const bool beside = at.x < 0 || at.x + reach_[1] > size_[1];  // a tap is left or right of the input
+        if (beside || !in_place_) gather(at, group, patches + r * patch_, input_end);
+        for (int64_t ky = 0; in_place_ && ky < g_.kernel[0]; ++ky) {
+          const int64_t y = at.y + ky * g_.dilation[0];
+          *parts++ = beside                   ? patches + r * patch_ + ky * line_
+                     : y < 0 || y >= size_[0] ? padding_.data()
+                                              : at.image + (y * size_[1] + at.x) * inputs_;
+        }
+      }
     }
     PackedWeights w = parts_[static_cast<size_t>(group)];
     if (!direct_) w.k = patch_;  // the weights are padded with zeros, whatever follows a patch
@@ -314,7 +328,7 @@ class Conv : public ConvBase {
       e.bias += channel;
       const void* residual =
           residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * r_size : nullptr;
-      product(*c.kernels, a, lda, rows, w, column, columns, e, output_at(c, pixel, channel), outputs_, residual, acc, kColumns);
+      product(*c.kernels, a, rows, w, column, columns, e, output_at(c, pixel, channel), outputs_, residual, acc, kColumns);
     }
   }
 
@@ -369,7 +383,10 @@ class Conv : public ConvBase {
   bool residual_;
   int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, fold_ = 1, reach_[2] = {1, 1};
   int64_t count_ = 0;
+  int64_t line_ = 0;  // bytes of a patch that are neighbours
   bool depthwise_ = false, direct_ = false, columns_ = false;
+  bool in_place_ = false;  // patches stay where they are, as far as they lie on the input
+  std::vector<uint8_t> padding_;
   AlignedBytes packed_;
   std::vector<int32_t> sums_, shift_, folded_bias_;
   std::vector<float> folded_multiplier_;

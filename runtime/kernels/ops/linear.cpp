@@ -43,6 +43,7 @@ class Linear : public Op {
       pack_dense(s.kernels, w, blocks);
     }
     if (block_ == 0) shift_ = fold_zero_point(epilogue_, parts_[0].column_sums, n_, x_zero_);
+    epilogue_.bounded = is_bounded(epilogue_, n_);
   }
 
   void infer(Context& c) override {
@@ -107,7 +108,7 @@ class Linear : public Op {
     void* y = c.out[0]->as<uint8_t>() + at * size;
     const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * r_size;
     if (block_ == 0) {
-      product(*c.kernels, x + row * k_, k_, rows, parts_[0], column, columns, e, y, n_, res, acc, kColumns);
+      product(*c.kernels, {x + row * k_, k_}, rows, parts_[0], column, columns, e, y, n_, res, acc, kColumns);
       return;
     }
     blocks(c, x + row * k_, e, rows, column, columns, acc, y, res);

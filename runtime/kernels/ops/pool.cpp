@@ -73,35 +73,46 @@ class Pool : public Op {
     if (channels_ == 0) return;
     c.pool->parallel(x.shape[0] * pixels, grain, [&](int64_t begin, int64_t end, int worker) {
       auto* sums = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
+      int64_t image = begin / pixels, row = begin % pixels / out_[1], column = begin % out_[1];
       for (int64_t p = begin; p < end; ++p) {
         if (x.type == DType::U8)
-          one<uint8_t>(c, p / pixels, p % pixels, sums);
+          one<uint8_t>(c, image, row, column, sums);
         else
-          one<int16_t>(c, p / pixels, p % pixels, sums);
+          one<int16_t>(c, image, row, column, sums);
+        if (++column < out_[1]) continue;
+        column = 0;
+        if (++row < out_[0]) continue;
+        row = 0;
+        ++image;
       }
     });
   }
 
  private:
+  /// Of the window's taps along an axis: those that fall on the input, and how many count (padding up to its declared end, not
+  /// beyond: ceil mode).
+  struct Span {
+    int64_t first, last, counted;
+  };
+  Span span(int axis, int64_t corner) const {
+    const int64_t d = dilation_[axis], kernel = kernel_[axis], room = size_[axis] - 1 - corner, padded = room + end_[axis];
+    if (corner >= 0 && room >= d * (kernel - 1)) return {0, kernel, kernel};
+    const int64_t first = corner >= 0 ? 0 : (-corner + d - 1) / d, last = room < 0 ? 0 : std::min(kernel, room / d + 1);
+    const int64_t within = padded < 0 ? 0 : std::min(kernel, padded / d + 1);
+    return {first, last, include_pad_ ? within : std::max<int64_t>(0, last - first)};
+  }
+
   template <typename T>
-  void one(const Context& c, int64_t image, int64_t o, int32_t* sums) const {
-    const int64_t y0 = o / out_[1] * stride_[0] - begin_[0], x0 = o % out_[1] * stride_[1] - begin_[1];
-    // the taps that fall on the input, and those that count (padding up to its declared end, not beyond: ceil mode)
-    const int64_t corner[2] = {y0, x0};
-    int64_t first[2], last[2], counted = 1;
-    for (int i = 0; i < 2; ++i) {
-      const int64_t d = dilation_[i], room = size_[i] - 1 - corner[i], padded = room + end_[i];
-      first[i] = corner[i] >= 0 ? 0 : (-corner[i] + d - 1) / d;
-      last[i] = room < 0 ? 0 : std::min(kernel_[i], room / d + 1);
-      const int64_t within = padded < 0 ? 0 : std::min(kernel_[i], padded / d + 1);
-      counted *= include_pad_ ? within : std::max<int64_t>(0, last[i] - first[i]);
-    }
+  void one(const Context& c, int64_t image, int64_t row, int64_t column, int32_t* sums) const {
+    const int64_t y0 = row * stride_[0] - begin_[0], x0 = column * stride_[1] - begin_[1];
+    const Span down = span(0, y0), along = span(1, x0);
+    const int64_t o = row * out_[1] + column;
     const int64_t n = channels_;  // a local: what is written through bytes may alias the member
     const int32_t zero = zero_;
     const T* x = c.in[0]->as<T>() + image * size_[0] * size_[1] * channels_;
     auto taps = [&](auto&& f) {
-      for (int64_t ky = first[0]; ky < last[0]; ++ky)
-        for (int64_t kx = first[1]; kx < last[1]; ++kx)
+      for (int64_t ky = down.first; ky < down.last; ++ky)
+        for (int64_t kx = along.first; kx < along.last; ++kx)
           f(x + ((y0 + ky * dilation_[0]) * size_[1] + x0 + kx * dilation_[1]) * channels_);
     };
     if (!average_) {
@@ -133,7 +144,8 @@ class Pool : public Op {
     taps([&](const T* tap) {
       for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<int32_t>(tap[i]) - zero;
     });
-    finish_mean(c, epilogue_, sums, channels_, multiplier_, counted, (image * out_[0] * out_[1] + o) * channels_);
+    finish_mean(c, epilogue_, sums, channels_, multiplier_, down.counted * along.counted,
+                (image * out_[0] * out_[1] + o) * channels_);
   }
 
   bool average_, ceil_ = false, include_pad_ = false;

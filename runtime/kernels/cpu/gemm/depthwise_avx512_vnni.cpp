@@ -141,7 +141,7 @@ void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, i
 
 void fused_depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels,
                      int64_t step, int slide, const Epilogue& e, uint8_t* y) {
-  const Bytes bytes(e);
+  const Bytes<true> bytes(e);
   groups(channels, count, weights, [&](int64_t c, int64_t left, const int8_t* w, auto mask) {
     const Four m = words_of(e.multiplier + c, left);
     const auto part = [](__m512i x, __m512i m) { return Lanes::mul(Lanes::real(x), _mm512_castsi512_ps(m)); };

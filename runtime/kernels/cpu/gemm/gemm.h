@@ -41,18 +41,18 @@ void with_bits(int bits, F&& f) {
 }
 
 /// Kernels::fused of instruction sets that have none.
-inline bool never_fused(const uint8_t*, int64_t, int64_t, const PackedWeights&, int64_t, int64_t, const Epilogue&, void*, int64_t,
+inline bool never_fused(const Rows&, int64_t, const PackedWeights&, int64_t, int64_t, const Epilogue&, void*, int64_t,
                         const void*) {
   return false;
 }
 
 namespace amx_int8 {
-bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-           const Epilogue& e, void* y, int64_t row_stride, const void* residual);
+bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
+           int64_t row_stride, const void* residual);
 }
 namespace avx512_vnni {
-bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-           const Epilogue& e, void* y, int64_t row_stride, const void* residual);
+bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
+           int64_t row_stride, const void* residual);
 void fused_depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels,
                      int64_t step, int slide, const Epilogue& e, uint8_t* y);
 /// Expand `words` words of P panels of fewer bits, `from` bytes apart, to 8 bits, `to` bytes apart.

@@ -38,14 +38,14 @@ int64_t tile_depth(int64_t k) {
   return kTileDepth;
 }
 
-struct Rows {
+struct Block {
   const uint8_t* a;
   int64_t lda, upper, lower;
 };
 
 // sums += rows times `depth` of one or two panels; depth is a multiple of the tiles' `step`. Fetches a panel from `ahead`.
 template <bool Lower, bool Second>
-void multiply(const Rows& rows, const int8_t* b, int64_t panel, int64_t depth, int64_t step, const int8_t* ahead) {
+void multiply(const Block& rows, const int8_t* b, int64_t panel, int64_t depth, int64_t step, const int8_t* ahead) {
   const uint8_t* below = rows.a + kTile * rows.lda;
   for (int64_t k = 0; k < depth; k += step) {
     for (int64_t line = 0; line < step / kDepth; ++line) __builtin_prefetch(ahead + k * kPanel + line * 64, 0, 2);
@@ -70,7 +70,7 @@ void put(const int32_t* from, int32_t* to, int64_t ldc, int64_t rows, int64_t co
 
 // One or two panels for up to 32 rows. `tail` holds the rows' last depth % 64 columns, zero padded.
 template <bool Lower, bool Second>
-void block(const Rows& rows, const uint8_t* tail, const int8_t* b, int64_t panel, int64_t k, int64_t step, const int8_t* ahead,
+void block(const Block& rows, const uint8_t* tail, const int8_t* b, int64_t panel, int64_t k, int64_t step, const int8_t* ahead,
            int32_t* acc, int64_t ldc, int64_t columns, bool first) {
   alignas(64) int32_t part[kTile * kPanel];
   const int64_t full = k / step * step;
@@ -116,7 +116,7 @@ void product(const uint8_t* a, int64_t lda, int64_t count, const int8_t* b, int6
   int64_t shape = 0;
   for (int64_t r = 0; r < count; r += 2 * kTile) {
     const int64_t upper = std::min(kTile, count - r), lower = std::min(kTile, count - r - upper);
-    const Rows rows{a + r * lda, lda, upper, lower};
+    const Block rows{a + r * lda, lda, upper, lower};
     if (shape != upper * 32 + lower) configure(upper, lower, step);
     shape = upper * 32 + lower;
     if (full < k) {
@@ -164,10 +164,10 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
   _tile_release();
 }
 
-bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-           const Epilogue& e, void* y, int64_t row_stride, const void* residual) {
+bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
+           int64_t row_stride, const void* residual) {
   if (rows >= kFewRows && w.k > kShallow) return false;
-  return avx512_vnni::fused(a, lda, rows, w, column, columns, e, y, row_stride, residual);
+  return avx512_vnni::fused(a, rows, w, column, columns, e, y, row_stride, residual);
 }
 
 }  // namespace qgraph::QGRAPH_AMX_NAMESPACE

@@ -78,7 +78,7 @@ struct Finished {
   template <typename Masks>
   void put(int r, const __m512i* sum, Masks&& masks) const {
     __m512 t[4] = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
-    UNROLL for (int p = 0; p < P; ++p) t[p] = finished<kExtra, false, false>(
+    UNROLL for (int p = 0; p < P; ++p) t[p] = finished<kExtra, false, false, true>(
         e, sum[p], Lanes::load(e.multiplier + p * kPanel, masks(p)), t[p], 1.0f, residual, r * row_stride + p * kPanel, masks(p));
     const __m512i codes = bytes(t[0], t[1], t[2], t[3]);
     uint8_t* to = y + r * row_stride;
@@ -92,7 +92,7 @@ struct Finished {
       _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_castsi512_si128(codes));
   }
   const Epilogue& e;
-  const Bytes bytes;
+  const Bytes<true> bytes;
   uint8_t* y;
   int64_t row_stride;
   const uint8_t* residual;
@@ -102,33 +102,39 @@ struct Finished {
 };
 
 template <int R, int P, int Bits, typename Sums>
-void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t k, const Sums& sums, const Levels& levels,
+void tile(const Rows& rows, int64_t row, const int8_t* b, int64_t panel, int64_t k, const Sums& sums, const Levels& levels,
           const int8_t* ahead) {
   constexpr int kFields = 8 / Bits;
   const __m512i table = table_of(levels);
   // unrolled early by the compiler so that the accumulators live in registers
   __m512i sum[R][P];
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] = sums.begin(r, p);
-  const int64_t full = k / (kDepth * kFields);
-  for (int64_t w = 0; w < full; ++w) {
+  const int64_t pieces = rows.pieces(k), length = k / pieces, full = length / (kDepth * kFields);
+  const uint8_t* x_of[R];
+  UNROLL for (int r = 0; r < R; ++r) x_of[r] = rows.at(row + r, 0, pieces);
+  int64_t piece = 0;
+  for (int64_t w = 0; w < full; b += 64, ahead += 64) {
     __m512i bytes[P];
-    UNROLL for (int p = 0; p < P; ++p) bytes[p] = _mm512_load_si512(b + p * panel + w * 64);
-    _mm_prefetch(ahead + w * 64, _MM_HINT_T1);
+    UNROLL for (int p = 0; p < P; ++p) bytes[p] = _mm512_load_si512(b + p * panel);
+    _mm_prefetch(ahead, _MM_HINT_T1);
     UNROLL for (int s = 0; s < kFields; ++s) {
       __m512i weights[P];
       UNROLL for (int p = 0; p < P; ++p) weights[p] = expand<Bits>(bytes[p], s, table);
       UNROLL for (int r = 0; r < R; ++r) {
-        const __m512i x = _mm512_set1_epi32(static_cast<int>(full_word(a + r * lda + (w * kFields + s) * kDepth)));
+        const __m512i x = _mm512_set1_epi32(static_cast<int>(full_word(x_of[r] + (w * kFields + s) * kDepth)));
         UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, weights[p]);
       }
     }
+    if (++w == full && ++piece < pieces) {
+      UNROLL for (int r = 0; r < R; ++r) x_of[r] = rows.at(row + r, piece, pieces);
+      w = 0;
+    }
   }
-  if (full * kFields * kDepth < k) {
+  if (full * kFields * kDepth < length) {  // of one piece
     UNROLL for (int s = 0; s < kFields; ++s) {
       UNROLL for (int r = 0; r < R; ++r) {
-        const __m512i x = _mm512_set1_epi32(static_cast<int>(any_word(a + r * lda, (full * kFields + s) * kDepth, k)));
-        UNROLL for (int p = 0; p < P; ++p)
-            dot(sum[r][p], x, expand<Bits>(_mm512_load_si512(b + p * panel + full * 64), s, table));
+        const __m512i x = _mm512_set1_epi32(static_cast<int>(any_word(x_of[r], (full * kFields + s) * kDepth, k)));
+        UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, expand<Bits>(_mm512_load_si512(b + p * panel), s, table));
       }
     }
   }
@@ -136,13 +142,12 @@ void tile(const uint8_t* a, int64_t lda, const int8_t* b, int64_t panel, int64_t
 }
 
 template <int P, typename Sums>
-void wide(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, const Sums& sums) {
+void wide(const Rows& a, int64_t rows, const int8_t* b, int64_t panel, int64_t k, const Sums& sums) {
   constexpr decltype(&tile<1, P, 8, Sums>) kRest[] = {
       nullptr, tile<1, P, 8, Sums>, tile<2, P, 8, Sums>, tile<3, P, 8, Sums>, tile<4, P, 8, Sums>, tile<5, P, 8, Sums>};
   int64_t r = 0;
-  for (; r + 6 <= rows; r += 6)
-    tile<6, P, 8>(a + r * lda, lda, b, panel, k, sums.below(r), kSigned.four, b + (P + r / 6 % P) * panel);
-  if (r < rows) kRest[rows - r](a + r * lda, lda, b, panel, k, sums.below(r), kSigned.four, b + (P + r / 6 % P) * panel);
+  for (; r + 6 <= rows; r += 6) tile<6, P, 8>(a, r, b, panel, k, sums.below(r), kSigned.four, b + (P + r / 6 % P) * panel);
+  if (r < rows) kRest[rows - r](a, r, b, panel, k, sums.below(r), kSigned.four, b + (P + r / 6 % P) * panel);
 }
 
 template <int P, int Bits>
@@ -152,28 +157,28 @@ void narrow(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_
     using Sums = Accumulators<P>;
     constexpr decltype(&tile<1, P, Bits, Sums>) kRows[] = {nullptr, tile<1, P, Bits, Sums>, tile<2, P, Bits, Sums>,
                                                            tile<3, P, Bits, Sums>, tile<4, P, Bits, Sums>};
-    return kRows[rows](a, lda, b, panel, k, Sums(acc, ldc, columns, true), levels, b + P * panel);
+    return kRows[rows]({a, lda}, 0, b, panel, k, Sums(acc, ldc, columns, true), levels, b + P * panel);
   }
   alignas(64) int8_t expanded[P * kChunk * kPanel];
   for (int64_t d = 0; d < k; d += kChunk) {
     const int64_t depth = std::min(kChunk, k - d), words = round_up(depth, kDepth) / kDepth;
     expand_panels(b + d / 8 * Bits * kPanel, panel, P, words, Bits, levels, expanded, kChunk * kPanel);
-    wide<P>(a + d, lda, rows, expanded, kChunk * kPanel, depth, Accumulators<P>(acc, ldc, columns, d == 0));
+    wide<P>({a + d, lda}, rows, expanded, kChunk * kPanel, depth, Accumulators<P>(acc, ldc, columns, d == 0));
   }
 }
 
 template <int P>
 void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int bits, int32_t* acc,
                 int64_t ldc, int64_t columns, const Levels& levels) {
-  if (bits == 8) return wide<P>(a, lda, rows, b, panel, k, Accumulators<P>(acc, ldc, columns, true));
+  if (bits == 8) return wide<P>({a, lda}, rows, b, panel, k, Accumulators<P>(acc, ldc, columns, true));
   if (bits == 4) return narrow<P, 4>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
   narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
 }
 
 template <int P, Extra kExtra>
-void finished_columns(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, const Epilogue& e,
-                      int64_t columns, uint8_t* y, int64_t row_stride, const uint8_t* residual) {
-  wide<P>(a, lda, rows, b, panel, k, Finished<P, kExtra>(e, columns, y, row_stride, residual));
+void finished_columns(const Rows& a, int64_t rows, const int8_t* b, int64_t panel, int64_t k, const Epilogue& e, int64_t columns,
+                      uint8_t* y, int64_t row_stride, const uint8_t* residual) {
+  wide<P>(a, rows, b, panel, k, Finished<P, kExtra>(e, columns, y, row_stride, residual));
 }
 
 }  // namespace
@@ -205,18 +210,16 @@ void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, i
   }
 }
 
-bool fused(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-           const Epilogue& e, void* y, int64_t row_stride, const void* residual) {
-  const bool plain = w.form == SparseForm::Dense && w.bits == 8 && e.type == DType::U8 && e.multiplier_stride == 1 &&
-                     e.row_scale == nullptr && e.bias_f == nullptr;
-  if (!plain || columns > 4 * kPanel || (residual != nullptr && (!e.staged || e.residual_type != DType::U8))) return false;
+bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
+           int64_t row_stride, const void* residual) {
+  if (!can_fuse(w, e, residual != nullptr)) return false;
   constexpr decltype(&finished_columns<1, Extra::kNone>) kRuns[2][4] = {
       {finished_columns<1, Extra::kNone>, finished_columns<2, Extra::kNone>, finished_columns<3, Extra::kNone>,
        finished_columns<4, Extra::kNone>},
       {finished_columns<1, Extra::kStagedU8>, finished_columns<2, Extra::kStagedU8>, finished_columns<3, Extra::kStagedU8>,
        finished_columns<4, Extra::kStagedU8>}};
   const int64_t panel = panel_bytes(w.k, w.bits), panels = (columns + kPanel - 1) / kPanel;
-  kRuns[residual != nullptr][panels - 1](a, lda, rows, w.data + column / kPanel * panel, panel, w.k, e, columns,
+  kRuns[residual != nullptr][panels - 1](a, rows, w.data + column / kPanel * panel, panel, w.k, e, columns,
                                          static_cast<uint8_t*>(y), row_stride, static_cast<const uint8_t*>(residual));
   return true;
 }

@@ -7,6 +7,7 @@ namespace {
 Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm, decltype(Kernels::fused) fused) {
   table.isa = isa;
   table.gemm = gemm;
+  table.pieces = false;
   table.fused = fused;
   return table;
 }

@@ -35,6 +35,7 @@ struct Lanes {
   static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }
   static Int differ(Int a, Int b) { return _mm512_xor_si512(a, b); }
   static Int max(Int a, Int b) { return _mm512_max_epi32(a, b); }
+  static Int min(Int a, Int b) { return _mm512_min_epi32(a, b); }
   static int32_t greatest(Int x) { return _mm512_reduce_max_epi32(x); }
   static int64_t total(Int x) {
     return _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_cvtepi32_epi64(_mm512_castsi512_si256(x)),
@@ -61,12 +62,17 @@ struct Lanes {
   static void store(int16_t* p, Int x, Full) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(x)); }
   static void store(uint8_t* p, Int x, Mask m) { _mm_mask_storeu_epi8(p, m, _mm512_cvtepi32_epi8(x)); }
   static void store(int16_t* p, Int x, Mask m) { _mm256_mask_storeu_epi16(p, m, _mm512_cvtepi32_epi16(x)); }
-  /// Codes of four vectors as bytes: 16-bit `zero` added, not below the bytes of `low`; saturates. In each lane of 128 bits those
-  /// of a, then of b, c and d.
-  static Int lane_bytes(Int a, Int b, Int c, Int d, Int zero, Int low) {
+  /// Codes of four vectors as bytes, 16-bit `zero` added; saturates. In each lane of 128 bits those of a, then of b, c and d.
+  static Int lane_bytes(Int a, Int b, Int c, Int d, Int zero) {
     const Int ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero), cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero);
-    return _mm512_max_epu8(_mm512_packus_epi16(ab, cd), low);
+    return _mm512_packus_epi16(ab, cd);
   }
+  static Int lane_bytes(Int a, Int b, Int c, Int d) {
+    return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  }
+  static Int greater(Int a, Int b) { return _mm512_max_epu8(a, b); }
+  static Int lesser(Int a, Int b) { return _mm512_min_epu8(a, b); }
+  static Int lesser_words(Int a, Int b) { return _mm512_min_epi16(a, b); }
   /// All of a, then of b, c and d.
   static Int in_order(Int bytes) {
     return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);

@@ -58,10 +58,16 @@ struct Lanes {
     return _mm256_and_si256(x, _mm256_cmpgt_epi32(all(static_cast<int32_t>(m)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
   }
   /// See the AVX-512 ones.
-  static Int lane_bytes(Int a, Int b, Int c, Int d, Int zero, Int low) {
+  static Int lane_bytes(Int a, Int b, Int c, Int d, Int zero) {
     const Int ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero), cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero);
-    return _mm256_max_epu8(_mm256_packus_epi16(ab, cd), low);
+    return _mm256_packus_epi16(ab, cd);
   }
+  static Int lane_bytes(Int a, Int b, Int c, Int d) {
+    return _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  }
+  static Int greater(Int a, Int b) { return _mm256_max_epu8(a, b); }
+  static Int lesser(Int a, Int b) { return _mm256_min_epu8(a, b); }
+  static Int lesser_words(Int a, Int b) { return _mm256_min_epi16(a, b); }
   static Int in_order(Int bytes) { return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)); }
   /// Numbers of 32 bits that add up to what the bytes do.
   static Int sums_of_bytes(Int x) { return _mm256_sad_epu8(x, _mm256_setzero_si256()); }
@@ -76,6 +82,7 @@ struct Lanes {
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
   static Int differ(Int a, Int b) { return _mm256_xor_si256(a, b); }
   static Int max(Int a, Int b) { return _mm256_max_epi32(a, b); }
+  static Int min(Int a, Int b) { return _mm256_min_epi32(a, b); }
   static int32_t greatest(Int x) {
     int32_t b[kCount];
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(b), x);
