@@ -16,8 +16,14 @@ namespace qgraph {
 constexpr int kPanel = 16;
 constexpr int kDepth = 4;
 
+/// The most rows and columns that `product` takes at a time where it needs accumulators.
+constexpr int64_t kTileRows = 64, kTileColumns = 64;
+
 /// Rows that attention takes at a time.
 constexpr int64_t kAttentionRows = 48;
+
+/// Bytes of one element of an unpacked type.
+inline size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
 
 /// What the fields of packed codes stand for, by their unsigned value; four entries repeat where there are two bits.
 using Levels = std::array<int8_t, 16>;
@@ -100,6 +106,15 @@ struct Epilogue {
 /// Whether an epilogue without row scales has t below 2^31 whatever the n columns' accumulators are.
 bool is_bounded(const Epilogue& e, int64_t n);
 
+/// The same from another row and column on.
+inline Epilogue part_of(Epilogue e, int64_t row, int64_t column) {
+  e.multiplier += column * e.multiplier_stride;
+  if (e.bias != nullptr) e.bias += column;
+  if (e.bias_f != nullptr) e.bias_f += column;
+  if (e.row_scale != nullptr) e.row_scale += row;
+  return e;
+}
+
 /// A function of int16 codes x: in each of 32 segments of 2^shift codes, the first from `start`, a polynomial of degree 4.
 ///   i = clamp((x - start) >> shift, 0, 31), d = float(x - start - i * 2^shift - 2^shift / 2)    (the outer segments have no end)
 ///   t = (((c[4][i] * d + c[3][i]) * d + c[2][i]) * d + c[1][i]) * d + c[0][i]
@@ -132,6 +147,9 @@ inline bool can_fuse(const PackedWeights& w, const Epilogue& e, bool residual) {
 
 struct Kernels {
   const char* isa;
+
+  /// Rows that gemm takes at a time.
+  int64_t row_step = 1;
 
   /// Whether fused takes whatever can_fuse says, and rows in pieces.
   bool pieces = false;
@@ -171,8 +189,8 @@ struct Kernels {
   void (*finish)(const Epilogue& e, const int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, void* y, int64_t row_stride,
                  const void* residual);
 
-  /// gemm and finish in one, for up to 64 columns, where there is such a kernel for these weights and this epilogue; else it does
-  /// nothing and returns false. e, y and residual begin at the first of the columns.
+  /// gemm and finish in one, where there is such a kernel for these weights and this epilogue; else it does nothing and returns
+  /// false. e, y and residual begin at the first of the columns.
   bool (*fused)(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
                 int64_t row_stride, const void* residual);
 
@@ -224,12 +242,20 @@ struct Kernels {
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
 };
 
-/// gemm and finish; `acc` is scratch of rows x ldc. Rows in pieces must be what the kernels can fuse.
+/// gemm and finish; `acc` is scratch of kTileRows x kTileColumns. Rows in pieces must be what the kernels can fuse.
 inline void product(const Kernels& kernels, const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
-                    const Epilogue& e, void* y, int64_t row_stride, const void* residual, int32_t* acc, int64_t ldc) {
+                    const Epilogue& e, void* y, int64_t row_stride, const void* residual, int32_t* acc) {
   if (kernels.fused(a, rows, w, column, columns, e, y, row_stride, residual)) return;
-  kernels.gemm(a.a, a.lda, rows, w, column, columns, acc, ldc);
-  kernels.finish(e, acc, ldc, rows, columns, y, row_stride, residual);
+  for (int64_t c = 0; c < columns; c += kTileColumns)
+    for (int64_t r = 0; r < rows; r += kTileRows) {
+      const int64_t height = rows - r < kTileRows ? rows - r : kTileRows,
+                    width = columns - c < kTileColumns ? columns - c : kTileColumns;
+      const auto at = static_cast<size_t>(r * row_stride + c);
+      kernels.gemm(a.a + r * a.lda, a.lda, height, w, column + c, width, acc, kTileColumns);
+      kernels.finish(part_of(e, r, c), acc, kTileColumns, height, width, static_cast<uint8_t*>(y) + at * byte_size(e.type),
+                     row_stride,
+                     residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * byte_size(e.residual_type));
+    }
 }
 
 namespace reference {

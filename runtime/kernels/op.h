@@ -31,9 +31,6 @@ struct Tensor {
   }
 };
 
-/// Bytes of one element of an unpacked type.
-inline size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
-
 /// Code i of a uint8 or int16 tensor.
 inline int32_t read_code(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
 

@@ -9,12 +9,17 @@
 namespace qgraph {
 namespace {
 
-TEST(EmulatedTiles, GemmEqualsTheSumOfProducts) {
+TEST(EmulatedTiles, ProductsEqualTheirSums) {
   const auto isas = available_isas();
   if (std::find(isas.begin(), isas.end(), "avx512_vnni") == isas.end()) GTEST_SKIP() << "few rows need avx512_vnni";
   std::mt19937 random{11};
   test_product(amx_emulated::gemm, avx512_vnni::kernels(), random);
   test_sparse_product(amx_emulated::gemm, random);
+  Kernels kernels = avx512_vnni::kernels();
+  kernels.pieces = false;
+  test_fused(amx_emulated::fused, kernels, random, [](const PackedWeights& w, const AnyEpilogue& any, int64_t rows) {
+    return can_fuse(w, any.e, any.residual != nullptr) || (rows >= 8 && w.k > 16);
+  });
 }
 
 }  // namespace

@@ -71,42 +71,13 @@ TEST_P(EveryIsa, PackEqualsTheReference) {
 TEST_P(EveryIsa, FinishEqualsTheReference) {
   for (int round = 0; round < 400; ++round) {
     const int64_t rows = 1 + static_cast<int64_t>(random() % 5), columns = 1 + static_cast<int64_t>(random() % 70);
-    const auto n = static_cast<size_t>(columns), count = static_cast<size_t>(rows) * n;
-    std::vector<int32_t> acc(count), bias(n);
-    std::vector<float> multiplier(n), bias_f(n), row_scale(static_cast<size_t>(rows));
-    std::vector<int16_t> residual(count);
-    std::normal_distribution<float> normal;
+    const auto count = static_cast<size_t>(rows * columns);
+    std::vector<int32_t> acc(count);
     for (auto& v : acc) v = static_cast<int32_t>(random()) >> (random() % 24);
-    for (auto& v : bias) v = static_cast<int32_t>(random()) >> 8;
-    const bool wild = random() % 2;
-    for (auto* list : {&multiplier, &bias_f, &row_scale})
-      for (auto& v : *list) v = normal(random) * (wild && random() % 9 == 0 ? 1e9f : 1e-2f);
-    for (auto& v : residual) v = static_cast<int16_t>(random());
-    const bool tokens = random() % 2, wide = random() % 2;
-    Epilogue e;
-    e.multiplier = multiplier.data();
-    e.multiplier_stride = tokens ? 1 : static_cast<int>(random() % 2);
-    if (random() % 2) e.bias = bias.data();
-    if (tokens) e.row_scale = row_scale.data();
-    if (tokens && random() % 2) e.bias_f = bias_f.data();
-    e.residual_type = wide ? DType::I16 : DType::U8;
-    e.residual_zero = static_cast<int32_t>(random() % 200);
-    e.residual_multiplier = normal(random);
-    e.staged = random() % 2;
-    e.mid_low = -static_cast<float>(random() % 300);
-    e.mid_high = e.mid_low + static_cast<float>(random() % 400);
-    e.mid_multiplier = normal(random);
-    e.type = random() % 3 == 0 ? DType::F32 : random() % 2 ? DType::U8 : DType::I16;
-    if (e.type == DType::I16) {
-      e.zero = random() % 2 ? 0 : -2000;
-      e.low = -30000;
-      e.high = static_cast<float>(32767 - e.zero);
-    }
-    e.bounded = !tokens && is_bounded(e, columns);
-    const void* beside = random() % 2 ? residual.data() : nullptr;
+    const AnyEpilogue any(random, rows, columns, columns);
     std::vector<uint8_t> a(count * 4 + 1), b(count * 4 + 1);
-    kernels.finish(e, acc.data(), columns, rows, columns, a.data(), columns, beside);
-    reference.finish(e, acc.data(), columns, rows, columns, b.data(), columns, beside);
+    kernels.finish(any.e, acc.data(), columns, rows, columns, a.data(), columns, any.residual);
+    reference.finish(any.e, acc.data(), columns, rows, columns, b.data(), columns, any.residual);
     ASSERT_EQ(a, b) << "round " << round;
   }
 }
@@ -143,72 +114,28 @@ TEST_P(EveryIsa, DepthwiseEqualsTheSumOfProducts) {
   }
 }
 
-// What is made of the accumulators in registers, against the two steps.
-TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
-  for (int round = 0; round < 300; ++round) {
-    const int64_t rows = 1 + static_cast<int64_t>(random() % 50), k = 1 + static_cast<int64_t>(random() % 90),
-                  n = 1 + static_cast<int64_t>(random() % 150), column = n > 64 ? 64 : 0,
-                  columns = std::min<int64_t>(n - column, 1 + static_cast<int64_t>(random() % 64)),
-                  stride = n + static_cast<int64_t>(random() % 9), pixels = rows;
-    std::normal_distribution<float> normal;
-    std::vector<uint8_t> a(static_cast<size_t>((rows + 3) * std::max(k, n) * 2 + 64)),
-        residual(static_cast<size_t>(rows * stride));
-    std::vector<int8_t> codes(static_cast<size_t>(n * std::max<int64_t>(k, 12)));
-    std::vector<int32_t> bias(static_cast<size_t>(n)), sums(static_cast<size_t>(round_up(n, kPanel)));
-    std::vector<float> multiplier(static_cast<size_t>(n));
-    for (auto* list : {&a, &residual})
-      for (auto& v : *list) v = static_cast<uint8_t>(random());
+TEST_P(EveryIsa, FusedProductEqualsItsSteps) {
+  const std::string isa = GetParam();
+  test_fused(kernels.fused, kernels, random, [&](const PackedWeights& w, const AnyEpilogue& any, int64_t rows) {
+    const bool fits = can_fuse(w, any.e, any.residual != nullptr);
+    return isa == "amx_int8" ? fits || (rows >= 8 && w.k > 16) : isa == "avx512_vnni" && fits;
+  });
+}
+
+TEST_P(EveryIsa, FusedDepthwiseEqualsItsSteps) {
+  if (kernels.fused_depthwise == nullptr) GTEST_SKIP() << "there is none";
+  for (int round = 0; round < 3000; ++round) {
+    const int64_t n = 1 + static_cast<int64_t>(random() % 150), pixels = 1 + static_cast<int64_t>(random() % 50);
+    AnyEpilogue any(random, pixels, n, n);
+    Epilogue& e = any.e;
+    if (e.type != DType::U8 || !e.bounded || e.multiplier_stride == 0) continue;
+    e.bias = any.bias.data();
+    std::vector<uint8_t> a(static_cast<size_t>((pixels + 3) * n * 2 + 64)), got(static_cast<size_t>(pixels * n), 3), want = got;
+    std::vector<int8_t> codes(static_cast<size_t>(n * 12));
+    for (auto& v : a) v = static_cast<uint8_t>(random());
     for (auto& v : codes) v = static_cast<int8_t>(random());
-    for (auto& v : bias) v = static_cast<int32_t>(random()) >> 12;
-    for (auto& v : multiplier) v = round % 9 == 0 ? 1e30f * normal(random) : 1e-3f * normal(random);
-    if (round % 10 == 0) multiplier[0] = std::numeric_limits<float>::quiet_NaN();
-    Epilogue e;
-    e.multiplier = multiplier.data();
-    e.bias = bias.data();
-    e.zero = static_cast<int32_t>(random() % 256);
-    const auto bottom = static_cast<int32_t>(random() % 2 * (random() % 256)),
-               top = random() % 2 ? 255 : bottom + static_cast<int32_t>(random() % static_cast<unsigned>(256 - bottom));
-    e.low = static_cast<float>(bottom - e.zero);
-    e.high = static_cast<float>(top - e.zero);
-    e.residual_type = DType::U8;
-    e.residual_zero = 7;
-    e.residual_multiplier = 0.3f;
-    e.staged = random() % 2;
-    e.mid_low = -100;
-    e.mid_high = 90;
-    e.mid_multiplier = 1.7f;
-    e.bounded = is_bounded(e, n);
-    const void* beside = random() % 2 ? residual.data() : nullptr;
     AlignedBytes packed;
-    auto* b = reinterpret_cast<int8_t*>(packed.resize(static_cast<size_t>(packed_bytes(n, k))));
-    kernels.pack(reinterpret_cast<const uint8_t*>(codes.data()), n, k, k, 1, false, b, sums.data());
-    const PackedWeights w{b, sums.data(), n, k};
-    std::vector<uint8_t> got(static_cast<size_t>(rows * stride), 5), want = got;
-    std::vector<int32_t> acc(static_cast<size_t>(std::max(rows * 64, pixels * n)));
-    Epilogue part = e;
-    part.multiplier += column;
-    part.bias += column;
-    if (kernels.fused({a.data(), k}, rows, w, column, columns, part, got.data(), stride, beside)) {
-      reference.gemm(a.data(), k, rows, w, column, columns, acc.data(), 64);
-      reference.finish(part, acc.data(), 64, rows, columns, want.data(), stride, beside);
-      ASSERT_EQ(got, want) << rows << " " << columns << " " << k;
-    }
-    ASSERT_TRUE(!kernels.pieces || kernels.fused({a.data(), k}, rows, w, column, columns, part, got.data(), stride, beside) ==
-                                       can_fuse(w, part, beside != nullptr));
-    if (kernels.pieces && k % kDepth == 0 && can_fuse(w, part, beside != nullptr)) {
-      const int64_t length = k % (3 * kDepth) == 0 ? k / 3 : k % (2 * kDepth) == 0 ? k / 2 : kDepth;
-      std::vector<const uint8_t*> parts;
-      std::vector<uint8_t> whole;
-      for (int64_t i = 0; i < rows * k / length; ++i) {
-        parts.push_back(a.data() + random() % (a.size() - static_cast<size_t>(length)));
-        whole.insert(whole.end(), parts.back(), parts.back() + length);
-      }
-      ASSERT_TRUE(kernels.fused({nullptr, 0, parts.data(), length}, rows, w, column, columns, part, got.data(), stride, beside));
-      reference.gemm(whole.data(), k, rows, w, column, columns, acc.data(), 64);
-      reference.finish(part, acc.data(), 64, rows, columns, want.data(), stride, beside);
-      ASSERT_EQ(got, want) << rows << " " << columns << " " << k << " in pieces of " << length;
-    }
-    if (kernels.fused_depthwise == nullptr || !e.bounded) continue;
+    std::vector<int32_t> acc(static_cast<size_t>(pixels * n));
     const int slide = static_cast<int>(random() % 3);
     const int64_t taps = slide > 0 ? 12 : 1 + static_cast<int64_t>(random() % 12), step = n;
     std::vector<const uint8_t*> at(static_cast<size_t>(round_up(taps, 2)));
@@ -220,8 +147,6 @@ TEST_P(EveryIsa, FusedKernelsEqualTheirSteps) {
     for (int64_t c = 0; c < n; ++c)
       for (int64_t t = 0; t < taps; ++t)
         if (slide == 0 || t % 4 != 3) quads[quad_index(c, t, taps)] = codes[static_cast<size_t>(c * taps + t)];
-    got.assign(static_cast<size_t>(pixels * n), 3);
-    want = got;
     kernels.fused_depthwise(at.data(), taps, quads, n, pixels, step, slide, e, got.data());
     kernels.depthwise(at.data(), taps, quads, n, pixels, step, 0, acc.data());
     reference.finish(e, acc.data(), n, pixels, n, want.data(), n, nullptr);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
 #include "kernels/weights.h"
@@ -54,7 +55,99 @@ inline void test_product(decltype(Kernels::gemm) gemm, const Kernels& kernels, s
   }
 }
 
-/// The same for weights of many zeros in their sparse forms.
+/// An epilogue of any kind for rows x columns accumulators, `stride` elements from row to row of its output and residual.
+struct AnyEpilogue {
+  AnyEpilogue(std::mt19937& random, int64_t rows, int64_t columns, int64_t stride)
+      : bias(static_cast<size_t>(columns)),
+        multiplier(bias.size()),
+        bias_f(bias.size()),
+        row_scale(static_cast<size_t>(rows)),
+        beside(static_cast<size_t>(rows * stride)) {
+    std::normal_distribution<float> normal;
+    for (auto& v : bias) v = static_cast<int32_t>(random()) >> 8;
+    const bool wild = random() % 2;
+    for (auto* list : {&multiplier, &bias_f, &row_scale})
+      for (auto& v : *list) v = normal(random) * (wild && random() % 9 == 0 ? 1e30f : 1e-2f);
+    if (random() % 10 == 0) multiplier[0] = std::numeric_limits<float>::quiet_NaN();
+    for (auto& v : beside) v = static_cast<int16_t>(random());
+    const bool tokens = random() % 2, wide = random() % 2;
+    e.multiplier = multiplier.data();
+    e.multiplier_stride = tokens ? 1 : static_cast<int>(random() % 2);
+    if (random() % 2) e.bias = bias.data();
+    if (tokens) e.row_scale = row_scale.data();
+    if (tokens && random() % 2) e.bias_f = bias_f.data();
+    e.residual_type = wide ? DType::I16 : DType::U8;
+    e.residual_zero = static_cast<int32_t>(random() % 200);
+    e.residual_multiplier = normal(random);
+    e.staged = random() % 2;
+    e.mid_low = -static_cast<float>(random() % 300);
+    e.mid_high = e.mid_low + static_cast<float>(random() % 400);
+    e.mid_multiplier = normal(random);
+    e.type = random() % 3 == 0 ? DType::F32 : random() % 2 ? DType::U8 : DType::I16;
+    if (e.type == DType::I16) {
+      e.zero = random() % 2 ? 0 : -2000;
+      e.low = -30000;
+      e.high = static_cast<float>(32767 - e.zero);
+    } else if (e.type == DType::U8) {
+      const auto bottom = static_cast<int32_t>(random() % 2 * (random() % 256)),
+                 top = random() % 2 ? 255 : bottom + static_cast<int32_t>(random() % static_cast<unsigned>(256 - bottom));
+      e.zero = static_cast<int32_t>(random() % 2 * (random() % 256));
+      e.low = static_cast<float>(bottom - e.zero);
+      e.high = static_cast<float>(top - e.zero);
+    }
+    e.bounded = !tokens && is_bounded(e, columns);
+    if (random() % 2) residual = beside.data();
+  }
+
+  std::vector<int32_t> bias;
+  std::vector<float> multiplier, bias_f, row_scale;
+  std::vector<int16_t> beside;
+  Epilogue e;
+  const void* residual = nullptr;
+};
+
+/// Product and epilogue in one against the two, for whatever the kernel takes; `taken` says whether it must.
+template <typename Taken>
+void test_fused(decltype(Kernels::fused) fused, const Kernels& kernels, std::mt19937& random, Taken&& taken) {
+  const Kernels& reference = reference::kernels();
+  for (int round = 0; round < 500; ++round) {
+    const int64_t rows = 1 + static_cast<int64_t>(random() % (round % 7 == 0 ? 150 : 50)),
+                  n = 1 + static_cast<int64_t>(random() % 220),
+                  k = (1 + static_cast<int64_t>(random() % 50)) * (random() % 2 ? 1 : 4), column = n > 64 ? random() % 2 * 64 : 0,
+                  columns = 1 + static_cast<int64_t>(random()) % (n - column),
+                  stride = columns + static_cast<int64_t>(random() % 9);
+    std::vector<uint8_t> a(static_cast<size_t>(rows * k)), codes(static_cast<size_t>(n * k));
+    for (auto* list : {&a, &codes})
+      for (auto& v : *list) v = static_cast<uint8_t>(random());
+    const AnyEpilogue any(random, rows, columns, stride);
+    AlignedBytes packed;
+    std::vector<int32_t> sums(static_cast<size_t>(round_up(n, kPanel))), acc(static_cast<size_t>(rows * columns));
+    int8_t* b = packed.resize(static_cast<size_t>(packed_bytes(n, k)));
+    kernels.pack(codes.data(), n, k, k, 1, false, b, sums.data());
+    const PackedWeights w{b, sums.data(), n, k};
+    std::vector<uint8_t> got(static_cast<size_t>(rows * stride) * byte_size(any.e.type), 5), want = got;
+    const auto check = [&](const Rows& from, const uint8_t* whole) {
+      const bool done = fused(from, rows, w, column, columns, any.e, got.data(), stride, any.residual);
+      ASSERT_EQ(done, taken(w, any, rows)) << round;
+      if (!done) return;
+      reference.gemm(whole, k, rows, w, column, columns, acc.data(), columns);
+      reference.finish(any.e, acc.data(), columns, rows, columns, want.data(), stride, any.residual);
+      ASSERT_EQ(got, want) << rows << " " << columns << " " << k << " round " << round;
+    };
+    check({a.data(), k}, a.data());
+    if (!kernels.pieces || k % kDepth != 0 || !taken(w, any, rows)) continue;
+    const int64_t length = k % (3 * kDepth) == 0 ? k / 3 : k % (2 * kDepth) == 0 ? k / 2 : kDepth;
+    std::vector<const uint8_t*> parts;
+    std::vector<uint8_t> whole;
+    for (int64_t i = 0; i < rows * k / length; ++i) {
+      parts.push_back(a.data() + random() % (a.size() - static_cast<size_t>(length) + 1));
+      whole.insert(whole.end(), parts.back(), parts.back() + length);
+    }
+    check({nullptr, 0, parts.data(), length}, whole.data());
+  }
+}
+
+/// A matrix product with weights of many zeros in their sparse forms.
 inline void test_sparse_product(decltype(Kernels::gemm) gemm, std::mt19937& random) {
   const int64_t sizes[] = {1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 31, 33, 40, 63, 64, 65, 100, 130};
   for (int round = 0; round < 300; ++round) {

@@ -110,7 +110,7 @@ class Attention : public Op {
     uint8_t* codes = s + l.codes;
     Epilogue e = epilogue_;
     e.multiplier = &multiplier_;
-    const size_t size = static_cast<size_t>(bits(e.type) / 8);
+    const size_t size = byte_size(e.type);
     for (int64_t row = 0; row < rows_; row += kAttentionRows) {
       const int64_t rows = std::min(kAttentionRows, rows_ - row);
       c.kernels->gemm(q + row * stride, stride, rows, wk, 0, keys_, acc, ld);

@@ -7,10 +7,9 @@
 namespace qgraph {
 namespace {
 
-constexpr int64_t kRows = 54;        // output pixels of a tile: a multiple of the kernels' 6
-constexpr int64_t kColumns = 64;     // output channels of a tile
-constexpr int64_t kBlock = 1 << 12;  // accumulators of a depthwise block
-constexpr int64_t kBeyond = 32;      // bytes that the copy of a short line may write too many
+constexpr int64_t kBlock = 1 << 12;                              // accumulators of a depthwise block
+constexpr int64_t kAccumulators = kTileRows * kTileColumns * 4;  // bytes
+constexpr int64_t kBeyond = 32;                                  // bytes that the copy of a short line may write too many
 
 struct Geometry {
   int64_t kernel[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, begin[2] = {0, 0}, end[2] = {0, 0};
@@ -76,10 +75,8 @@ class ConvBase : public Op {
     out(c).shape = shape;
     pixels_ = out_[0] * out_[1];
   }
-  /// Bytes of an output element.
-  size_t out_size() const { return static_cast<size_t>(bits(epilogue_.type) / 8); }
   uint8_t* output_at(const Context& c, int64_t pixel, int64_t channel) const {
-    return c.out[0]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * out_size();
+    return c.out[0]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * byte_size(epilogue_.type);
   }
 
   Epilogue epilogue_;
@@ -146,8 +143,8 @@ class Conv : public ConvBase {
     if (depthwise_)
       return static_cast<size_t>(round_up(count_, 2) * 8 + 64 + round_up(inputs_, 64) +
                                  (fused(c) ? 0 : round_up(block(c) * outputs_ * 4, 64)));
-    const int64_t pointers = in_place_ ? kRows * g_.kernel[0] * static_cast<int64_t>(sizeof(void*)) : 0;
-    return static_cast<size_t>((direct_ ? 0 : round_up(kRows * patch_ + kBeyond, 64) + pointers) + kRows * kColumns * 4 + 64);
+    const int64_t pointers = in_place_ ? kTileRows * g_.kernel[0] * static_cast<int64_t>(sizeof(void*)) : 0;
+    return static_cast<size_t>((direct_ ? 0 : patches_bytes() + pointers) + kAccumulators + 64);
   }
 
   void run(Context& c) override {
@@ -161,11 +158,11 @@ class Conv : public ConvBase {
       return;
     }
     // tiles of even size; where they are few, the output channels are split too
-    const int64_t even = (total + kRows - 1) / kRows, rows = round_up((total + even - 1) / even, 6);
-    const int64_t tiles = (total + rows - 1) / rows;
+    const int64_t step = c.kernels->row_step, most = kTileRows / step * step, even = (total + most - 1) / most;
+    const int64_t rows = round_up((total + even - 1) / even, step), tiles = (total + rows - 1) / rows;
     const int64_t wanted = (4 * c.pool->size() + tiles * group_ - 1) / (tiles * group_);
-    const int64_t chunks = c.pool->size() == 1 ? 1 : std::min(wanted, (n_ + kColumns - 1) / kColumns);
-    const int64_t width = round_up((n_ + chunks - 1) / chunks, kColumns);
+    const int64_t chunks = c.pool->size() == 1 ? 1 : std::min(wanted, (n_ + kTileColumns - 1) / kTileColumns);
+    const int64_t width = round_up((n_ + chunks - 1) / chunks, kTileColumns);
     // neighbouring tasks share their weights where these are many, else their pixels
     const int64_t parts = group_ * chunks;
     c.pool->parallel(tiles * parts, 1, [&](int64_t begin, int64_t end, int worker) {
@@ -255,6 +252,7 @@ class Conv : public ConvBase {
       x = column * conv.g_.stride[1] - conv.g_.begin[1];
     }
   };
+  int64_t patches_bytes() const { return round_up(kTileRows * patch_ + kBeyond, 64); }
   int64_t image_bytes() const { return size_[0] * size_[1] * inputs_; }
 
   // One row of patches: [ky][kx][channel of the group]; may write up to kBeyond bytes after it.
@@ -302,8 +300,8 @@ class Conv : public ConvBase {
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
     Rows a{c.in[0]->as<uint8_t>() + pixel * inputs_ + group * per_, inputs_};
     if (!direct_) {
-      uint8_t* patches = c.worker_scratch(worker) + kRows * kColumns * 4;
-      auto** parts = reinterpret_cast<const uint8_t**>(patches + round_up(kRows * patch_ + kBeyond, 64));
+      uint8_t* patches = c.worker_scratch(worker) + kAccumulators;
+      auto** parts = reinterpret_cast<const uint8_t**>(patches + patches_bytes());
       a = {patches, patch_, in_place_ ? parts : nullptr, line_};
       Walk at(*this, c, pixel);
       const uint8_t* input_end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
@@ -320,16 +318,12 @@ class Conv : public ConvBase {
     }
     PackedWeights w = parts_[static_cast<size_t>(group)];
     if (!direct_) w.k = patch_;  // the weights are padded with zeros, whatever follows a patch
-    const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
-    for (int64_t column = begin; column < end; column += kColumns) {
-      const int64_t columns = std::min(kColumns, end - column), channel = group * n_ + column;
-      Epilogue e = epilogue_;
-      e.multiplier += channel;
-      e.bias += channel;
-      const void* residual =
-          residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * r_size : nullptr;
-      product(*c.kernels, a, rows, w, column, columns, e, output_at(c, pixel, channel), outputs_, residual, acc, kColumns);
-    }
+    const int64_t channel = group * n_ + begin;
+    const void* residual =
+        residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * byte_size(epilogue_.residual_type)
+                  : nullptr;
+    product(*c.kernels, a, rows, w, begin, end - begin, part_of(epilogue_, 0, channel), output_at(c, pixel, channel), outputs_,
+            residual, acc);
   }
 
   void depthwise(const Context& c, int64_t begin, int64_t end, int worker) const {
@@ -375,7 +369,7 @@ class Conv : public ConvBase {
       pixel += run;
     }
     if (fused) return;
-    const size_t r_size = static_cast<size_t>(bits(epilogue_.residual_type) / 8);
+    const size_t r_size = byte_size(epilogue_.residual_type);
     const void* residual = residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(begin * outputs_) * r_size : nullptr;
     c.kernels->finish(epilogue_, acc, outputs_, end - begin, outputs_, output_at(c, begin, 0), outputs_, residual);
   }

@@ -235,7 +235,7 @@ class Where : public Small {
   void run(Context& c) override {
     const Shape& full = c.out[0]->shape;
     const Walker w(c.in[0]->shape, full), a(c.in[1]->shape, full), b(c.in[2]->shape, full);
-    const size_t size = static_cast<size_t>(bits(c.out[0]->type) / 8);
+    const size_t size = byte_size(c.out[0]->type);
     for (int64_t i = 0; i < c.out[0]->size(); ++i) {
       const bool yes = c.in[0]->as<uint8_t>()[w.at(i)] != 0;
       const uint8_t* from = yes ? c.in[1]->as<uint8_t>() + static_cast<size_t>(a.at(i)) * size
@@ -284,7 +284,7 @@ class Fill : public Small {
     elements(out(c).shape);
   }
   void run(Context& c) override {
-    const size_t size = static_cast<size_t>(bits(c.out[0]->type) / 8);
+    const size_t size = byte_size(c.out[0]->type);
     for (int64_t i = 0; i < c.out[0]->size(); ++i)
       std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, c.in[1]->data, size);
   }

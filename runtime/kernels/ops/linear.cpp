@@ -8,8 +8,9 @@
 namespace qgraph {
 namespace {
 
-constexpr int64_t kRows = 48;     // rows of a tile: a multiple of the kernels' 6
-constexpr int64_t kColumns = 64;  // columns of a tile: one group of panels
+constexpr int64_t kRows = 48;       // a multiple of every kernel's row_step
+constexpr int64_t kMostRows = 192;  // of a task
+constexpr int64_t kColumns = kTileColumns;
 
 class Linear : public Op {
  public:
@@ -62,7 +63,7 @@ class Linear : public Op {
     if (given(c, 5)) require(in(c, 5, {DType::U8, DType::I16}).shape == shape, "the residual must have the output's shape");
   }
 
-  size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kRows * kColumns * 4); }
+  size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kTileRows * kColumns * 4); }
   int64_t macs(const Context&) const override { return rows_ * n_ * k_; }
   int packed_input() const override { return 1; }
   int64_t left_out() const override { return sparse_.bytes == 0 ? 0 : n_ * k_ - sparse_.bytes; }
@@ -71,11 +72,14 @@ class Linear : public Op {
     const Tensor& x = *c.in[0];
     const float* row_scale = given(c, 4) ? c.in[4]->as<float>() : nullptr;
     const void* residual = given(c, 5) ? c.in[5]->data : nullptr;
-    const int64_t row_tiles = (rows_ + kRows - 1) / kRows, column_tiles = (n_ + kColumns - 1) / kColumns;
+    const int64_t column_tiles = (n_ + kColumns - 1) / kColumns;
     // a tile's weights stay in L1 while the rows pass; neighbouring tiles share them
+    int64_t height = block_ != 0 ? kRows : kMostRows;
+    while (height > kRows && (rows_ + height - 1) / height * column_tiles < 4 * c.pool->size()) height -= kRows;
+    const int64_t row_tiles = (rows_ + height - 1) / height;
     c.pool->parallel(row_tiles * column_tiles, 1, [&](int64_t begin, int64_t end, int worker) {
       for (int64_t tile = begin; tile < end; ++tile)
-        one(c, x.as<uint8_t>(), row_scale, residual, tile % row_tiles * kRows, tile / row_tiles * kColumns, worker);
+        one(c, x.as<uint8_t>(), row_scale, residual, tile % row_tiles * height, height, tile / row_tiles * kColumns, worker);
     });
   }
 
@@ -94,21 +98,18 @@ class Linear : public Op {
     }
   }
 
-  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row, int64_t column,
-           int worker) const {
-    const int64_t rows = std::min(kRows, rows_ - row), columns = std::min(kColumns, n_ - column);
+  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row, int64_t height,
+           int64_t column, int worker) const {
+    const int64_t rows = std::min(height, rows_ - row), columns = std::min(kColumns, n_ - column);
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
     Epilogue e = epilogue_;
-    e.row_scale = row_scale == nullptr ? nullptr : row_scale + row;
-    if (e.bias != nullptr) e.bias += column;
-    if (e.bias_f != nullptr) e.bias_f += column;
-    e.multiplier += column;
-    const size_t size = static_cast<size_t>(bits(e.type) / 8), r_size = static_cast<size_t>(bits(e.residual_type) / 8);
+    e.row_scale = row_scale;
+    e = part_of(e, row, column);
     const size_t at = static_cast<size_t>(row * n_ + column);
-    void* y = c.out[0]->as<uint8_t>() + at * size;
-    const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * r_size;
+    void* y = c.out[0]->as<uint8_t>() + at * byte_size(e.type);
+    const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * byte_size(e.residual_type);
     if (block_ == 0) {
-      product(*c.kernels, {x + row * k_, k_}, rows, parts_[0], column, columns, e, y, n_, res, acc, kColumns);
+      product(*c.kernels, {x + row * k_, k_}, rows, parts_[0], column, columns, e, y, n_, res, acc);
       return;
     }
     blocks(c, x + row * k_, e, rows, column, columns, acc, y, res);
@@ -129,7 +130,7 @@ class Linear : public Op {
           total[r * kColumns + i] = total[r * kColumns + i] + static_cast<float>(acc[r * kColumns + i]) * m[i];
     }
     const float one = 1.0f;
-    const size_t size = static_cast<size_t>(bits(e.type) / 8), r_size = static_cast<size_t>(bits(e.residual_type) / 8);
+    const size_t size = byte_size(e.type), r_size = byte_size(e.residual_type);
     for (int64_t r = 0; r < rows; ++r) {
       float* t = total + r * kColumns;
       const float scale = e.row_scale == nullptr ? 1.0f : e.row_scale[r];
@@ -224,7 +225,7 @@ class MatMul : public Op {
     const PackedWeights w{packed, sums, n_, k_};
     Epilogue e = epilogue_;
     e.multiplier = &multiplier_;
-    const size_t size = static_cast<size_t>(bits(e.type) / 8);
+    const size_t size = byte_size(e.type);
     uint8_t* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(batch * m_ * n_) * size;
     for (int64_t row = 0; row < m_; row += kRows) {
       const int64_t rows = std::min(kRows, m_ - row);

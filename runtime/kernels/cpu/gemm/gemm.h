@@ -65,20 +65,21 @@ void sparse_gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeight
                  int32_t* acc, int64_t ldc);
 }  // namespace avx512_vnni
 
-#define QGRAPH_DECLARE_GEMM(isa, avx512)                                                                                         \
+#define QGRAPH_DECLARE_GEMM(isa, row_step, avx512)                                                                               \
   namespace isa {                                                                                                                \
+  constexpr int64_t kRowStep = row_step;                                                                                         \
   constexpr bool kSparse = avx512, kQuads = avx512;                                                                              \
   void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,  \
             int64_t ldc);                                                                                                        \
   void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step, \
                  int slide, int32_t* acc);                                                                                       \
   }
-QGRAPH_DECLARE_GEMM(reference, false)
-QGRAPH_DECLARE_GEMM(portable, false)
-QGRAPH_DECLARE_GEMM(avx2, false)
-QGRAPH_DECLARE_GEMM(avx_vnni, false)
-QGRAPH_DECLARE_GEMM(avx512_vnni, true)
-QGRAPH_DECLARE_GEMM(amx_int8, true)
+QGRAPH_DECLARE_GEMM(reference, 1, false)
+QGRAPH_DECLARE_GEMM(portable, 4, false)
+QGRAPH_DECLARE_GEMM(avx2, 6, false)
+QGRAPH_DECLARE_GEMM(avx_vnni, 6, false)
+QGRAPH_DECLARE_GEMM(avx512_vnni, 6, true)
+QGRAPH_DECLARE_GEMM(amx_int8, 16, true)
 #undef QGRAPH_DECLARE_GEMM
 
 }  // namespace qgraph

@@ -218,9 +218,13 @@ bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, 
        finished_columns<4, Extra::kNone>},
       {finished_columns<1, Extra::kStagedU8>, finished_columns<2, Extra::kStagedU8>, finished_columns<3, Extra::kStagedU8>,
        finished_columns<4, Extra::kStagedU8>}};
-  const int64_t panel = panel_bytes(w.k, w.bits), panels = (columns + kPanel - 1) / kPanel;
-  kRuns[residual != nullptr][panels - 1](a, rows, w.data + column / kPanel * panel, panel, w.k, e, columns,
-                                         static_cast<uint8_t*>(y), row_stride, static_cast<const uint8_t*>(residual));
+  const int64_t panel = panel_bytes(w.k, w.bits);
+  for (int64_t c = 0; c < columns; c += 4 * kPanel) {
+    const int64_t some = std::min<int64_t>(4 * kPanel, columns - c), panels = (some + kPanel - 1) / kPanel;
+    const auto* beside = static_cast<const uint8_t*>(residual);
+    kRuns[beside != nullptr][panels - 1](a, rows, w.data + (column + c) / kPanel * panel, panel, w.k, part_of(e, 0, c), some,
+                                         static_cast<uint8_t*>(y) + c, row_stride, beside == nullptr ? nullptr : beside + c);
+  }
   return true;
 }
 

@@ -4,10 +4,11 @@
 namespace qgraph {
 namespace {
 
-Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm, decltype(Kernels::fused) fused) {
+Kernels with(Kernels table, const char* isa, int64_t row_step, decltype(Kernels::gemm) gemm, decltype(Kernels::fused) fused) {
   table.isa = isa;
-  table.gemm = gemm;
+  table.row_step = row_step;
   table.pieces = false;
+  table.gemm = gemm;
   table.fused = fused;
   return table;
 }
@@ -15,12 +16,12 @@ Kernels with(Kernels table, const char* isa, decltype(Kernels::gemm) gemm, declt
 }  // namespace
 
 const Kernels& avx_vnni::kernels() {
-  static const Kernels table = with(avx2::kernels(), "avx_vnni", avx_vnni::gemm, never_fused);
+  static const Kernels table = with(avx2::kernels(), "avx_vnni", avx_vnni::kRowStep, avx_vnni::gemm, never_fused);
   return table;
 }
 
 const Kernels& amx_int8::kernels() {
-  static const Kernels table = with(avx512_vnni::kernels(), "amx_int8", amx_int8::gemm, amx_int8::fused);
+  static const Kernels table = with(avx512_vnni::kernels(), "amx_int8", amx_int8::kRowStep, amx_int8::gemm, amx_int8::fused);
   return table;
 }
 

@@ -18,48 +18,79 @@ static_assert(sizeof(TileConfig) == 64);
 
 }  // namespace qgraph
 
+// The instructions by themselves: GCC's intrinsics do not tell the compiler which memory a tile is loaded from, so that it may
+// leave out what was written there just before.
 #ifndef QGRAPH_AMX_EMULATED
-#include <immintrin.h>
+namespace qgraph::hardware {
+
+inline void configure(const TileConfig& config) { asm volatile("ldtilecfg %0" ::"m"(config)); }
+inline void release() { asm volatile("tilerelease"); }
+template <int T>
+void zero() {
+  asm volatile("tilezero %%tmm%c0" ::"i"(T));
+}
+template <int T>
+void load(const void* base, int64_t stride) {
+  asm volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(T), "r"(base), "r"(stride) : "memory");
+}
+template <int T>
+void store(void* base, int64_t stride) {
+  asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(T), "r"(base), "r"(stride) : "memory");
+}
+/// Tile C += tile A (uint8) times tile B (int8).
+template <int C, int A, int B>
+void dot() {
+  asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(C), "i"(A), "i"(B));
+}
+
+}  // namespace qgraph::hardware
+namespace qgraph {
+namespace tiles = hardware;
+}
 #else
 namespace qgraph::emulated {
 
-struct Tiles {
+struct State {
   TileConfig config;
   uint8_t data[8][16][64];
 };
-inline thread_local Tiles tiles;
+inline thread_local State state;
 
-inline void load_config(const void* from) {
-  std::memset(&tiles, 0, sizeof(tiles));
-  std::memcpy(&tiles.config, from, 64);
+inline void configure(const TileConfig& config) {
+  std::memset(&state, 0, sizeof(state));
+  state.config = config;
 }
-inline void zero(int t) { std::memset(tiles.data[t], 0, sizeof(tiles.data[t])); }
-inline void load(int t, const void* base, int64_t stride) {
-  zero(t);
-  for (int r = 0; r < tiles.config.rows[t]; ++r)
-    std::memcpy(tiles.data[t][r], static_cast<const uint8_t*>(base) + r * stride, tiles.config.row_bytes[t]);
+inline void release() { std::memset(&state, 0, sizeof(state)); }
+template <int T>
+void zero() {
+  std::memset(state.data[T], 0, sizeof(state.data[T]));
 }
-inline void store(int t, void* base, int64_t stride) {
-  for (int r = 0; r < tiles.config.rows[t]; ++r)
-    std::memcpy(static_cast<uint8_t*>(base) + r * stride, tiles.data[t][r], tiles.config.row_bytes[t]);
+template <int T>
+void load(const void* base, int64_t stride) {
+  zero<T>();
+  for (int r = 0; r < state.config.rows[T]; ++r)
+    std::memcpy(state.data[T][r], static_cast<const uint8_t*>(base) + r * stride, state.config.row_bytes[T]);
 }
-inline void dot(int c, int a, int b) {
-  for (int m = 0; m < tiles.config.rows[c]; ++m)
-    for (int k = 0; k < tiles.config.row_bytes[a] / 4; ++k)
-      for (int n = 0; n < tiles.config.row_bytes[c] / 4; ++n) {
+template <int T>
+void store(void* base, int64_t stride) {
+  for (int r = 0; r < state.config.rows[T]; ++r)
+    std::memcpy(static_cast<uint8_t*>(base) + r * stride, state.data[T][r], state.config.row_bytes[T]);
+}
+template <int C, int A, int B>
+void dot() {
+  for (int m = 0; m < state.config.rows[C]; ++m)
+    for (int k = 0; k < state.config.row_bytes[A] / 4; ++k)
+      for (int n = 0; n < state.config.row_bytes[C] / 4; ++n) {
         uint32_t sum;
-        std::memcpy(&sum, &tiles.data[c][m][4 * n], 4);
+        std::memcpy(&sum, &state.data[C][m][4 * n], 4);
         for (int i = 0; i < 4; ++i)
-          sum += static_cast<uint32_t>(tiles.data[a][m][4 * k + i] * static_cast<int8_t>(tiles.data[b][k][4 * n + i]));
-        std::memcpy(&tiles.data[c][m][4 * n], &sum, 4);
+          sum += static_cast<uint32_t>(state.data[A][m][4 * k + i] * static_cast<int8_t>(state.data[B][k][4 * n + i]));
+        std::memcpy(&state.data[C][m][4 * n], &sum, 4);
       }
 }
 
 }  // namespace qgraph::emulated
-#define _tile_loadconfig(from) ::qgraph::emulated::load_config(from)
-#define _tile_release() ((void)0)
-#define _tile_zero(t) ::qgraph::emulated::zero(t)
-#define _tile_loadd(t, base, stride) ::qgraph::emulated::load(t, base, stride)
-#define _tile_stored(t, base, stride) ::qgraph::emulated::store(t, base, stride)
-#define _tile_dpbusd(c, a, b) ::qgraph::emulated::dot(c, a, b)
+namespace qgraph {
+namespace tiles = emulated;
+}
 #endif
