@@ -155,7 +155,7 @@ TEST_P(EveryIsa, FusedDepthwiseEqualsItsSteps) {
 }
 
 TEST_P(EveryIsa, RowKernelsEqualTheReference) {
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 400; ++round) {
     const int64_t n = 1 + static_cast<int64_t>(random() % 300);
     const auto size = static_cast<size_t>(n);
     std::normal_distribution<float> normal;
@@ -191,8 +191,14 @@ TEST_P(EveryIsa, RowKernelsEqualTheReference) {
     e.type = DType::I16;
     e.low = -32768;
     e.high = 32767;
+    const float steps[] = {0.01f, -0.3f, 1e-44f, 3e38f, 1e-38f, 1.7f};
+    const float step = round % 2 ? steps[random() % 6] : 0.01f, *factors = random() % 3 ? nullptr : gamma.data();
+    const int32_t origin = random() % 2 ? 0 : static_cast<int32_t>(random() % 256);
+    const bool bytes = random() % 3 == 0;
+    if (round % 5 == 0) wide[static_cast<size_t>(random() % size)] = -32768;
     both([&](const Kernels& k, uint8_t* y) {
-      const float scale = k.quantize_tokens(wide.data(), DType::I16, 0, 0.01f, gamma.data(), n, y, scratch.data());
+      const void* x = bytes ? static_cast<const void*>(narrow.data()) : wide.data();
+      const float scale = k.quantize_tokens(x, bytes ? DType::U8 : DType::I16, origin, step, factors, n, y, scratch.data());
       std::memcpy(y + size, &scale, 4);
     });
     both([&](const Kernels& k, uint8_t* y) { k.layer_norm(wide.data(), DType::I16, n, 1e-5f, gamma.data(), beta.data(), e, y); });

@@ -86,6 +86,12 @@ struct Lanes {
     const Int order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
     return _mm512_permutexvar_epi64(order, _mm512_max_epi16(_mm512_packs_epi32(a, b), low));
   }
+  static Int abs(Int x) { return _mm512_abs_epi32(x); }
+  static Int load_all(const void* p) { return _mm512_loadu_si512(p); }
+  /// Of 16-bit numbers: |x|, the greater as unsigned ones, and those in the upper halves of 32 bits.
+  static Int abs_words(Int x) { return _mm512_abs_epi16(x); }
+  static Int max_words(Int a, Int b) { return _mm512_max_epu16(a, b); }
+  static Int high_words(Int x) { return _mm512_srli_epi32(x, 16); }
   static void store_all(void* p, Int x) { _mm512_storeu_si512(p, x); }
   static Float lesser(Float a, Float b) { return _mm512_min_ps(a, b); }
 };

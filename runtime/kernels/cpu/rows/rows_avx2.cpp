@@ -76,6 +76,11 @@ struct Lanes {
   static Int words(Int a, Int b, Int low) {
     return _mm256_permute4x64_epi64(_mm256_max_epi16(_mm256_packs_epi32(a, b), low), 0xd8);
   }
+  static Int abs(Int x) { return _mm256_abs_epi32(x); }
+  static Int load_all(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static Int abs_words(Int x) { return _mm256_abs_epi16(x); }
+  static Int max_words(Int a, Int b) { return _mm256_max_epu16(a, b); }
+  static Int high_words(Int x) { return _mm256_srli_epi32(x, 16); }
   static void store_all(void* p, Int x) { _mm256_storeu_si256(static_cast<__m256i*>(p), x); }
   static Float lesser(Float a, Float b) { return _mm256_min_ps(a, b); }
   static Int bits(Float x) { return _mm256_castps_si256(x); }
