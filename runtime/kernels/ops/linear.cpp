@@ -72,18 +72,31 @@ class Linear : public Op {
     const Tensor& x = *c.in[0];
     const float* row_scale = given(c, 4) ? c.in[4]->as<float>() : nullptr;
     const void* residual = given(c, 5) ? c.in[5]->data : nullptr;
-    const int64_t column_tiles = (n_ + kColumns - 1) / kColumns;
-    // a tile's weights stay in L1 while the rows pass; neighbouring tiles share them
-    int64_t height = block_ != 0 ? kRows : kMostRows;
-    while (height > kRows && (rows_ + height - 1) / height * column_tiles < 4 * c.pool->size()) height -= kRows;
-    const int64_t row_tiles = (rows_ + height - 1) / height;
-    c.pool->parallel(row_tiles * column_tiles, 1, [&](int64_t begin, int64_t end, int worker) {
-      for (int64_t tile = begin; tile < end; ++tile)
-        one(c, x.as<uint8_t>(), row_scale, residual, tile % row_tiles * height, height, tile / row_tiles * kColumns, worker);
+    // weights stay in L1 while the rows pass; neighbouring tasks share them
+    const Task task = split(c.pool->size());
+    const int64_t row_tasks = (rows_ + task.rows - 1) / task.rows, column_tasks = (n_ + task.columns - 1) / task.columns;
+    c.pool->parallel(row_tasks * column_tasks, 1, [&](int64_t begin, int64_t end, int worker) {
+      for (int64_t i = begin; i < end; ++i)
+        one(c, x.as<uint8_t>(), row_scale, residual, i % row_tasks * task.rows, i / row_tasks * task.columns, task, worker);
     });
   }
 
  private:
+  struct Task {
+    int64_t rows, columns;
+  };
+  // The largest tasks that keep all threads busy to the end: four for each, or three and none left over.
+  Task split(int threads) const {
+    if (block_ != 0) return {kRows, kColumns};
+    const int64_t tiles = (n_ + kColumns - 1) / kColumns;
+    for (int64_t rows = kMostRows; rows > kRows; rows -= kRows)
+      for (int64_t wide : {4, 3, 2, 1}) {
+        const int64_t tasks = (rows_ + rows - 1) / rows * ((tiles + wide - 1) / wide);
+        if (threads == 1 || tasks >= 4 * threads || (tiles % wide == 0 && tasks == 3 * threads)) return {rows, wide * kColumns};
+      }
+    return {kRows, kColumns};
+  }
+
   void pack_dense(const Kernels& kernels, const WeightCodes& w, int64_t blocks) {
     const int64_t depth = block_ != 0 ? block_ : k_;
     const size_t part_bytes = static_cast<size_t>(packed_bytes(n_, depth, w.width()));
@@ -98,9 +111,9 @@ class Linear : public Op {
     }
   }
 
-  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row, int64_t height,
-           int64_t column, int worker) const {
-    const int64_t rows = std::min(height, rows_ - row), columns = std::min(kColumns, n_ - column);
+  void one(const Context& c, const uint8_t* x, const float* row_scale, const void* residual, int64_t row, int64_t column,
+           const Task& task, int worker) const {
+    const int64_t rows = std::min(task.rows, rows_ - row), columns = std::min(task.columns, n_ - column);
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
     Epilogue e = epilogue_;
     e.row_scale = row_scale;
