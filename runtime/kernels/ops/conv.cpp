@@ -1,6 +1,7 @@
 // Conv and ConvTranspose over one or two spatial axes, channels last, uint8 x int8.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/weights.h"
 
@@ -157,24 +158,36 @@ class Conv : public ConvBase {
       });
       return;
     }
-    // tiles of even size; where they are few, the output channels are split too
-    const int64_t step = c.kernels->row_step, most = kTileRows / step * step, even = (total + most - 1) / most;
-    const int64_t rows = round_up((total + even - 1) / even, step), tiles = (total + rows - 1) / rows;
-    const int64_t wanted = (4 * c.pool->size() + tiles * group_ - 1) / (tiles * group_);
-    const int64_t chunks = c.pool->size() == 1 ? 1 : std::min(wanted, (n_ + kTileColumns - 1) / kTileColumns);
-    const int64_t width = round_up((n_ + chunks - 1) / chunks, kTileColumns);
+    const auto [rows, chunks] = split(c, total);
+    const int64_t tiles = (total + rows - 1) / rows, width = round_up((n_ + chunks - 1) / chunks, kTileColumns);
     // neighbouring tasks share their weights where these are many, else their pixels
     const int64_t parts = group_ * chunks;
-    c.pool->parallel(tiles * parts, 1, [&](int64_t begin, int64_t end, int worker) {
+    std::vector<int64_t> held(static_cast<size_t>(c.pool->size()), -1);  // the patches that each worker has
+    c.pool->parallel(tiles * parts, 1, [&, rows = rows, chunks = chunks](int64_t begin, int64_t end, int worker) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t part = chunks > 1 ? i / tiles : i % parts, row = (chunks > 1 ? i % tiles : i / parts) * rows;
-        const int64_t column = part % chunks * width;
-        tile(c, row, std::min(rows, total - row), part / chunks, column, std::min(n_, column + width), worker);
+        const int64_t column = part % chunks * width, patches = part / chunks * tiles + row / rows;
+        const bool known = std::exchange(held[static_cast<size_t>(worker)], patches) == patches;
+        tile(c, row, std::min(rows, total - row), part / chunks, column, std::min(n_, column + width), known, worker);
       }
     });
   }
 
  private:
+  struct Split {
+    int64_t rows, chunks;  // pixels of a tile, and parts of its output channels
+  };
+  // Tiles of even size; where they are few for so many threads, the output channels are split too. A thread gets one part of the
+  // channels, where they are even, since the kernels fetch the weights ahead that follow in memory.
+  Split split(const Context& c, int64_t total) const {
+    const int64_t threads = c.pool->size(), step = c.kernels->row_step, most = kTileRows / step * step;
+    const int64_t even = (total + most - 1) / most, rows = round_up((total + even - 1) / even, step);
+    const int64_t tasks = (total + rows - 1) / rows * group_, columns = (n_ + kTileColumns - 1) / kTileColumns;
+    if (threads == 1 || tasks >= 4 * threads) return {rows, 1};
+    const int64_t wanted = tasks == 1 && columns % threads == 0 ? threads : (4 * threads + tasks - 1) / tasks;
+    return {rows, std::min(wanted, columns)};
+  }
+
   void pack(const Kernels& kernels) {
     const size_t part = static_cast<size_t>(packed_bytes(n_, depth_)), sums = static_cast<size_t>(round_up(n_, kPanel));
     packed_.resize(part * static_cast<size_t>(group_));
@@ -296,7 +309,9 @@ class Conv : public ConvBase {
     for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_, from += step) std::memcpy(row, from, kBytes);
   }
 
-  void tile(const Context& c, int64_t pixel, int64_t rows, int64_t group, int64_t begin, int64_t end, int worker) const {
+  // `known` says that the worker has these pixels' patches.
+  void tile(const Context& c, int64_t pixel, int64_t rows, int64_t group, int64_t begin, int64_t end, bool known,
+            int worker) const {
     auto* acc = reinterpret_cast<int32_t*>(c.worker_scratch(worker));
     Rows a{c.in[0]->as<uint8_t>() + pixel * inputs_ + group * per_, inputs_};
     if (!direct_) {
@@ -305,7 +320,7 @@ class Conv : public ConvBase {
       a = {patches, patch_, in_place_ ? parts : nullptr, line_};
       Walk at(*this, c, pixel);
       const uint8_t* input_end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
-      for (int64_t r = 0; r < rows; ++r, at.next()) {
+      for (int64_t r = 0; r < rows && !known; ++r, at.next()) {
         const bool beside = at.x < 0 || at.x + reach_[1] > size_[1];  // a tap is left or right of the input
         if (beside || !in_place_) gather(at, group, patches + r * patch_, input_end);
         for (int64_t ky = 0; in_place_ && ky < g_.kernel[0]; ++ky) {
