@@ -25,7 +25,7 @@ int thread_count(int wanted) {
   return wanted <= 0 ? cores : std::min(wanted, 256);
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(static_cast<size_t>(std::max(threads, 1))) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -48,9 +48,11 @@ void ThreadPool::parallel(int64_t n, int64_t grain, const std::function<void(int
     return;
   }
   step_ = std::max(grain, n / (chunks * 8));  // small steps, so that all end together
-  n_ = n;
   body_ = &body;
-  next_.store(0, std::memory_order_relaxed);
+  for (int64_t i = 0; i < size(); ++i) {
+    shares_[static_cast<size_t>(i)].next.store(n * i / size(), std::memory_order_relaxed);
+    shares_[static_cast<size_t>(i)].end = n * (i + 1) / size();
+  }
   busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   {
     std::lock_guard lock(mutex_);
@@ -67,10 +69,13 @@ void ThreadPool::parallel(int64_t n, int64_t grain, const std::function<void(int
 }
 
 void ThreadPool::take(int worker) {
-  for (;;) {
-    int64_t begin = next_.fetch_add(step_, std::memory_order_relaxed);
-    if (begin >= n_) return;
-    (*body_)(begin, std::min(begin + step_, n_), worker);
+  for (int i = 0; i < size(); ++i) {  // its own share, then what others have not begun
+    Share& share = shares_[static_cast<size_t>((worker + i) % size())];
+    for (;;) {
+      const int64_t begin = share.next.fetch_add(step_, std::memory_order_relaxed);
+      if (begin >= share.end) break;
+      (*body_)(begin, std::min(begin + step_, share.end), worker);
+    }
   }
 }
 
