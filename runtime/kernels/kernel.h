@@ -125,18 +125,16 @@ struct Curve {
   int shift = 0;
 };
 
-/// Rows of bytes: row r begins at a + r * lda; or, where `parts` is given, it is in pieces of `length` bytes, a multiple of 4,
-/// whose pointers follow one another there.
+/// Rows of bytes: row r begins at a + r * lda; or, where `at` is given, it is in pieces of `length` bytes, a multiple of 4: the
+/// first at at[r], each `step` bytes after the one before.
 struct Rows {
   const uint8_t* a = nullptr;
   int64_t lda = 0;
-  const uint8_t* const* parts = nullptr;
-  int64_t length = 0;
+  const uint8_t* const* at = nullptr;
+  int64_t length = 0, step = 0;
 
-  int64_t pieces(int64_t k) const { return parts == nullptr ? 1 : k / length; }
-  const uint8_t* at(int64_t row, int64_t piece, int64_t pieces) const {
-    return parts == nullptr ? a + row * lda : parts[row * pieces + piece];
-  }
+  int64_t pieces(int64_t k) const { return at == nullptr ? 1 : k / length; }
+  const uint8_t* row(int64_t r) const { return at == nullptr ? a + r * lda : at[r]; }
 };
 
 /// What Kernels::fused takes on, where it is there for such weights and epilogues at all.

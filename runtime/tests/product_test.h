@@ -137,13 +137,15 @@ void test_fused(decltype(Kernels::fused) fused, const Kernels& kernels, std::mt1
     check({a.data(), k}, a.data());
     if (!kernels.pieces || k % kDepth != 0 || !taken(w, any, rows)) continue;
     const int64_t length = k % (3 * kDepth) == 0 ? k / 3 : k % (2 * kDepth) == 0 ? k / 2 : kDepth;
-    std::vector<const uint8_t*> parts;
-    std::vector<uint8_t> whole;
-    for (int64_t i = 0; i < rows * k / length; ++i) {
-      parts.push_back(a.data() + random() % (a.size() - static_cast<size_t>(length) + 1));
-      whole.insert(whole.end(), parts.back(), parts.back() + length);
+    const int64_t step = random() % 2 ? length : length + static_cast<int64_t>(random() % 40);
+    std::vector<uint8_t> places(static_cast<size_t>(k / length * step + 100)), whole;
+    for (auto& v : places) v = static_cast<uint8_t>(random());
+    std::vector<const uint8_t*> at;
+    for (int64_t r = 0; r < rows; ++r) {
+      at.push_back(places.data() + random() % 100);
+      for (int64_t i = 0; i < k / length; ++i) whole.insert(whole.end(), at.back() + i * step, at.back() + i * step + length);
     }
-    check({nullptr, 0, parts.data(), length}, whole.data());
+    check({nullptr, 0, at.data(), length, step}, whole.data());
   }
 }
 

@@ -97,8 +97,12 @@ class Conv : public ConvBase {
   explicit Conv(const OpSource& s) : ConvBase(s, false), residual_(read_residual(s, 4, epilogue_)) {
     per_ = inputs_ / group_;
     n_ = outputs_ / group_;
-    depth_ = per_ * taps_;
-    patch_ = round_up(depth_, kDepth);
+    epilogue_.bounded = is_bounded(epilogue_, outputs_);
+    line_ = g_.kernel[1] * per_;
+    in_place_ = s.kernels.pieces && group_ == 1 && (taps_ > 1 || g_.stride[0] > 1 || g_.stride[1] > 1) &&
+                (g_.kernel[1] == 1 || g_.dilation[1] == 1) && can_fuse(PackedWeights{}, epilogue_, residual_);
+    piece_ = in_place_ ? round_up(line_, kDepth) : line_;
+    patch_ = round_up(g_.kernel[0] * piece_, kDepth);
     for (int i = 0; i < 2; ++i) reach_[i] = g_.dilation[i] * (g_.kernel[i] - 1) + 1;
     depthwise_ = per_ == 1 && n_ == 1;
     if (depthwise_)
@@ -113,10 +117,6 @@ class Conv : public ConvBase {
         sums.push_back(depthwise_ ? sums_[static_cast<size_t>(g)] : parts_[static_cast<size_t>(g)].column_sums[i]);
     shift_ = fold_zero_point(epilogue_, sums.data(), outputs_, x_zero_);
     epilogue_.bounded = is_bounded(epilogue_, outputs_);
-    line_ = g_.kernel[1] * per_;
-    in_place_ = s.kernels.pieces && !depthwise_ && group_ == 1 && (g_.kernel[1] == 1 || g_.dilation[1] == 1) &&
-                line_ % kDepth == 0 && can_fuse(parts_[0], epilogue_, residual_);
-    if (in_place_) padding_.assign(static_cast<size_t>(line_), static_cast<uint8_t>(x_zero_));
     folded_ = epilogue_;
     if (fold_ == 1) return;
     for (int64_t i = 0; i < fold_ * outputs_; ++i) {
@@ -144,7 +144,7 @@ class Conv : public ConvBase {
     if (depthwise_)
       return static_cast<size_t>(round_up(count_, 2) * 8 + 64 + round_up(inputs_, 64) +
                                  (fused(c) ? 0 : round_up(block(c) * outputs_ * 4, 64)));
-    const int64_t pointers = in_place_ ? kTileRows * g_.kernel[0] * static_cast<int64_t>(sizeof(void*)) : 0;
+    const int64_t pointers = kTileRows * static_cast<int64_t>(sizeof(void*));
     return static_cast<size_t>((direct_ ? 0 : patches_bytes() + pointers) + kAccumulators + 64);
   }
 
@@ -189,14 +189,20 @@ class Conv : public ConvBase {
   }
 
   void pack(const Kernels& kernels) {
-    const size_t part = static_cast<size_t>(packed_bytes(n_, depth_)), sums = static_cast<size_t>(round_up(n_, kPanel));
+    const int64_t lines = n_ * group_ * g_.kernel[0], depth = g_.kernel[0] * piece_;
+    const size_t part = static_cast<size_t>(packed_bytes(n_, depth)), sums = static_cast<size_t>(round_up(n_, kPanel));
     packed_.resize(part * static_cast<size_t>(group_));
     sums_.resize(sums * static_cast<size_t>(group_));
+    if (piece_ > line_) {  // zeros for what follows the lines
+      std::vector<int8_t> padded(static_cast<size_t>(lines * piece_));
+      for (int64_t i = 0; i < lines; ++i) std::copy_n(codes_.begin() + i * line_, line_, padded.begin() + i * piece_);
+      codes_.swap(padded);
+    }
     for (int64_t g = 0; g < group_; ++g) {
       int8_t* data = packed_.data() + static_cast<size_t>(g) * part;
       int32_t* sum = sums_.data() + static_cast<size_t>(g) * sums;
-      kernels.pack(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n_ * depth_, n_, depth_, depth_, 1, false, data, sum);
-      parts_.push_back({data, sum, n_, depth_});
+      kernels.pack(reinterpret_cast<const uint8_t*>(codes_.data()) + g * n_ * depth, n_, depth, depth, 1, false, data, sum);
+      parts_.push_back({data, sum, n_, depth});
     }
   }
 
@@ -265,27 +271,37 @@ class Conv : public ConvBase {
       x = column * conv.g_.stride[1] - conv.g_.begin[1];
     }
   };
-  int64_t patches_bytes() const { return round_up(kTileRows * patch_ + kBeyond, 64); }
+  /// Bytes from a line of a patch to the next, where it lies.
+  int64_t step() const { return g_.kernel[0] == 1 ? kTileRows * piece_ : g_.dilation[0] * size_[1] * inputs_; }
+  /// Whether patches are read where they lie. Those that reach beyond the input have copies that are as far apart, so that their
+  /// lines take turns.
+  bool in_place() const { return in_place_ && step() >= piece_; }
+  int64_t patches_bytes() const {
+    if (!in_place()) return round_up(kTileRows * patch_ + kBeyond, 64);
+    const int64_t together = step() / piece_;
+    return round_up((kTileRows + together - 1) / together * g_.kernel[0] * step(), 64);
+  }
   int64_t image_bytes() const { return size_[0] * size_[1] * inputs_; }
 
-  // One row of patches: [ky][kx][channel of the group]; may write up to kBeyond bytes after it.
-  void gather(const Walk& at, int64_t group, uint8_t* row, const uint8_t* end) const {
+  // One row of patches: [ky][kx][channel of the group], its lines `apart`. Where they are neighbours it may write up to kBeyond
+  // bytes after it.
+  void gather(const Walk& at, int64_t group, uint8_t* row, const uint8_t* end, int64_t apart) const {
     const int64_t kw = g_.kernel[1], line_bytes = line_;
     if (at.inside() && (kw == 1 || (group_ == 1 && g_.dilation[1] == 1))) {
       const uint8_t* from = at.image + (at.y * size_[1] + at.x) * inputs_ + group * per_;
       const int64_t step = g_.dilation[0] * size_[1] * inputs_;
-      const bool room = end - from >= (g_.kernel[0] - 1) * step + kBeyond;
+      const bool room = apart == line_ && end - from >= (g_.kernel[0] - 1) * step + kBeyond;
       if (line_bytes <= kBeyond / 2 && room) return lines<kBeyond / 2>(row, from, step);
       if (line_bytes <= kBeyond && room) return lines<kBeyond>(row, from, step);
       for (int64_t ky = 0; ky < g_.kernel[0]; ++ky)
-        std::memcpy(row + ky * line_bytes, from + ky * step, static_cast<size_t>(line_bytes));
+        std::memcpy(row + ky * apart, from + ky * step, static_cast<size_t>(line_bytes));
       return;
     }
     // the taps of a line that lie on the input
     const int64_t d = g_.dilation[1], room = size_[1] - 1 - at.x;
     const int64_t first = std::min(kw, at.x >= 0 ? 0 : (-at.x + d - 1) / d);
     const int64_t last = room < 0 ? first : std::max(first, std::min(kw, room / d + 1));
-    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_bytes) {
+    for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += apart) {
       const int64_t y = at.y + ky * g_.dilation[0];
       if (y < 0 || y >= size_[0]) {
         std::memset(row, x_zero_, static_cast<size_t>(line_bytes));
@@ -309,6 +325,38 @@ class Conv : public ConvBase {
     for (int64_t ky = 0; ky < g_.kernel[0]; ++ky, row += line_, from += step) std::memcpy(row, from, kBytes);
   }
 
+  // Patches one after another.
+  Rows copies(const Context& c, int64_t pixel, int64_t rows, int64_t group, uint8_t* patches, bool known) const {
+    Walk walk(*this, c, pixel);
+    const uint8_t* end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
+    for (int64_t r = 0; r < rows && !known; ++r, walk.next()) gather(walk, group, patches + r * patch_, end, piece_);
+    return {patches, patch_};
+  }
+
+  // Where patches lie.
+  Rows places(const Context& c, int64_t pixel, int64_t rows, uint8_t* patches, bool known) const {
+    auto** at = reinterpret_cast<const uint8_t**>(patches + patches_bytes());
+    const int64_t step = this->step(), last = (g_.kernel[0] - 1) * step + piece_;
+    const uint8_t* end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
+    Walk walk(*this, c, pixel);
+    for (int64_t r = 0, room = step; r < rows && !known; ++r, walk.next()) {
+      const uint8_t* from = walk.image + (walk.y * size_[1] + walk.x) * inputs_;
+      if (walk.inside() && end - from >= last) {
+        at[r] = from;
+        continue;
+      }
+      if (room < piece_) {
+        patches += g_.kernel[0] * step;
+        room = step;
+      }
+      uint8_t* copy = patches + step - room;
+      gather(walk, 0, copy, end, step);
+      at[r] = copy;
+      room -= piece_;
+    }
+    return {nullptr, 0, at, piece_, step};
+  }
+
   // `known` says that the worker has these pixels' patches.
   void tile(const Context& c, int64_t pixel, int64_t rows, int64_t group, int64_t begin, int64_t end, bool known,
             int worker) const {
@@ -316,20 +364,10 @@ class Conv : public ConvBase {
     Rows a{c.in[0]->as<uint8_t>() + pixel * inputs_ + group * per_, inputs_};
     if (!direct_) {
       uint8_t* patches = c.worker_scratch(worker) + kAccumulators;
-      auto** parts = reinterpret_cast<const uint8_t**>(patches + patches_bytes());
-      a = {patches, patch_, in_place_ ? parts : nullptr, line_};
-      Walk at(*this, c, pixel);
-      const uint8_t* input_end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
-      for (int64_t r = 0; r < rows && !known; ++r, at.next()) {
-        const bool beside = at.x < 0 || at.x + reach_[1] > size_[1];  // a tap is left or right of the input
-        if (beside || !in_place_) gather(at, group, patches + r * patch_, input_end);
-        for (int64_t ky = 0; in_place_ && ky < g_.kernel[0]; ++ky) {
-          const int64_t y = at.y + ky * g_.dilation[0];
-          *parts++ = beside                   ? patches + r * patch_ + ky * line_
-                     : y < 0 || y >= size_[0] ? padding_.data()
-                                              : at.image + (y * size_[1] + at.x) * inputs_;
-        }
-      }
+      if (in_place())
+        a = places(c, pixel, rows, patches, known);
+      else
+        a = copies(c, pixel, rows, group, patches, known);
     }
     PackedWeights w = parts_[static_cast<size_t>(group)];
     if (!direct_) w.k = patch_;  // the weights are padded with zeros, whatever follows a patch
@@ -390,12 +428,11 @@ class Conv : public ConvBase {
   }
 
   bool residual_;
-  int64_t per_ = 1, n_ = 1, depth_ = 0, patch_ = 0, fold_ = 1, reach_[2] = {1, 1};
+  int64_t per_ = 1, n_ = 1, patch_ = 0, fold_ = 1, reach_[2] = {1, 1};
   int64_t count_ = 0;
-  int64_t line_ = 0;  // bytes of a patch that are neighbours
+  int64_t line_ = 0, piece_ = 0;  // bytes of a patch that are neighbours, and what is read of them
   bool depthwise_ = false, direct_ = false, columns_ = false;
-  bool in_place_ = false;  // patches stay where they are, as far as they lie on the input
-  std::vector<uint8_t> padding_;
+  bool in_place_ = false;  // the kernels read patches where they lie
   AlignedBytes packed_;
   std::vector<int32_t> sums_, shift_, folded_bias_;
   std::vector<float> folded_multiplier_;

@@ -111,7 +111,7 @@ void tile(const Rows& rows, int64_t row, const int8_t* b, int64_t panel, int64_t
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] = sums.begin(r, p);
   const int64_t pieces = rows.pieces(k), length = k / pieces, full = length / (kDepth * kFields);
   const uint8_t* x_of[R];
-  UNROLL for (int r = 0; r < R; ++r) x_of[r] = rows.at(row + r, 0, pieces);
+  UNROLL for (int r = 0; r < R; ++r) x_of[r] = rows.row(row + r);
   int64_t piece = 0;
   for (int64_t w = 0; w < full; b += 64, ahead += 64) {
     __m512i bytes[P];
@@ -126,7 +126,7 @@ void tile(const Rows& rows, int64_t row, const int8_t* b, int64_t panel, int64_t
       }
     }
     if (++w == full && ++piece < pieces) {
-      UNROLL for (int r = 0; r < R; ++r) x_of[r] = rows.at(row + r, piece, pieces);
+      UNROLL for (int r = 0; r < R; ++r) x_of[r] += rows.step;
       w = 0;
     }
   }
