@@ -13,6 +13,8 @@ import itertools
 
 import numpy as np
 
+from qgraph.numerics import piecewise
+
 SEGMENTS, DEGREE = 32, 4
 CLOSE = 1 / 16  # of a step: what lies further from a half is rounded to the same code
 LOW, HIGH = -(1 << 15), 1 << 15
@@ -28,14 +30,7 @@ class Curve:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """float32 values at the codes ``x``, one rounding a multiplication and an addition."""
-        apart = x.astype(np.int64) - self.start
-        segment = np.clip(apart >> self.shift, 0, SEGMENTS - 1)
-        d = (apart - (segment << self.shift) - (1 << self.shift) // 2).astype(np.float32)
-        t = self.coefficients[DEGREE][segment]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for c in self.coefficients[DEGREE - 1 :: -1]:
-                t = t * d + c[segment]
-        return t
+        return piecewise.evaluate(x, self.coefficients, self.start, self.shift)
 
 
 def straight(y: np.ndarray) -> int:

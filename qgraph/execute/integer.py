@@ -15,6 +15,8 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
+from qgraph.numerics import piecewise
+
 F = np.float32
 Arrays = list[np.ndarray | None]
 
@@ -181,14 +183,7 @@ def lookup(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 def curve(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     data, coefficients = x[:2]
     assert data is not None and coefficients is not None
-    start, size = a["start"], 2 ** a["shift"]
-    segment = np.clip(np.floor_divide(data.astype(np.int64) - start, size), 0, 31)
-    d = (data - (start + segment * size + size // 2)).astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        t = coefficients[4][segment]
-        for c in coefficients[3::-1]:
-            t = t * d
-            t = t + c[segment]
+    t = piecewise.evaluate(data, coefficients, a["start"], a["shift"])
     return codes(np.nan_to_num(t, nan=-np.inf), a, dtype)
 
 
