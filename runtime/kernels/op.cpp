@@ -52,8 +52,9 @@ Epilogue output_epilogue(const OpSource& source) {
 bool is_bounded(const Epilogue& e, int64_t n) {
   if (e.multiplier_stride == 0) n = 1;
   for (int64_t c = 0; c < n; ++c)
-    if (!(std::abs(e.multiplier[c]) < 0.5f)) return false;                             // nor NaN
-  return std::abs(e.residual_multiplier) < 8192 && std::abs(e.mid_multiplier) < 8192;  // of 17 bits
+    if (!(std::abs(e.multiplier[c]) < 0.5f)) return false;  // nor NaN
+  // times 17 bits these are below 2^30, as the above times 32 bits
+  return std::abs(e.residual_multiplier) < 8192 && std::abs(e.mid_multiplier) < 8192;
 }
 
 std::vector<int32_t> fold_zero_point(Epilogue& e, const int32_t* column_sums, int64_t n, int32_t x_zero) {

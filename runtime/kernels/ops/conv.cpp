@@ -90,8 +90,8 @@ class ConvBase : public Op {
   std::vector<int8_t> codes_;
 };
 
-// Weights [o, kernel..., c / group]. A tile of output pixels is a matrix of input patches, which a convolution of one tap
-// reads where it lies; a depthwise one gathers pointers to its taps instead.
+// Weights [o, kernel..., c / group]. A tile of output pixels is a matrix of input patches. Kernels that take rows in pieces read
+// a patch where it lies, if it is all on the input; the others are copied. A depthwise one gathers pointers to its taps instead.
 class Conv : public ConvBase {
  public:
   explicit Conv(const OpSource& s) : ConvBase(s, false), residual_(read_residual(s, 4, epilogue_)) {
@@ -116,7 +116,6 @@ class Conv : public ConvBase {
       for (int64_t i = 0; i < n_; ++i)
         sums.push_back(depthwise_ ? sums_[static_cast<size_t>(g)] : parts_[static_cast<size_t>(g)].column_sums[i]);
     shift_ = fold_zero_point(epilogue_, sums.data(), outputs_, x_zero_);
-    epilogue_.bounded = is_bounded(epilogue_, outputs_);
     folded_ = epilogue_;
     if (fold_ == 1) return;
     for (int64_t i = 0; i < fold_ * outputs_; ++i) {
@@ -336,14 +335,13 @@ class Conv : public ConvBase {
   // Where patches lie.
   Rows places(const Context& c, int64_t pixel, int64_t rows, uint8_t* patches, bool known) const {
     auto** at = reinterpret_cast<const uint8_t**>(patches + patches_bytes());
-    const int64_t step = this->step(), last = (g_.kernel[0] - 1) * step + piece_;
+    const int64_t step = this->step(), reach = (g_.kernel[0] - 1) * step + piece_;
     const uint8_t* end = c.in[0]->as<uint8_t>() + batch_ * image_bytes();
     Walk walk(*this, c, pixel);
     for (int64_t r = 0, room = step; r < rows && !known; ++r, walk.next()) {
-      const uint8_t* from = walk.image + (walk.y * size_[1] + walk.x) * inputs_;
-      if (walk.inside() && end - from >= last) {
-        at[r] = from;
-        continue;
+      if (walk.inside()) {
+        at[r] = walk.image + (walk.y * size_[1] + walk.x) * inputs_;
+        if (end - at[r] >= reach) continue;
       }
       if (room < piece_) {
         patches += g_.kernel[0] * step;
