@@ -103,9 +103,6 @@ struct Epilogue {
   bool bounded = false;  // of a static one: no sum reaches 2^31, t neither (see is_bounded); bounds may be put on integers
 };
 
-/// Whether an epilogue without row scales has t below 2^31 whatever the n columns' accumulators are.
-bool is_bounded(const Epilogue& e, int64_t n);
-
 /// The same from another row and column on.
 inline Epilogue part_of(Epilogue e, int64_t row, int64_t column) {
   e.multiplier += column * e.multiplier_stride;
@@ -113,6 +110,12 @@ inline Epilogue part_of(Epilogue e, int64_t row, int64_t column) {
   if (e.bias_f != nullptr) e.bias_f += column;
   if (e.row_scale != nullptr) e.row_scale += row;
   return e;
+}
+
+/// Element `at` of what it adds, if it adds something.
+inline const void* residual_at(const Epilogue& e, const void* residual, int64_t at) {
+  return residual == nullptr ? nullptr
+                             : static_cast<const uint8_t*>(residual) + static_cast<size_t>(at) * byte_size(e.residual_type);
 }
 
 /// A function of int16 codes x: in each of 32 segments of 2^shift codes, the first from `start`, a polynomial of degree 4.
@@ -248,11 +251,11 @@ inline void product(const Kernels& kernels, const Rows& a, int64_t rows, const P
     for (int64_t r = 0; r < rows; r += kTileRows) {
       const int64_t height = rows - r < kTileRows ? rows - r : kTileRows,
                     width = columns - c < kTileColumns ? columns - c : kTileColumns;
-      const auto at = static_cast<size_t>(r * row_stride + c);
+      const int64_t at = r * row_stride + c;
       kernels.gemm(a.a + r * a.lda, a.lda, height, w, column + c, width, acc, kTileColumns);
-      kernels.finish(part_of(e, r, c), acc, kTileColumns, height, width, static_cast<uint8_t*>(y) + at * byte_size(e.type),
-                     row_stride,
-                     residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * byte_size(e.residual_type));
+      kernels.finish(part_of(e, r, c), acc, kTileColumns, height, width,
+                     static_cast<uint8_t*>(y) + static_cast<size_t>(at) * byte_size(e.type), row_stride,
+                     residual_at(e, residual, at));
     }
 }
 

@@ -166,6 +166,9 @@ Epilogue output_epilogue(const OpSource& source);
 /// storage, which must live as long as the epilogue.
 std::vector<int32_t> fold_zero_point(Epilogue& e, const int32_t* column_sums, int64_t n, int32_t x_zero);
 
+/// Whether an epilogue without row scales has t below 2^31 whatever the n columns' accumulators are.
+bool is_bounded(const Epilogue& e, int64_t n);
+
 /// Read what an epilogue adds: input `index`, its attributes, and those of the codes that it is added to, if they were
 /// rounded before. Returns whether there is one.
 bool read_residual(const OpSource& source, size_t index, Epilogue& e);

@@ -17,9 +17,7 @@ TEST(EmulatedTiles, ProductsEqualTheirSums) {
   test_sparse_product(amx_emulated::gemm, random);
   Kernels kernels = avx512_vnni::kernels();
   kernels.pieces = false;
-  test_fused(amx_emulated::fused, kernels, random, [](const PackedWeights& w, const AnyEpilogue& any, int64_t rows) {
-    return can_fuse(w, any.e, any.residual != nullptr) || (rows >= 8 && w.k > 16);
-  });
+  test_fused(amx_emulated::fused, kernels, random, tiles_take);
 }
 
 }  // namespace

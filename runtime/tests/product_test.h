@@ -106,6 +106,11 @@ struct AnyEpilogue {
   const void* residual = nullptr;
 };
 
+/// Whether the tile kernel makes both in one step.
+inline bool tiles_take(const PackedWeights& w, const AnyEpilogue& any, int64_t rows) {
+  return can_fuse(w, any.e, any.residual != nullptr) || (rows >= 8 && w.k > 16);
+}
+
 /// Product and epilogue in one against the two, for whatever the kernel takes; `taken` says whether it must.
 template <typename Taken>
 void test_fused(decltype(Kernels::fused) fused, const Kernels& kernels, std::mt19937& random, Taken&& taken) {

@@ -288,7 +288,7 @@ class Conv : public ConvBase {
     const int64_t kw = g_.kernel[1], line_bytes = line_;
     if (at.inside() && (kw == 1 || (group_ == 1 && g_.dilation[1] == 1))) {
       const uint8_t* from = at.image + (at.y * size_[1] + at.x) * inputs_ + group * per_;
-      const int64_t step = g_.dilation[0] * size_[1] * inputs_;
+      const int64_t step = this->step();
       const bool room = apart == line_ && end - from >= (g_.kernel[0] - 1) * step + kBeyond;
       if (line_bytes <= kBeyond / 2 && room) return lines<kBeyond / 2>(row, from, step);
       if (line_bytes <= kBeyond && room) return lines<kBeyond>(row, from, step);
@@ -370,9 +370,7 @@ class Conv : public ConvBase {
     PackedWeights w = parts_[static_cast<size_t>(group)];
     if (!direct_) w.k = patch_;  // the weights are padded with zeros, whatever follows a patch
     const int64_t channel = group * n_ + begin;
-    const void* residual =
-        residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(pixel * outputs_ + channel) * byte_size(epilogue_.residual_type)
-                  : nullptr;
+    const void* residual = residual_at(epilogue_, residual_ ? c.in[4]->data : nullptr, pixel * outputs_ + channel);
     product(*c.kernels, a, rows, w, begin, end - begin, part_of(epilogue_, 0, channel), output_at(c, pixel, channel), outputs_,
             residual, acc);
   }
@@ -420,8 +418,7 @@ class Conv : public ConvBase {
       pixel += run;
     }
     if (fused) return;
-    const size_t r_size = byte_size(epilogue_.residual_type);
-    const void* residual = residual_ ? c.in[4]->as<uint8_t>() + static_cast<size_t>(begin * outputs_) * r_size : nullptr;
+    const void* residual = residual_at(epilogue_, residual_ ? c.in[4]->data : nullptr, begin * outputs_);
     c.kernels->finish(epilogue_, acc, outputs_, end - begin, outputs_, output_at(c, begin, 0), outputs_, residual);
   }
 

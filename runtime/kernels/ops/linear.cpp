@@ -10,7 +10,6 @@ namespace {
 
 constexpr int64_t kRows = 48;       // a multiple of every kernel's row_step
 constexpr int64_t kMostRows = 192;  // of a task
-constexpr int64_t kColumns = kTileColumns;
 
 class Linear : public Op {
  public:
@@ -63,7 +62,7 @@ class Linear : public Op {
     if (given(c, 5)) require(in(c, 5, {DType::U8, DType::I16}).shape == shape, "the residual must have the output's shape");
   }
 
-  size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kTileRows * kColumns * 4); }
+  size_t scratch(const Context&) const override { return static_cast<size_t>(2 * kTileRows * kTileColumns * 4); }
   int64_t macs(const Context&) const override { return rows_ * n_ * k_; }
   int packed_input() const override { return 1; }
   int64_t left_out() const override { return sparse_.bytes == 0 ? 0 : n_ * k_ - sparse_.bytes; }
@@ -87,14 +86,15 @@ class Linear : public Op {
   };
   // The largest tasks that keep all threads busy to the end: four for each, or three and none left over.
   Task split(int threads) const {
-    if (block_ != 0) return {kRows, kColumns};
-    const int64_t tiles = (n_ + kColumns - 1) / kColumns;
+    if (block_ != 0) return {kRows, kTileColumns};
+    const int64_t tiles = (n_ + kTileColumns - 1) / kTileColumns;
     for (int64_t rows = kMostRows; rows > kRows; rows -= kRows)
       for (int64_t wide : {4, 3, 2, 1}) {
         const int64_t tasks = (rows_ + rows - 1) / rows * ((tiles + wide - 1) / wide);
-        if (threads == 1 || tasks >= 4 * threads || (tiles % wide == 0 && tasks == 3 * threads)) return {rows, wide * kColumns};
+        if (threads == 1 || tasks >= 4 * threads || (tiles % wide == 0 && tasks == 3 * threads))
+          return {rows, wide * kTileColumns};
       }
-    return {kRows, kColumns};
+    return {kRows, kTileColumns};
   }
 
   void pack_dense(const Kernels& kernels, const WeightCodes& w, int64_t blocks) {
@@ -118,9 +118,9 @@ class Linear : public Op {
     Epilogue e = epilogue_;
     e.row_scale = row_scale;
     e = part_of(e, row, column);
-    const size_t at = static_cast<size_t>(row * n_ + column);
-    void* y = c.out[0]->as<uint8_t>() + at * byte_size(e.type);
-    const void* res = residual == nullptr ? nullptr : static_cast<const uint8_t*>(residual) + at * byte_size(e.residual_type);
+    const int64_t at = row * n_ + column;
+    void* y = c.out[0]->as<uint8_t>() + static_cast<size_t>(at) * byte_size(e.type);
+    const void* res = residual_at(e, residual, at);
     if (block_ == 0) {
       product(*c.kernels, {x + row * k_, k_}, rows, parts_[0], column, columns, e, y, n_, res, acc);
       return;
@@ -131,21 +131,21 @@ class Linear : public Op {
   // One scale a block: t = sum over blocks, in order, of float(acc_b) * multiplier[b, c]; then row scale, bias, residual.
   void blocks(const Context& c, const uint8_t* x, Epilogue e, int64_t rows, int64_t column, int64_t columns, int32_t* acc,
               void* y, const void* residual) const {
-    auto* total = reinterpret_cast<float*>(acc + kRows * kColumns);
-    std::fill(total, total + kRows * kColumns, 0.0f);
+    auto* total = reinterpret_cast<float*>(acc + kRows * kTileColumns);
+    std::fill(total, total + kRows * kTileColumns, 0.0f);
     for (size_t b = 0; b < parts_.size(); ++b) {
       const PackedWeights& part = parts_[b];
       const float* m = epilogue_.multiplier + static_cast<int64_t>(b) * n_ + column;
-      c.kernels->gemm(x + static_cast<int64_t>(b) * block_, k_, rows, part, column, columns, acc, kColumns);
-      c.kernels->correct(acc, kColumns, rows, columns, part.column_sums + column, x_zero_, nullptr, 0, part.k);
+      c.kernels->gemm(x + static_cast<int64_t>(b) * block_, k_, rows, part, column, columns, acc, kTileColumns);
+      c.kernels->correct(acc, kTileColumns, rows, columns, part.column_sums + column, x_zero_, nullptr, 0, part.k);
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t i = 0; i < columns; ++i)
-          total[r * kColumns + i] = total[r * kColumns + i] + static_cast<float>(acc[r * kColumns + i]) * m[i];
+          total[r * kTileColumns + i] = total[r * kTileColumns + i] + static_cast<float>(acc[r * kTileColumns + i]) * m[i];
     }
     const float one = 1.0f;
     const size_t size = byte_size(e.type), r_size = byte_size(e.residual_type);
     for (int64_t r = 0; r < rows; ++r) {
-      float* t = total + r * kColumns;
+      float* t = total + r * kTileColumns;
       const float scale = e.row_scale == nullptr ? 1.0f : e.row_scale[r];
       for (int64_t i = 0; i < columns; ++i) {
         t[i] = t[i] * scale;
@@ -198,8 +198,8 @@ class MatMul : public Op {
   }
 
   size_t scratch(const Context&) const override {
-    return static_cast<size_t>(round_up(packed_bytes(n_, k_), 64) + round_up(n_, kPanel) * 4 + kRows * kColumns * 4 + kRows * 4 +
-                               256);
+    return static_cast<size_t>(round_up(packed_bytes(n_, k_), 64) + round_up(n_, kPanel) * 4 + kRows * kTileColumns * 4 +
+                               kRows * 4 + 256);
   }
 
   int64_t macs(const Context&) const override { return elements(lead_) * m_ * n_ * k_; }
@@ -233,7 +233,7 @@ class MatMul : public Op {
     auto* packed = reinterpret_cast<int8_t*>(scratch);
     auto* sums = reinterpret_cast<int32_t*>(scratch + round_up(packed_bytes(n_, k_), 64));
     int32_t* acc = sums + round_up(n_, kPanel);
-    int32_t* row_sums = acc + kRows * kColumns;
+    int32_t* row_sums = acc + kRows * kTileColumns;
     c.kernels->pack(b, n_, k_, 1, n_, true, packed, sums);
     const PackedWeights w{packed, sums, n_, k_};
     Epilogue e = epilogue_;
@@ -243,11 +243,11 @@ class MatMul : public Op {
     for (int64_t row = 0; row < m_; row += kRows) {
       const int64_t rows = std::min(kRows, m_ - row);
       for (int64_t r = 0; r < rows; ++r) row_sums[r] = c.kernels->sum(a + (row + r) * k_, k_);
-      for (int64_t column = 0; column < n_; column += kColumns) {
-        const int64_t columns = std::min(kColumns, n_ - column);
-        c.kernels->gemm(a + row * k_, k_, rows, w, column, columns, acc, kColumns);
-        c.kernels->correct(acc, kColumns, rows, columns, sums + column, a_zero_, row_sums, b_zero_ - 128, k_);
-        c.kernels->finish(e, acc, kColumns, rows, columns, y + static_cast<size_t>(row * n_ + column) * size, n_, nullptr);
+      for (int64_t column = 0; column < n_; column += kTileColumns) {
+        const int64_t columns = std::min(kTileColumns, n_ - column);
+        c.kernels->gemm(a + row * k_, k_, rows, w, column, columns, acc, kTileColumns);
+        c.kernels->correct(acc, kTileColumns, rows, columns, sums + column, a_zero_, row_sums, b_zero_ - 128, k_);
+        c.kernels->finish(e, acc, kTileColumns, rows, columns, y + static_cast<size_t>(row * n_ + column) * size, n_, nullptr);
       }
     }
   }

@@ -66,7 +66,7 @@ struct Nothing {
 // They turn the sums of the block before into outputs: a few rows a step.
 class Finish {
  public:
-  Finish(const Epilogue& e, uint8_t* y, int64_t row_stride, const uint8_t* residual)
+  Finish(const Epilogue& e, uint8_t* y, int64_t row_stride, const void* residual)
       : finish_(avx512_vnni::kernels().finish), e_(e), y_(y), row_stride_(row_stride), residual_(residual) {}
   /// Spread what waits over so many steps.
   void spread(int64_t steps) { share_ = (left_ + steps - 1) / steps; }
@@ -87,7 +87,7 @@ class Finish {
     if (rows == 0) return;
     const int64_t at = row_ * row_stride_ + column_;
     finish_(part_of(e_, row_, column_), sums_, kWide, rows, columns_, y_ + at * byte_size(e_.type), row_stride_,
-            residual_ == nullptr ? nullptr : residual_ + at * byte_size(e_.residual_type));
+            residual_at(e_, residual_, at));
     sums_ += rows * kWide;
     row_ += rows;
     left_ -= rows;
@@ -97,7 +97,7 @@ class Finish {
   const Epilogue& e_;
   uint8_t* y_;
   int64_t row_stride_;
-  const uint8_t* residual_;
+  const void* residual_;
   const int32_t* sums_ = nullptr;
   int64_t row_ = 0, left_ = 0, column_ = 0, columns_ = 0, share_ = 0;
 };
@@ -231,7 +231,7 @@ bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, 
   if (w.bits != 8 || w.form != SparseForm::Dense) return false;
   alignas(64) int32_t sums[2][2 * kTile * kWide];
   const int64_t panel = panel_bytes(w.k, w.bits), depth = tile_depth(w.k), steps = (w.k + depth - 1) / depth;
-  Finish finish(e, static_cast<uint8_t*>(y), row_stride, static_cast<const uint8_t*>(residual));
+  Finish finish(e, static_cast<uint8_t*>(y), row_stride, residual);
   Shapes shapes;
   int turn = 0;
   for (int64_t c = 0; c < columns; c += kWide) {
