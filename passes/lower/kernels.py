@@ -14,13 +14,14 @@ from qgraph.passes.lower import attention, layout, linear
 from qgraph.passes.lower.linear import geometry
 from qgraph.passes.lower.values import Codes, Out
 
+from qgraph.ir.integer_ops import BinaryOp, PadMode, ResizeCoordinates, ResizeNearest
 from qgraph.ir.patterns import attr, constant, rank, scalar
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.to_integer import Lowering
 
 Translator = Callable[["Lowering", ir.Node, ir.Value, Out], ir.Value | None]
-BINARY = {"Add": 0, "Sub": 1, "Mul": 2, "Div": 3, "Max": 4, "Min": 5, "Sum": 0}
+BINARY = {**{op.name.capitalize(): op for op in BinaryOp}, "Sum": BinaryOp.ADD}
 MOVES = set(
     [
         "Reshape",
@@ -70,7 +71,7 @@ def binary(low: Lowering, node: ir.Node, value: ir.Value, out: Out, clamp: dict[
         last = i == len(rest) - 1
         # a sum of many keeps 16 bits between its steps
         step = out if last else Out(ir.DataType.INT16, (current.scale * current.reach + other.scale * other.reach) / 32767)
-        attributes: dict[str, Any] = {"op": BINARY[node.op_type], "a_zero": current.zero, "b_zero": other.zero}
+        attributes: dict[str, Any] = {"op": int(BINARY[node.op_type]), "a_zero": current.zero, "b_zero": other.zero}
         if node.op_type == "Mul":
             attributes["a_multiplier"] = f32(np.float64(current.scale) * other.scale / step.scale)
         elif node.op_type == "Div":
@@ -129,12 +130,12 @@ def concat(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value 
 def pad(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
     fill = scalar(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else 0.0
-    mode = {"constant": 0, "reflect": 1, "edge": 2, "wrap": 3}.get(attr(node, "mode", "constant"))
+    mode = PadMode.__members__.get(attr(node, "mode", "constant").upper())
     axes = constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] is not None else np.zeros(0, np.int64)
     if x is None or fill is None or mode is None or axes is None:
         return None
     code = x.zero if fill == 0.0 else x.out.code(fill)
-    attributes = {"mode": mode, "value": code}
+    attributes: dict[str, Any] = {"mode": int(mode), "value": code}
     if axes.size:
         attributes["axes"] = [int(a) for a in axes]
     made = low.build.add(
@@ -246,12 +247,8 @@ def response_norm(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir
 def resize(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value | None:
     x, n = low.codes.get(node.inputs[0]), rank(value)  # type: ignore[arg-type]
     mode = attr(node, "mode", "nearest")
-    coordinates = {"half_pixel": 0, "asymmetric": 1, "align_corners": 2, "pytorch_half_pixel": 3}.get(
-        attr(node, "coordinate_transformation_mode", "half_pixel")
-    )
-    nearest = {"round_prefer_floor": 0, "round_prefer_ceil": 1, "floor": 2, "ceil": 3}[
-        attr(node, "nearest_mode", "round_prefer_floor")
-    ]
+    coordinates = ResizeCoordinates.__members__.get(attr(node, "coordinate_transformation_mode", "half_pixel").upper())
+    nearest = ResizeNearest[attr(node, "nearest_mode", "round_prefer_floor").upper()]
     if (
         x is None
         or n is None
@@ -268,7 +265,12 @@ def resize(low: Lowering, node: ir.Node, value: ir.Value, out: Out) -> ir.Value 
     if target is None or spatial < 1 or (scales is target and np.any(target[:-spatial] != 1)):
         return None
     tail = target[-spatial:].astype(np.float32 if target is scales else np.int64)
-    attributes = {"linear": int(mode == "linear"), "coordinates": coordinates, "nearest": nearest, "x_zero": x.zero}
+    attributes: dict[str, Any] = {
+        "linear": int(mode == "linear"),
+        "coordinates": int(coordinates),
+        "nearest": int(nearest),
+        "x_zero": x.zero,
+    }
     size = low.build.constant(f"{value.name}.size", tail)
     if mode == "nearest":
         made = low.build.kernel(node, "Resize", [x.value, size], x.out, attributes, value)

@@ -16,6 +16,7 @@ from qgraph.passes.lower.values import Out
 
 from qgraph.deploy.session import LAST
 from qgraph.ir.dialects import INTEGER
+from qgraph.ir.integer_ops import BinaryOp
 from qgraph.ir.patterns import attr, constant, is_op, new_node
 
 MARK = "qgraph.layout"
@@ -183,7 +184,7 @@ def fuse_add(graph: ir.Graph) -> int:
     """Conv -> Binary add becomes one Conv with a residual, which rounds twice as the two did; returns how many."""
     fused = 0
     for node in list(graph):
-        if node.op_type != "Binary" or node.domain != INTEGER or attr(node, "op", 0) != 0:
+        if node.op_type != "Binary" or node.domain != INTEGER or attr(node, "op") != BinaryOp.ADD:
             continue
         for side, other in ((0, 1), (1, 0)):
             value, beside = node.inputs[side], node.inputs[other]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import enum
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from qgraph.deploy.program_file import write
 from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.dialects import INTEGER
+from qgraph.ir.integer_ops import SparseForm
 
 CACHES = 256 << 20
 """More bytes than the caches hold."""
@@ -24,43 +24,32 @@ MARGIN = 0.95
 """A sparse form is taken when its time is below this part of the dense one's."""
 
 
-class Form(enum.IntEnum):
-    """Form of the packed weights of a product, by the number that programs carry."""
-
-    DENSE = 0
-    TWO_OF_FOUR = 1
-    WORDS = 2
-
-    def __str__(self) -> str:
-        return {0: "dense", 1: "2:4", 2: "blocks of 16 x 4"}[self.value]
-
-
 @dataclasses.dataclass(frozen=True)
 class Choice:
     """How one product runs, and the seconds that each form took."""
 
     node: str
-    form: Form
-    seconds: Mapping[Form, float]
+    form: SparseForm
+    seconds: Mapping[SparseForm, float]
 
     def __str__(self) -> str:
         times = ", ".join(f"{form} {seconds * 1e6:.3g} us" for form, seconds in self.seconds.items())
         return f"{self.node}: {self.form} ({times})"
 
 
-def candidates(codes: np.ndarray) -> list[Form]:
+def candidates(codes: np.ndarray) -> list[SparseForm]:
     """The forms that int8 codes [n, k] (k along the inputs) can be packed in, dense first."""
     n, k = codes.shape
     padded = np.zeros((-n % 16 + n, -k % 4 + k), bool)
     padded[:n, :k] = codes != 0
-    forms = [Form.DENSE]
+    forms = [SparseForm.DENSE]
     if padded.reshape(-1, 4).sum(1).max(initial=0) <= 2:
-        forms.append(Form.TWO_OF_FOUR)
+        forms.append(SparseForm.TWO_OF_FOUR)
     kept = padded.reshape(padded.shape[0] // 16, 16, -1, 4).any((1, 3)).mean() if padded.size else 1.0
-    return [*forms, Form.WORDS] if kept < 0.9 else forms
+    return [*forms, SparseForm.WORDS] if kept < 0.9 else forms
 
 
-def product(weights: Sequence[np.ndarray], kind: ir.DataType, rows: int, form: Form) -> ir.Model:
+def product(weights: Sequence[np.ndarray], kind: ir.DataType, rows: int, form: SparseForm) -> ir.Model:
     """A program of products ``x @ w.T`` of the uint8 input ``x`` [rows, k] with matrices of codes [n, k]."""
     n, k = weights[0].shape
     x = ir.Value(name="x", shape=ir.Shape([rows, k]), type=ir.TensorType(ir.DataType.UINT8))
@@ -83,7 +72,7 @@ def _constant(name: str, array: np.ndarray, kind: ir.DataType) -> ir.Value:
     return ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(kind), const_value=tensor)
 
 
-def seconds(codes: np.ndarray, rows: int, form: Form, between: int, threads: int = 0) -> float:
+def seconds(codes: np.ndarray, rows: int, form: SparseForm, between: int, threads: int = 0) -> float:
     """Median seconds of a product of int8 ``codes`` [n, k], when ``between`` other bytes are read between two calls."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "product.qgp"
@@ -118,7 +107,7 @@ def choose(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None, t
     dims = bind(model, shapes or {})
     weights = {v for node in model.graph for v in node.inputs if v is not None and v.const_value is not None}
     total = sum(v.const_value.nbytes for v in weights if v.const_value is not None)
-    known: dict[tuple[int, ...], dict[Form, float]] = {}
+    known: dict[tuple[int, ...], dict[SparseForm, float]] = {}
     made = []
     for node in model.graph:
         weight = node.inputs[1] if node.op_type == "Linear" else None
@@ -135,7 +124,7 @@ def choose(model: ir.Model, shapes: Mapping[str, Sequence[int]] | None = None, t
             known[key] = {form: seconds(codes, count, form, between, threads) for form in forms}
         times = known[key]
         best = min(times, key=lambda form: times[form])
-        form = best if times[best] < MARGIN * times[Form.DENSE] else Form.DENSE
+        form = best if times[best] < MARGIN * times[SparseForm.DENSE] else SparseForm.DENSE
         if form:
             node.attributes["sparse"] = ir.AttrInt64("sparse", int(form))
         made.append(Choice(node.name or "", form, times))
@@ -159,7 +148,7 @@ def bind(model: ir.Model, shapes: Mapping[str, Sequence[int]]) -> dict[str, int]
 def summary(choices: Sequence[Choice]) -> str:
     """One line: how many sparse products run in which form."""
     counts = collections.Counter(choice.form for choice in choices)
-    ways = ", ".join(f"{counts[form]} {'as' if form else ''} {form}".replace("  ", " ") for form in Form if counts[form])
+    ways = ", ".join(f"{counts[form]} {'as' if form else ''} {form}".replace("  ", " ") for form in SparseForm if counts[form])
     return f"products of sparse weights: {len(choices)}; measured to be quickest here: {ways}"
 
 

@@ -18,9 +18,9 @@ from qgraph.deploy import program_file, sparse
 from qgraph.deploy.program import compile
 from qgraph.deploy.program_file import GROUPS, grouped, write
 from qgraph.deploy.session import Session
-from qgraph.deploy.sparse import Form
 from qgraph.errors import QGraphError
 from qgraph.execute import to_torch
+from qgraph.ir.integer_ops import SparseForm
 from qgraph.pipeline import PassContext, Pipeline
 from tests.conftest import same_bytes
 
@@ -68,9 +68,11 @@ def pruned(n: int, k: int, masks: str) -> ir.Model:
 
 
 @pytest.mark.parametrize(("n", "k"), [(80, 100), (16, 64), (257, 36)])
-@pytest.mark.parametrize("form", [Form.TWO_OF_FOUR, Form.WORDS])
-def test_sparse_forms_give_the_dense_bytes(form: Form, n: int, k: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    masks = {Form.TWO_OF_FOUR: "prune-nm", Form.WORDS: "prune-block{outputs=1 inputs=4 sparsity=0.98}"}[form]
+@pytest.mark.parametrize("form", [SparseForm.TWO_OF_FOUR, SparseForm.WORDS])
+def test_sparse_forms_give_the_dense_bytes(
+    form: SparseForm, n: int, k: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = {SparseForm.TWO_OF_FOUR: "prune-nm", SparseForm.WORDS: "prune-block{outputs=1 inputs=4 sparsity=0.98}"}[form]
     model = pruned(n, k, masks)
     monkeypatch.setattr(sparse, "seconds", lambda codes, rows, tried, *_: float(tried != form))
     chosen: list[sparse.Choice] = []
@@ -91,14 +93,14 @@ def test_only_sparse_products_are_timed(tmp_path: Path) -> None:
     compile(pruned(64, 64, "prune-magnitude{sparsity=0.3}"), tmp_path / "a.qgp", chosen=chosen)
     assert not chosen
     compile(pruned(64, 64, "prune-nm"), tmp_path / "b.qgp", chosen=chosen, threads=1)
-    assert set(chosen[0].seconds) == {Form.DENSE, Form.TWO_OF_FOUR} and min(chosen[0].seconds.values()) > 0
+    assert set(chosen[0].seconds) == {SparseForm.DENSE, SparseForm.TWO_OF_FOUR} and min(chosen[0].seconds.values()) > 0
     with pytest.raises(QGraphError, match="no input 'y'"):
         compile(pruned(64, 64, "prune-nm"), tmp_path / "c.qgp", shapes={"y": [1, 64]})
 
 
 def test_programs_whose_weights_lack_the_form_are_refused(tmp_path: Path) -> None:
     codes = np.ones((16, 64), np.int8)
-    write(sparse.product([codes], ir.DataType.INT8, 1, Form.TWO_OF_FOUR), tmp_path / "bad.qgp")
+    write(sparse.product([codes], ir.DataType.INT8, 1, SparseForm.TWO_OF_FOUR), tmp_path / "bad.qgp")
     if "avx512_vnni" not in available_isas():
         pytest.skip("no sparse products here")
     with pytest.raises(QGraphError, match="sparse form"):
@@ -119,7 +121,7 @@ def test_groups_are_read_as_written(pattern: tuple[int, int], seed: int) -> None
     rank_bits = max(1, (math.comb(m, n) - 1).bit_length())
     assert len(data) == 2 + -(-groups * rank_bits // 8) + -(-groups * n * width // 8)
     with tempfile.TemporaryDirectory() as folder:
-        model = sparse.product([codes], {8: ir.DataType.INT8, 4: ir.DataType.INT4}[width], 1, Form.DENSE)
+        model = sparse.product([codes], {8: ir.DataType.INT8, 4: ir.DataType.INT4}[width], 1, SparseForm.DENSE)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
                 program_file, "stored", lambda tensor: (data, GROUPS) if len(tensor.shape) == 2 else (tensor.tobytes(), 0)

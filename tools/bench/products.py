@@ -19,7 +19,8 @@ from qgraph.tools.bench.engines import Job, OpRow, profile
 
 from qgraph import _runtime
 from qgraph.deploy.program_file import write
-from qgraph.deploy.sparse import CACHES, Form, product, seconds
+from qgraph.deploy.sparse import CACHES, product, seconds
+from qgraph.ir.integer_ops import SparseForm
 
 TYPES = {8: ir.DataType.INT8, 4: ir.DataType.INT4, 2: ir.DataType.INT2}
 
@@ -43,17 +44,17 @@ class Product:
         codes = self.codes()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "products.qgp"
-            write(product([np.roll(codes, i, 0) for i in range(count)], TYPES[self.bits], self.rows, Form.DENSE), path)
+            write(product([np.roll(codes, i, 0) for i in range(count)], TYPES[self.bits], self.rows, SparseForm.DENSE), path)
             rows = profile(Job(str(path), None, (f"x={self.rows},{self.k}",), threads), runs=200 if self.rows > 1 else 20)
         return rows[len(rows) // 2]
 
 
-def sparse_codes(form: Form, part: float, n: int, k: int) -> np.ndarray:
+def sparse_codes(form: SparseForm, part: float, n: int, k: int) -> np.ndarray:
     """Random int8 codes that lack two of four, or ``part`` of their words of 16 x 4."""
     rng = np.random.default_rng(0)
     codes = rng.integers(1, 128, (n, k), np.int8)
     score = rng.random((n, k))
-    keep = select.n_of_m(score, 2, 4, 1) if form == Form.TWO_OF_FOUR else select.blocks(score, part, (16, 4), (0, 1), 0.0)
+    keep = select.n_of_m(score, 2, 4, 1) if form == SparseForm.TWO_OF_FOUR else select.blocks(score, part, (16, 4), (0, 1), 0.0)
     return codes * keep
 
 
@@ -63,17 +64,17 @@ def compare_sparse(n: int, k: int) -> None:
         f"\n| k = {k}, n = {n}, int8 | threads | rows | weights | dense / sparse, median (range) | file |\n"
         "|---|---|---|---|---|---|"
     )
-    dense = sparse_codes(Form.WORDS, 0.0, n, k)
-    for form, part in ((Form.TWO_OF_FOUR, 0.5), *((Form.WORDS, p) for p in (0.5, 0.75, 0.9))):
+    dense = sparse_codes(SparseForm.WORDS, 0.0, n, k)
+    for form, part in ((SparseForm.TWO_OF_FOUR, 0.5), *((SparseForm.WORDS, p) for p in (0.5, 0.75, 0.9))):
         codes = sparse_codes(form, part, n, k)
-        size = file_size(codes, form) / file_size(dense, Form.DENSE)
+        size = file_size(codes, form) / file_size(dense, SparseForm.DENSE)
         for threads in (1, 2):
             for rows, between, place in ((1, CACHES, "memory"), (1, 0, "cache"), (128, 0, "cache")):
                 ratios = [
-                    seconds(dense, rows, Form.DENSE, between, threads) / seconds(codes, rows, form, between, threads)
+                    seconds(dense, rows, SparseForm.DENSE, between, threads) / seconds(codes, rows, form, between, threads)
                     for _ in range(7)
                 ]
-                name = f"{form}" if form == Form.TWO_OF_FOUR else f"{part:.0%} of {form} are 0"
+                name = f"{form}" if form == SparseForm.TWO_OF_FOUR else f"{part:.0%} of {form} are 0"
                 print(
                     f"| {name} | {threads} | {rows} | {place} | {np.median(ratios):.2f} x ({min(ratios):.2f}-{max(ratios):.2f}) "
                     f"| {size:.3f} x |",
@@ -81,7 +82,7 @@ def compare_sparse(n: int, k: int) -> None:
                 )
 
 
-def file_size(codes: np.ndarray, form: Form) -> int:
+def file_size(codes: np.ndarray, form: SparseForm) -> int:
     """Bytes of a program of one product."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "product.qgp"
