@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,21 @@ import onnx_ir as ir
 from qgraph.passes.lower.values import Out
 
 from qgraph.ir.dialects import INTEGER
+from qgraph.ir.integer_ops import check_node
 from qgraph.ir.patterns import attr, new_node
 
 
 class Builder:
-    """Collects the nodes of a new graph in order."""
+    """Collects the nodes of a new graph in order.
+
+    ``unknown`` are placeholders for values that have no form in the new graph, and what is computed from them.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[ir.Node] = []
         self.initializers: dict[str, ir.Value] = {}
         self.names: set[str] = set()
+        self.unknown: set[ir.Value] = set()
         self.scales: dict[str, tuple[float, int]] = {}
 
     def unique(self, stem: str) -> str:
@@ -46,13 +52,24 @@ class Builder:
         type: ir.DataType,
         shape: ir.Shape | None,
         domain: str = INTEGER,
+        others: Sequence[tuple[str, ir.DataType]] = (),
     ) -> ir.Value:
-        """Append a node with one output called ``name`` (made unique); returns the output."""
+        """Append a node with an output called ``name`` (made unique) and ``others``, name and type each; returns the first.
+
+        Raises:
+            QGraphError: the integer dialect has no such node.
+        """
         while inputs and inputs[-1] is None:
             inputs.pop()
-        node = new_node(like, op, inputs, attributes, domain=domain, name=self.unique(f"{name}/{op}"))
+        node = new_node(like, op, inputs, attributes, domain=domain, outputs=1 + len(others), name=self.unique(f"{name}/{op}"))
         out = node.outputs[0]
         out.name, out.shape, out.dtype = self.unique(name), shape, type
+        for value, (other, kind) in zip(node.outputs[1:], others, strict=True):
+            value.name, value.dtype = self.unique(other), kind
+        if self.unknown.isdisjoint(inputs):  # type: ignore[arg-type]
+            check_node(node)
+        else:
+            self.unknown.update(node.outputs)
         self.nodes.append(node)
         return out
 

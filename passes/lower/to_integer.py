@@ -269,13 +269,11 @@ class Lowering:
                 name=value.name or "tokens",
                 type=ir.DataType.UINT8,
                 shape=value.shape,
+                others=[(f"{value.name}_scale", ir.DataType.FLOAT)],
             )
             first = made.producer()
             assert first is not None
-            first.resize_outputs(2)
-            scale = first.outputs[1]
-            scale.name, scale.dtype = self.build.unique(f"{value.name}_scale"), ir.DataType.FLOAT
-            self._tokens[node] = made, scale
+            self._tokens[node] = made, first.outputs[1]
         return self._tokens[node]
 
     def float_constant(self, value: ir.Value | None) -> np.ndarray | None:
@@ -383,6 +381,7 @@ class Lowering:
             if node is not None:
                 self.refused[node] = None
             made = ir.Value(name="refused", type=value.type)
+            self.build.unknown.add(made)
         else:
             made = self._copy(node, value)
         self._new[value] = made

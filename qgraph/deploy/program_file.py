@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir import io
+from qgraph.ir.dialects import verify
 from qgraph.ir.scopes import module_path, source_line, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
 from qgraph.numerics.affine import pack, unpack
@@ -77,8 +78,14 @@ def _packed(codes: np.ndarray, width: int) -> bytes:
 
 
 def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write a model of the integer dialect as a program file."""
+    """Write a model of the integer dialect as a program file.
+
+    Raises:
+        QGraphError: the model holds what the dialect does not, or the file cannot be written.
+    """
     from qgraph import _runtime
+
+    verify(model, "integer")
 
     index: dict[ir.Value, int] = {}
     tensors: list[tuple[Any, ...]] = []

@@ -8,10 +8,10 @@ import onnx
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
+from qgraph.ir.integer_ops import INTEGER, check_node
 from qgraph.ir.scopes import where
 
 DOMAIN = "qgraph"
-INTEGER = "qgraph.integer"
 MIN_OPSET = 21
 OPSET = 23
 """Opset that captured models are brought to; exported files say the lowest that ONNX Runtime needs for their types."""
@@ -51,7 +51,7 @@ def is_standard(op_type: str, version: int) -> bool:
 
 
 def verify(model: ir.Model, dialect: Dialect) -> None:
-    """Raise ``QGraphError`` naming the first node that does not belong to ``dialect``."""
+    """Raise ``QGraphError`` naming the first node that does not belong to ``dialect``, and what of it does not."""
     version = opset(model)
     if version < MIN_OPSET:
         raise QGraphError(f"the model is of opset {version}, {MIN_OPSET} is needed; load it with capture.from_onnx")
@@ -63,3 +63,5 @@ def verify(model: ir.Model, dialect: Dialect) -> None:
             raise QGraphError(f"{where(node)} is no op of ONNX opset {version}; replace it before the capture")
         if dialect == "float" and node.domain == "" and node.op_type in QDQ:
             raise QGraphError(f"{where(node)} is a quantization op in a float model; start from the float model")
+        if dialect == "integer":
+            check_node(node)

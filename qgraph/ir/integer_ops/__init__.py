@@ -1,7 +1,57 @@
-"""The integer dialect: every op that a program can hold."""
+"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in nine families.
+
+Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
+attributes that their row names. The lowering, ``verify``, the program file, the C++ enums and the tests of kernels follow it.
+
+Notation of the equations:
+
+- ``float(i)`` is the nearest float32 of an integer; every ``+ - * /`` on float32 is one IEEE operation, in the order written,
+  never contracted to a fused multiply-add; ``acc`` and other sums of codes are exact integers (int32 where an op says so).
+- ``rne`` rounds to the nearest integer, halves to even.
+- ``quantized(t)`` is float32 ``t`` where y is float32; else ``clamp(rne(t) + y_zero, clamp_min, clamp_max)``, NaN as -infinity.
+"""
 
 from __future__ import annotations
 
-from qgraph.ir.integer_ops.enums import BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+import onnx_ir as ir
 
-__all__ = ["BinaryOp", "PadMode", "ResizeCoordinates", "ResizeNearest", "SparseForm"]
+from qgraph.errors import QGraphError, suggest
+from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, resize
+from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
+from qgraph.ir.scopes import where
+
+__all__ = [
+    "ENUMS",
+    "INTEGER",
+    "INTEGER_OPS",
+    "AttributeSpec",
+    "BinaryOp",
+    "InputSpec",
+    "OpSpec",
+    "OutputSpec",
+    "PadMode",
+    "ResizeCoordinates",
+    "ResizeNearest",
+    "SparseForm",
+    "check_node",
+]
+
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
+    (spec.domain, spec.op_type): spec
+    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize)
+    for spec in family.OPS
+}
+"""(domain, op type) -> what it is. Op types are unique without their domain too: a program file names no domain."""
+
+
+def check_node(node: ir.Node) -> None:
+    """Raise ``QGraphError`` where ``node`` is none that a program can hold, naming it and what is allowed."""
+    spec = INTEGER_OPS.get((node.domain, node.op_type))
+    if spec is None:
+        names = [op for domain, op in INTEGER_OPS if domain == node.domain]
+        raise QGraphError(
+            f"{where(node)} (domain {node.domain!r}) is no op of the integer dialect{suggest(node.op_type, names)}; "
+            "'qgraph ops' lists them"
+        )
+    check(node, spec)

@@ -1,0 +1,65 @@
+"""Convolutions over one or two spatial axes, channels last."""
+
+from __future__ import annotations
+
+from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops.spec import F32, I32, RESULTS, U8, WEIGHTS, AttributeSpec, InputSpec, OpSpec, OutputSpec
+
+
+def _lengths(name: str, low: int, meaning: str, required: bool = True) -> AttributeSpec:
+    return AttributeSpec(name, "ints", low, common.LENGTH, required=required, meaning=meaning)
+
+
+X = InputSpec("x", (U8,), "[batch, size..., c]")
+MULTIPLIER = InputSpec("multiplier", (F32,), "[o]; scale of x * scale of weights / scale of y", constant=True)
+BIAS = InputSpec("bias", (I32,), "[o], of scale of x * scale of weights", optional=True, constant=True)
+GEOMETRY = (
+    _lengths("strides", 1, "one a spatial axis"),
+    _lengths("dilations", 1, "one a spatial axis"),
+    AttributeSpec(
+        "pads", "ints", -(1 << 20), common.LENGTH, required=True, meaning="at the begin of each spatial axis, then at the ends"
+    ),
+    AttributeSpec("group", "int", 1, 1 << 24, 1, meaning="divides c and o"),
+)
+
+CONV = OpSpec(
+    "Conv",
+    "conv",
+    inputs=(X, InputSpec("weights", WEIGHTS, "[o, kernel..., c / group]", constant=True), MULTIPLIER, BIAS, common.RESIDUAL),
+    outputs=(OutputSpec("y", RESULTS, "[batch, places..., o]"),),
+    attributes=(
+        *GEOMETRY,
+        common.zero_point("x_zero", "x", 255),
+        common.LEVELS,
+        *common.RESIDUAL_ATTRIBUTES,
+        *common.Y_CODES,
+    ),
+    equation=(
+        "places = (size + begin + end - dilation * (kernel - 1) - 1) / stride + 1, rounded down\n"
+        "acc[p, o] = sum over taps k and the channels c of the group of o of\n"
+        "            (x[p * stride - begin + k * dilation, c] - x_zero) * weights[o, k, c] + bias[o]; 0 for taps beyond x\n"
+        "t = float(acc) * multiplier[o]\n" + common.FINISH
+    ),
+)
+
+CONV_TRANSPOSE = OpSpec(
+    "ConvTranspose",
+    "conv",
+    inputs=(X, InputSpec("weights", WEIGHTS, "[c, kernel..., o / group]", constant=True), MULTIPLIER, BIAS),
+    outputs=(OutputSpec("y", RESULTS, "[batch, places..., o]"),),
+    attributes=(
+        *GEOMETRY,
+        _lengths("output_padding", 0, "one a spatial axis; left out: zeros", required=False),
+        common.zero_point("x_zero", "x", 255),
+        common.LEVELS,
+        *common.Y_CODES,
+    ),
+    equation=(
+        "places = stride * (size - 1) + output_padding + dilation * (kernel - 1) + 1 - begin - end\n"
+        "acc[p, o] = sum over taps k, the places i of x with i * stride - begin + k * dilation = p and the channels c of the\n"
+        "            group of o of (x[i, c] - x_zero) * weights[c, k, o] + bias[o]\n"
+        "y = quantized(float(acc) * multiplier[o])"
+    ),
+)
+
+OPS = (CONV, CONV_TRANSPOSE)

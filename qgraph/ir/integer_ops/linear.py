@@ -1,0 +1,58 @@
+"""Products with constant weights, and of two activations."""
+
+from __future__ import annotations
+
+from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops.enums import SparseForm
+from qgraph.ir.integer_ops.spec import F32, I32, RESULTS, U8, WEIGHTS, AttributeSpec, InputSpec, OpSpec, OutputSpec
+
+LINEAR = OpSpec(
+    "Linear",
+    "linear",
+    inputs=(
+        InputSpec("x", (U8,), "[..., k]"),
+        InputSpec("weights", WEIGHTS, "[n, k]", constant=True),
+        InputSpec(
+            "multiplier", (F32,), "[n], or [blocks, n] with block; scale of x * scale of weights / scale of y", constant=True
+        ),
+        InputSpec("bias", (I32, F32), "[n]; float32 with row_scales or block, else int32", optional=True, constant=True),
+        InputSpec("row_scales", (F32,), "one a row of x", optional=True),
+        common.RESIDUAL,
+    ),
+    outputs=(OutputSpec("y", RESULTS, "[..., n]"),),
+    attributes=(
+        common.zero_point("x_zero", "x", 255),
+        AttributeSpec("block", "int", 0, 1 << 30, 0, meaning="columns of x that share a multiplier, a multiple of 4; 0: all"),
+        common.LEVELS,
+        AttributeSpec("sparse", "int", 0, 2, 0, enum=SparseForm, meaning="what the packed int8 weights leave out; without block"),
+        *common.RESIDUAL_ATTRIBUTES,
+        *common.Y_CODES,
+    ),
+    equation=(
+        "acc[r, n] = sum over k of (x[r, k] - x_zero) * weights[n, k] + bias[n]      (bias: int32 only)\n"
+        "t = float(acc) * multiplier[n]\n"
+        "row_scales: t = (float(acc) * row_scales[r]) * multiplier[n]\n"
+        "block: acc_b over the columns of block b; t = 0; for each b in order: t = t + float(acc_b) * multiplier[b, n];\n"
+        "       row_scales: t = t * row_scales[r]\n"
+        "bias float32: t = t + bias[n]\n" + common.FINISH
+    ),
+)
+
+MATMUL = OpSpec(
+    "MatMul",
+    "linear",
+    inputs=(
+        InputSpec("a", (U8,), "[..., m, k]; k up to 65536"),
+        InputSpec("b", (U8,), "[..., k, n]; the leading axes broadcast"),
+    ),
+    outputs=(OutputSpec("y", RESULTS, "[..., m, n]"),),
+    attributes=(
+        common.zero_point("a_zero", "a", 255),
+        common.zero_point("b_zero", "b", 255),
+        common.number("multiplier", "scale of a * scale of b / scale of y"),
+        *common.Y_CODES,
+    ),
+    equation=("acc[m, n] = sum over k of (a[m, k] - a_zero) * (b[k, n] - b_zero)\ny = quantized(float(acc) * multiplier)"),
+)
+
+OPS = (LINEAR, MATMUL)

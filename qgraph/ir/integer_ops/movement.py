@@ -1,0 +1,130 @@
+"""Ops that move elements: those of the ONNX standard, on codes and on whatever else, and Pad with a code to fill with."""
+
+from __future__ import annotations
+
+from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops.enums import PadMode
+from qgraph.ir.integer_ops.spec import (
+    ANY,
+    BOOL,
+    I4,
+    I16,
+    I32,
+    I64,
+    MAX_RANK,
+    U8,
+    AttributeSpec,
+    InputSpec,
+    OpSpec,
+    OutputSpec,
+)
+
+DATA = InputSpec("data", ANY)
+MOVED = OutputSpec("y", ANY, same_as="data")
+INDICES = InputSpec("indices", (I64, I32), "negative ones count from the end")
+LIKE_ONNX = "as ONNX defines it"
+
+
+def _shape(name: str, meaning: str = "", optional: bool = False) -> InputSpec:
+    return InputSpec(name, (I64,), meaning, optional=optional, known=True)
+
+
+def _moves(
+    op: str, *inputs: InputSpec, attributes: tuple[AttributeSpec, ...] = (), equation: str = LIKE_ONNX, y: OutputSpec = MOVED
+) -> OpSpec:
+    return OpSpec(op, "movement", inputs, (y,), attributes, equation, domain="")
+
+
+RESHAPE = _moves(
+    "Reshape",
+    DATA,
+    _shape("shape", "0 keeps a dim, -1 takes what is left"),
+    attributes=(common.flag("allowzero", "1: 0 is a length"),),
+)
+SQUEEZE = _moves("Squeeze", DATA, _shape("axes", "left out: all of length 1", optional=True))
+UNSQUEEZE = _moves("Unsqueeze", DATA, _shape("axes"))
+FLATTEN = _moves(
+    "Flatten", DATA, attributes=(AttributeSpec("axis", "int", -MAX_RANK, MAX_RANK, 1, meaning="first of the second dim"),)
+)
+IDENTITY = _moves("Identity", DATA, equation="y = data")
+TRANSPOSE = _moves(
+    "Transpose",
+    DATA,
+    attributes=(AttributeSpec("perm", "ints", 0, MAX_RANK - 1, meaning="left out: the axes reversed"),),
+    equation="axis i of y is axis perm[i] of data",
+)
+SLICE = _moves("Slice", DATA, _shape("starts"), _shape("ends"), _shape("axes", optional=True), _shape("steps", optional=True))
+SPLIT = _moves(
+    "Split",
+    DATA,
+    _shape("split", "lengths of the parts; left out: equal ones, the last one shorter", optional=True),
+    attributes=(
+        common.axis(),
+        AttributeSpec("num_outputs", "int", 1, (1 << 31) - 1, meaning="the outputs, which count instead"),
+    ),
+    y=OutputSpec("y", ANY, "the parts", variadic=True, same_as="data"),
+)
+CONCAT = OpSpec(
+    "Concat",
+    "movement",
+    (InputSpec("data", ANY, variadic=True, same_as="data"),),
+    (MOVED,),
+    (common.axis(default=None),),
+    LIKE_ONNX,
+    domain="",
+)
+GATHER = _moves(
+    "Gather",
+    InputSpec("data", (*ANY, I4), "int4: a constant [rows, width], axis 0"),
+    INDICES,
+    attributes=(common.axis(),),
+    equation="y[..., i, ...] = data[..., indices[i], ...]; int4 becomes int8; an index out of range is an error",
+)
+GATHER_ELEMENTS = _moves("GatherElements", DATA, INDICES, attributes=(common.axis(),))
+GATHER_ND = _moves("GatherND", DATA, INDICES, attributes=(AttributeSpec("batch_dims", "int", 0, MAX_RANK, 0),))
+EXPAND = _moves("Expand", DATA, _shape("shape", "broadcasts with that of data"))
+TILE = _moves("Tile", DATA, _shape("repeats", "one a dim"))
+BLOCKSIZE = AttributeSpec("blocksize", "int", 1, 1 << 16, required=True)
+DEPTH_TO_SPACE = _moves(
+    "DepthToSpace", DATA, attributes=(BLOCKSIZE, common.flag("dcr", "1: depth, column, row; 0: column, row, depth", 1))
+)
+SPACE_TO_DEPTH = _moves("SpaceToDepth", DATA, attributes=(BLOCKSIZE,))
+
+PAD = OpSpec(
+    "Pad",
+    "movement",
+    inputs=(
+        InputSpec("x", (U8, I16, I64, I32, BOOL)),
+        _shape("pads", "at the begin of each axis, then at the ends; negative ones cut"),
+    ),
+    outputs=(OutputSpec("y", (U8, I16, I64, I32, BOOL), same_as="x"),),
+    attributes=(
+        AttributeSpec("mode", "int", 0, 3, 0, enum=PadMode),
+        AttributeSpec("value", "int", -(1 << 40), 1 << 40, 0, codes_of="x", meaning="what CONSTANT fills with"),
+        AttributeSpec("axes", "ints", -MAX_RANK, MAX_RANK - 1, meaning="axes that pads speaks of; left out: all"),
+    ),
+    equation=(
+        "y[i] = x[i - begin] where that is on x; else CONSTANT: value; REFLECT: mirrored at the first and last element;\n"
+        "EDGE: the nearest element; WRAP: x repeated"
+    ),
+)
+
+OPS = (
+    RESHAPE,
+    SQUEEZE,
+    UNSQUEEZE,
+    FLATTEN,
+    IDENTITY,
+    TRANSPOSE,
+    SLICE,
+    SPLIT,
+    CONCAT,
+    GATHER,
+    GATHER_ELEMENTS,
+    GATHER_ND,
+    EXPAND,
+    TILE,
+    DEPTH_TO_SPACE,
+    SPACE_TO_DEPTH,
+    PAD,
+)
