@@ -1,0 +1,26 @@
+"""The numbers of types and encodings in a program file are those of its schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from qgraph.deploy import program_file
+
+SCHEMA = Path(__file__).resolve().parents[2] / "runtime" / "schema" / "program.fbs"
+
+
+def enum(name: str) -> dict[str, int]:
+    found = re.search(rf"enum {name} : byte {{ (.*?) }}", SCHEMA.read_text())
+    assert found is not None
+    return {key: int(number) for key, number in (entry.split(" = ") for entry in found[1].split(", "))}
+
+
+def test_types_have_the_numbers_of_the_schema() -> None:
+    ours = {kind.name.replace("FLOAT", "FLOAT32"): number for kind, number in program_file.TYPES.items()}
+    assert {name.upper(): number for name, number in enum("Type").items()} == ours
+
+
+def test_encodings_have_the_numbers_of_the_schema() -> None:
+    ours = {"Dense": program_file.DENSE, "Bitmap": program_file.BITMAP, "Groups": program_file.GROUPS}
+    assert enum("Encoding") == ours
