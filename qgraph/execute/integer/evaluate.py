@@ -1,0 +1,45 @@
+"""Runs a model of the integer dialect in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+from onnx.reference import ReferenceEvaluator
+
+from qgraph.execute.integer import attention, conv, index, linear, movement, norm, pointwise, pool, resize  # noqa: F401
+from qgraph.execute.integer.common import DEFINITIONS, Arrays
+from qgraph.ir.integer_ops import INTEGER_OPS
+
+
+def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All values of a model of the integer dialect, by name."""
+    found: dict[ir.Value, np.ndarray] = {v: feed[v.name or ""] for v in model.graph.inputs}
+    found |= {v: v.const_value.numpy() for v in model.graph.initializers.values() if v.const_value is not None}
+    for node in model.graph:
+        inputs = [None if v is None else found[v] for v in node.inputs]
+        if node.op_type in DEFINITIONS:
+            given = {k: v.value for k, v in node.attributes.items()}
+            dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
+            result = DEFINITIONS[node.op_type](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
+            results = list(result) if isinstance(result, tuple) else [result]
+        else:
+            results = _standard(node, inputs, model.graph.opset_imports[""])
+        found |= dict(zip(node.outputs, results, strict=True))
+    return {v.name or "": array for v, array in found.items()}
+
+
+def _standard(node: ir.Node, inputs: Arrays, opset: int) -> list[np.ndarray]:
+    """One node of the standard domain in ONNX's reference evaluator."""
+    made = [
+        None if x is None else ir.Value(name=f"x{i}", type=ir.TensorType(ir.DataType.from_numpy(x.dtype)))
+        for i, x in enumerate(inputs)
+    ]
+    copy = ir.Node("", node.op_type, made, node.attributes.values(), num_outputs=len(node.outputs))
+    for i, value in enumerate(copy.outputs):
+        value.name, value.type = f"y{i}", node.outputs[i].type
+    given = [v for v in made if v is not None]
+    graph = ir.Graph(given, copy.outputs, nodes=[copy], opset_imports={"": opset}, name="one")
+    evaluator = ReferenceEvaluator(ir.to_proto(ir.Model(graph, ir_version=10)))
+    return evaluator.run(None, {f"x{i}": x for i, x in enumerate(inputs) if x is not None})  # type: ignore[return-value]
