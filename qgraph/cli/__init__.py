@@ -16,6 +16,7 @@ COMMANDS = {
     "transform": "Run passes on a model: quantize it, clean it.",
     "train": "Train graphs against teachers, by a recipe.",
     "passes": "List the passes, or describe one.",
+    "ops": "List the ops of integer programs, or describe one.",
     "export": "Write a model for ONNX Runtime.",
     "compile": "Compile a quantized model to an integer program.",
     "run": "Run an .onnx or .qgp file on data.",

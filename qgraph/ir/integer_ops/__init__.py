@@ -2,13 +2,7 @@
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
 attributes that their row names. The lowering, ``verify``, the program file, the C++ enums and the tests of kernels follow it.
-
-Notation of the equations:
-
-- ``float(i)`` is the nearest float32 of an integer; every ``+ - * /`` on float32 is one IEEE operation, in the order written,
-  never contracted to a fused multiply-add; ``acc`` and other sums of codes are exact integers (int32 where an op says so).
-- ``rne`` rounds to the nearest integer, halves to even.
-- ``quantized(t)`` is float32 ``t`` where y is float32; else ``clamp(rne(t) + y_zero, clamp_min, clamp_max)``, NaN as -infinity.
+``NOTATION`` says how their equations are to be read.
 """
 
 from __future__ import annotations
@@ -25,6 +19,7 @@ __all__ = [
     "ENUMS",
     "INTEGER",
     "INTEGER_OPS",
+    "NOTATION",
     "AttributeSpec",
     "BinaryOp",
     "InputSpec",
@@ -36,6 +31,11 @@ __all__ = [
     "SparseForm",
     "check_node",
 ]
+
+NOTATION = """\
+float(i) is the nearest float32 of an integer; + - * / on float32 are one IEEE operation each, in the order written, never a fused
+multiply-add. Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
+quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity."""
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     (spec.domain, spec.op_type): spec
