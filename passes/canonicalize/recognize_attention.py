@@ -12,24 +12,10 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.ir.matchers.attention import scaled
 
-from qgraph.ir.patterns import add_initializer, constant, is_op, new_node, nodes, replace, scalar
+from qgraph.ir.patterns import add_initializer, constant, new_node, nodes, replace
 from qgraph.pipeline import Pass, PassReport, register
-
-
-def scaled(value: ir.Value) -> tuple[ir.Value, float] | None:
-    """(x, c) of ``x * c`` or ``x / c`` with a scalar constant c."""
-    if not is_op(value, "Mul", "Div"):
-        return None
-    node = value.producer()
-    assert node is not None
-    a, b = node.inputs
-    if node.op_type == "Mul" and scalar(a) is not None:
-        a, b = b, a
-    c = scalar(b)
-    if c is None or a is None or scalar(a) is not None:
-        return None
-    return a, (c if node.op_type == "Mul" else 1 / c)
 
 
 def feeds_softmax(value: ir.Value, depth: int = 4) -> bool:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.canonicalize.simplify_shapes import ELEMENTWISE, broadcast, dims_of
+from qgraph.ir.op_traits import Trait, has
+from qgraph.passes.canonicalize.simplify_shapes import broadcast, dims_of
 
 from qgraph.ir.patterns import add_initializer, attr, constant, is_op, new_node, nodes, replace, scalar
 from qgraph.pipeline import Pass, PassReport, register
-
-UNARY = {"Cast", "Not", "Identity"}
 
 
 def full_range(value: ir.Value | None) -> ir.Value | None:
@@ -34,7 +33,7 @@ def absorbed(value: ir.Value, axes: set[int]) -> bool:
         return False
     for use in value.uses():
         node, out = use.node, use.node.outputs[0]
-        if node.domain or node.op_type not in ELEMENTWISE | UNARY:
+        if not has(node, Trait.ELEMENTWISE):
             return False
         rest = set(axes)
         for other in node.inputs:
@@ -105,7 +104,7 @@ class SimplifyMasks(Pass):
 def refresh_shapes(model: ir.Model) -> None:
     """Recompute the shapes of elementwise nodes after an operand became smaller."""
     for node in model.graph:
-        if node.domain == "" and node.op_type in ELEMENTWISE | UNARY:
+        if not node.domain and has(node, Trait.ELEMENTWISE):
             inputs = [dims_of(v) for v in node.inputs if v is not None]
             shape = broadcast([i for i in inputs if i is not None]) if None not in inputs else None
             if shape is not None:

@@ -15,13 +15,12 @@ from collections import Counter
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.ir.op_traits import Trait, has
 
 from qgraph.ir.patterns import add_initializer, attr, constant, is_op, new_node, nodes, replace
 from qgraph.pipeline import Pass, PassReport, register
 
 Dim = int | str
-ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Where", "And", "Or", "Equal", "Greater", "GreaterOrEqual", "Less", "Max"}
-SAME = {"Softmax", "IsNaN", "Cast", "Identity", "Relu", "Gelu", "Not", "Sqrt", "Erf", "Sigmoid", "Tanh", "Abs"}
 
 
 def dims_of(value: ir.Value | None) -> list[Dim] | None:
@@ -130,14 +129,14 @@ class SimplifyShapes(Pass):
         elif node.op_type == "Transpose" and inputs[0] is not None:
             perm = attr(node, "perm", list(range(len(inputs[0])))[::-1])
             shape = [inputs[0][i] for i in perm]
-        elif node.op_type in SAME:
+        elif has(node, Trait.SAME_SHAPE):
             shape = inputs[0]
         elif node.op_type == "MatMul" and all(i is not None and len(i) >= 2 for i in inputs):
             a, b = inputs
             assert a is not None and b is not None
             lead = broadcast([a[:-2], b[:-2]])
             shape = None if lead is None else [*lead, a[-2], b[-1]]
-        elif node.op_type in ELEMENTWISE and all(i is not None for i in inputs):
+        elif has(node, Trait.ELEMENTWISE) and all(i is not None for i in inputs):
             shape = broadcast([i for i in inputs if i is not None])
         elif node.op_type == "Expand" and inputs[0] is not None:
             target = symbolic_vector(node.inputs[1], known)

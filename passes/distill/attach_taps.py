@@ -15,7 +15,8 @@ import fnmatch
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.layers import QUANTIZERS, layers
+from qgraph.ir.dialects import QDQ
+from qgraph.ir.layers import layers
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import new_node
 from qgraph.ir.scopes import module_path
@@ -74,7 +75,7 @@ class AttachTaps(Pass):
         for pattern in self.options.at:
             before = len(found)
             for node in list(model.graph):
-                if node.op_type in QUANTIZERS:  # the value itself, not its codes
+                if node.op_type in QDQ:  # the value itself, not its codes
                     continue
                 values = [v for v in node.outputs if fnmatch.fnmatchcase(v.name or "", pattern)]
                 for value in values or (node.outputs[:1] if _named(node, pattern) else []):

@@ -12,56 +12,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.lower.values import Codes, Out
+from qgraph.ir.matchers.attention import probabilities
+from qgraph.passes.lower.values import QuantizedValue, QuantSpec
 
-from qgraph.ir.patterns import attr, is_op, scalar
+from qgraph.ir.patterns import attr
 
 if TYPE_CHECKING:
-    from qgraph.passes.lower.to_integer import Lowering
+    from qgraph.passes.lower.context import Lowering
 
 HEADS_FIRST, KEYS_LAST = [0, 2, 1, 3], [0, 2, 3, 1]
 
 
 @dataclasses.dataclass(frozen=True)
-class Scores:
+class QuantizedScores:
     """softmax(q kT * factor + mask) that has not been computed yet."""
 
-    q: Codes
-    kt: Codes
+    q: QuantizedValue
+    kt: QuantizedValue
     factor: float
     mask: ir.Value | None
 
 
-def match(low: Lowering, value: ir.Value) -> Scores | None:
+def match(low: Lowering, value: ir.Value) -> QuantizedScores | None:
     """See ``value`` (the input of a quantizer) as attention probabilities."""
-    if is_op(value, "Where"):
-        condition, _, value = value.producer().inputs  # type: ignore[union-attr, assignment]
-        if not is_op(condition, "IsNaN") or condition.producer().inputs[0] is not value:  # type: ignore[union-attr]
-            return None
-    if not is_op(value, "Softmax"):
+    scores = probabilities(value)
+    if scores is None or len(scores.added) > 1 or any(v in low.codes for v in scores.values):
         return None
-    softmax = value.producer()
-    assert softmax is not None
-    score = softmax.inputs[0]
-    if attr(softmax, "axis", -1) not in (-1, len(value.shape or ()) - 1) or score in low.codes:
+    q, kt = low.codes.get(scores.q), low.codes.get(scores.kt)
+    if q is None or kt is None or q.is_int16 or kt.is_int16 or len(value.shape or ()) not in (3, 4):
         return None
-    mask, factor = None, 1.0
-    if is_op(score, "Add"):
-        a, b = score.producer().inputs  # type: ignore[union-attr]
-        score, mask = (a, b) if is_op(a, "Mul", "MatMul") else (b, a)
-    if is_op(score, "Mul"):
-        a, b = score.producer().inputs  # type: ignore[union-attr]
-        if scalar(b) is None:
-            a, b = b, a
-        if scalar(b) is None:
-            return None
-        score, factor = a, float(scalar(b) or 0.0)
-    if not is_op(score, "MatMul"):
-        return None
-    q, kt = (low.codes.get(v) for v in score.producer().inputs)  # type: ignore[union-attr, arg-type]
-    if q is None or kt is None or q.wide or kt.wide or len(value.shape or ()) not in (3, 4):
-        return None
-    return Scores(q, kt, factor, mask)
+    return QuantizedScores(q, kt, scores.factor, next(iter(scores.added), None))
 
 
 def source(value: ir.Value, perm: list[int]) -> ir.Value | None:
@@ -72,13 +52,13 @@ def source(value: ir.Value, perm: list[int]) -> ir.Value | None:
     return node.inputs[0]
 
 
-def emit(low: Lowering, scores: Scores, v: Codes, node: ir.Node, value: ir.Value, out: Out) -> ir.Value:
+def emit(low: Lowering, scores: QuantizedScores, v: QuantizedValue, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value:
     """Emit the kernel that computes ``value`` = probabilities times v."""
     build = low.build
     attributes = {
-        "q_zero": scores.q.zero,
-        "k_zero": scores.kt.zero,
-        "v_zero": v.zero,
+        "q_zero": scores.q.zero_point,
+        "k_zero": scores.kt.zero_point,
+        "v_zero": v.zero_point,
         "scale": float(np.float32(np.float64(scores.q.scale) * scores.kt.scale * scores.factor)),
         "multiplier": float(np.float32(np.float64(v.scale) / 255 / out.scale)),
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.lower.values import Out
+from qgraph.passes.lower.values import QuantSpec
 
 from qgraph.ir.dialects import INTEGER
 from qgraph.ir.integer_ops import check_node
@@ -74,7 +74,7 @@ class Builder:
         return out
 
     def kernel(
-        self, like: ir.Node, op: str, inputs: list[ir.Value | None], out: Out, attributes: dict[str, Any], value: ir.Value
+        self, like: ir.Node, op: str, inputs: list[ir.Value | None], out: QuantSpec, attributes: dict[str, Any], value: ir.Value
     ) -> ir.Value:
         """Append an integer kernel that computes ``value`` as ``out``."""
         every = {**out.attributes, **attributes}
@@ -82,10 +82,10 @@ class Builder:
         self.note(made, out)
         return made
 
-    def note(self, value: ir.Value, out: Out) -> None:
+    def note(self, value: ir.Value, out: QuantSpec) -> None:
         """Remember what the codes of ``value`` mean, for those who look at a running program."""
         if out.type != ir.DataType.FLOAT and value.name:
-            self.scales[value.name] = (out.scale, out.zero)
+            self.scales[value.name] = (out.scale, out.zero_point)
 
     def transpose(self, like: ir.Node, x: ir.Value, perm: list[int], name: str, shape: ir.Shape | None) -> ir.Value:
         """Append a Transpose, or undo the one that made ``x``."""

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.lower.values import Codes, Out
+from qgraph.passes.lower.values import QuantizedValue, QuantSpec
 
 from qgraph.ir.patterns import constant
 
 
 def build(
-    members: list[ir.Node], root: ir.Value, end: ir.Value, axis: int, x: Codes, out: Out, opsets: dict[str, int]
+    members: list[ir.Node], root: ir.Value, end: ir.Value, axis: int, x: QuantizedValue, out: QuantSpec, opsets: dict[str, int]
 ) -> np.ndarray:
     """The region ``members`` from ``root`` (quantized as ``x``) to ``end``, on every code of ``x``, in steps of ``out``.
 
     Returns float32 [channels, entries], neither rounded nor clamped; one channel unless the region has constants along ``axis``.
     """
-    low, high = (0, 255) if x.out.type == ir.DataType.UINT8 else x.out.limits  # an entry for every byte
-    real = (np.arange(low, high + 1).astype(np.float32) - np.float32(x.zero)) * np.float32(x.scale)
+    low, high = (0, 255) if x.spec.type == ir.DataType.UINT8 else x.spec.limits  # an entry for every byte
+    real = (np.arange(low, high + 1).astype(np.float32) - np.float32(x.zero_point)) * np.float32(x.scale)
     rank = len(end.shape or ())
     values = evaluate(members, root, end, real.reshape(-1, *[1] * rank), opsets)
     channels = values.shape[axis + 1] if axis >= 0 else 1
@@ -31,12 +31,12 @@ def build(
     return table if out.type == ir.DataType.FLOAT else table / np.float32(out.scale)
 
 
-def rounded(table: np.ndarray, out: Out) -> np.ndarray:
+def rounded(table: np.ndarray, out: QuantSpec) -> np.ndarray:
     """What ``build`` made, as elements of ``out``: [entries], or [channels, entries] where there are several."""
     if out.type != ir.DataType.FLOAT:
         bottom, top = out.limits
         with np.errstate(invalid="ignore"):
-            codes = np.rint(table) + out.zero
+            codes = np.rint(table) + out.zero_point
         table = np.clip(np.nan_to_num(codes, nan=bottom), bottom, top).astype(out.type.numpy())
     return table[0] if len(table) == 1 else np.ascontiguousarray(table)
 

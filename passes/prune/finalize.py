@@ -8,22 +8,15 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.weights import input_axis
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
-from qgraph.passes.quantize.weights import input_axis
 
 from qgraph.errors import QGraphError
 from qgraph.ir.axis_graph import AxisGraph, Group, Node
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.patterns import attr, constant, is_op, nodes
-from qgraph.ir.regions import LINEAR
 from qgraph.pipeline import Pass, PassReport, register
-
-KEEPS_ZERO = {
-    "Abs", "Add", "AveragePool", "BatchNormalization", "Conv", "Dropout", "Elu", "Flatten", "Gelu", "Gemm", "GlobalAveragePool",
-    "GlobalMaxPool", "HardSwish", "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mish", "Mul", "PRelu", "Relu", "Reshape", "Sub",
-    "Swish", "Tanh", "Transpose",
-}  # fmt: skip
-"""Ops that make zeros of zeros (their parameters being zero too)."""
 
 
 @register("finalize-pruning")
@@ -73,7 +66,7 @@ def _sides(group: Group) -> tuple[list[Node], list[Node]]:
     reading: list[Node] = []
     making: list[Node] = []
     for value, axis in group.weights():
-        linear = [u.node for u in value.uses() if u.node.op_type in LINEAR and u.idx == 1]
+        linear = [u.node for u in value.uses() if has(u.node, Trait.LINEAR) and u.idx == 1]
         depthwise = any(n.op_type == "Conv" and attr(n, "group", 1) > 1 for n in linear)
         (reading if linear and not depthwise and all(axis == input_axis(n) for n in linear) else making).append((value, axis))
     return reading, making
@@ -88,12 +81,13 @@ def without_readers(group: Group, reading: list[Node]) -> np.ndarray:
         if value.const_value is None
         for u in value.uses()
         if not any(v is not None and (v, i) in group.nodes for v in u.node.outputs for i in range(len(v.shape or ())))
-        and not (u.node.op_type in LINEAR and u.node.inputs[1] in read)
+        and not (has(u.node, Trait.LINEAR) and u.node.inputs[1] in read)
     }
     return _zeros(group, reading) if reading and not others else np.zeros(group.units, bool)
 
 
 def without_makers(group: Group, making: list[Node]) -> np.ndarray:
     """Units that are zero whatever comes in."""
-    ops = {n.op_type for value, _ in group.nodes if value.const_value is None and (n := value.producer()) is not None}
-    return _zeros(group, making) if making and ops <= KEEPS_ZERO else np.zeros(group.units, bool)
+    makers = {n for value, _ in group.nodes if value.const_value is None and (n := value.producer()) is not None}
+    keep_zero = all(has(n, Trait.KEEPS_ZERO) for n in makers)
+    return _zeros(group, making) if making and keep_zero else np.zeros(group.units, bool)

@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.ir.matchers.linear import weight_of
+from qgraph.ir.weights import input_axis, output_axis
 from qgraph.passes.prune import select
 from qgraph.passes.prune.structured import refuse_quantized
-from qgraph.passes.quantize.plan import weight_of
-from qgraph.passes.quantize.weights import input_axis, out_axis
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
@@ -47,7 +47,7 @@ def weights(model: ir.Model, name: str, include: tuple[str, ...], exclude: tuple
             continue
         array = constant(value)
         assert array is not None
-        found[value] = Masked(node, value, array, out_axis(node), input_axis(node))
+        found[value] = Masked(node, value, array, output_axis(node), input_axis(node))
     if not found and nodes(model, "Mask", domain=DOMAIN):
         raise QGraphError(f"pass {name!r}: the weights have masks already; use one masking pass, or exclude its weights from it")
     if not found:

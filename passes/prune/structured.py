@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.ir.op_traits import Family, Trait, family, has
 from qgraph.passes.prune.importance import Criterion, Importance
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 
@@ -25,7 +26,6 @@ from qgraph.errors import QGraphError
 from qgraph.ir.axis_graph import AxisGraph, Group, Node
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.io import size_of
-from qgraph.ir.regions import LINEAR
 from qgraph.ir.scopes import chosen
 from qgraph.pipeline import Pass, PassContext, PassReport, register
 
@@ -229,9 +229,9 @@ def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.nd
     return measure
 
 
-def readers(group: Group) -> set[str]:
-    """The kinds of ops whose weights the group changes."""
-    return {u.node.op_type for v, _ in group.weights() for u in v.uses() if u.node.op_type in LINEAR}
+def readers(group: Group) -> set[Family | None]:
+    """The families of linear ops whose weights the group changes."""
+    return {family(u.node) for v, _ in group.weights() for u in v.uses() if has(u.node, Trait.LINEAR)}
 
 
 @register("prune-channels")
@@ -247,7 +247,7 @@ class PruneFeedForward(Structured):
     """Remove hidden units between two matrix products."""
 
     def suits(self, group: Group) -> bool:
-        return not group.heads and bool(readers(group)) and readers(group) <= {"Gemm", "MatMul"}
+        return not group.heads and bool(readers(group)) and readers(group) <= {"linear"}
 
 
 @register("prune-heads")

@@ -10,15 +10,16 @@ below a step of the accumulator's scale. What training leaves behind becomes wha
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower.values import KINDS, weight_of
+from qgraph.ir.bit_types import code_type
+from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.weights import read_weight, store_codes
 from qgraph.passes.quantize import codebook
-from qgraph.passes.quantize.weights import quantize_bias, store_codes
+from qgraph.passes.quantize.weights import quantize_bias
 
 from qgraph.ir.patterns import attr, constant, is_op, nodes
-from qgraph.numerics.affine import INT_TYPES, QParams
+from qgraph.numerics.affine import QParams, quantize
 from qgraph.pipeline import Pass, PassReport, register
 
 
@@ -32,7 +33,7 @@ class Bake(Pass):
             params = _params(node)
             if array is None or value is None or params is None:
                 continue
-            codes = store_codes(model, value, array.astype(np.float32), params)
+            codes = store_codes(model, value, quantize(array, params), params)
             ir.convenience.replace_all_uses_with(node.outputs[0], codes)
             report.count("weights baked")
             report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
@@ -40,12 +41,12 @@ class Bake(Pass):
             report.count("weights baked")
             report.count("weight bytes saved", saved)
         for node in list(model.graph):
-            if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+            if not has(node, Trait.LINEAR):
                 continue
             x, w = node.inputs[:2]
             if not is_op(x, "DequantizeLinear") or not is_op(w, "DequantizeLinear"):
                 continue
-            weight, scale = weight_of(w.producer()), constant(x.producer().inputs[1])  # type: ignore[union-attr, arg-type]
+            weight, scale = read_weight(w.producer()), constant(x.producer().inputs[1])  # type: ignore[union-attr, arg-type]
             if weight is None or scale is None or scale.size != 1:
                 continue
             if quantize_bias(model, node, weight.params, float(scale.reshape(()))):
@@ -58,6 +59,7 @@ def _params(node: ir.Node) -> QParams | None:
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     if scale is None or zero is None:
         return None
-    kind = INT_TYPES[KINDS[node.inputs[2].const_value.dtype]]  # type: ignore[union-attr]
+    kind = code_type(node.inputs[2].const_value.dtype)  # type: ignore[union-attr]
+    assert kind is not None
     axis = attr(node, "axis", 1) if scale.ndim else None
     return QParams(kind, scale, zero.astype(kind.container), axis, attr(node, "block_size", 0))

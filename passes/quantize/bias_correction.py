@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.lower.values import weight_of
+from qgraph.ir.matchers.linear import bias_of
+from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.weights import read_weight, weight_axes
 from qgraph.passes.quantize.plan import SMOOTH
 
 from qgraph.errors import QGraphError
-from qgraph.ir.patterns import attr, constant, is_op, only_user
+from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.numerics.affine import dequantize
 from qgraph.pipeline import Pass, PassReport, register
 
@@ -28,9 +30,11 @@ class BiasCorrection(Pass):
         pairs = []
         for node in model.graph:
             twin = floats.get(node.name)
-            if node.op_type not in ("Conv", "Gemm", "MatMul") or twin is None or not is_op(node.inputs[1], "DequantizeLinear"):
+            if not has(node, Trait.LINEAR) or twin is None or not is_op(node.inputs[1], "DequantizeLinear"):
                 continue
-            weight = weight_of(node.inputs[1].producer())  # type: ignore[union-attr, arg-type]
+            if node.op_type == "ConvTranspose":  # with a stride an output sees a part of the weight only
+                continue
+            weight = read_weight(node.inputs[1].producer())  # type: ignore[union-attr, arg-type]
             bias = self._bias(node)
             if weight is not None and bias is not None and attr(node, "group", 1) == 1:
                 pairs.append((node, twin, dequantize(weight.codes, weight.params), bias))
@@ -39,24 +43,18 @@ class BiasCorrection(Pass):
             if mean is None or weight_float is None:
                 continue
             error = restored.astype(np.float64) - weight_float
-            if node.op_type == "Conv":
-                shift = error.sum(tuple(range(2, error.ndim))) @ mean
-            else:
-                shift = (error if attr(node, "transB", 0) else error.T) @ mean
-            self._shift(bias, shift)
+            inputs, outputs = weight_axes(node)
+            matrix = error.sum(tuple(i for i in range(error.ndim) if i not in (inputs, outputs)))
+            self._shift(bias, (matrix if outputs < inputs else matrix.T) @ mean)
             report.count("biases corrected")
 
     @staticmethod
     def _bias(node: ir.Node) -> ir.Value | None:
-        """The bias of ``node``: its input, or the vector added behind a MatMul."""
-        if len(node.inputs) > 2 and node.inputs[2] is not None:
-            return node.inputs[2]
-        user = only_user(node.outputs[0])
-        if node.op_type != "MatMul" or user is None or user.op_type != "Add":
-            return None
-        other = user.inputs[1] if user.inputs[0] is node.outputs[0] else user.inputs[0]
-        array = constant(other)
-        return other if array is not None and array.ndim == 1 and other is not None and len(other.uses()) == 1 else None
+        """The bias of ``node``, where it is a vector of its own behind a MatMul."""
+        bias = bias_of(node)
+        if bias is None or node.op_type != "MatMul":
+            return bias
+        return bias if constant(bias).ndim == 1 and len(bias.uses()) == 1 else None  # type: ignore[union-attr]
 
     def _mean(self, value: ir.Value | None) -> np.ndarray | None:
         """Mean of each channel of a linear op's input; a smoothed input is its source times a constant."""

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.ir.op_traits import Trait, has, traits
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
@@ -24,16 +25,13 @@ from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
 
 RANGE, EXTREMES = "qgraph.range", "qgraph.minmax"
 MASKED = -1e4
-CARRIES_MASK = {"Add", "Sub", "Mul", "Where", "Expand", "Unsqueeze", "Reshape", "Cast", "Identity", "Max"}
-
-REARRANGES = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "DepthToSpace", "SpaceToDepth"}
 
 
 def masks(model: ir.Model) -> set[ir.Value]:
     """Values that a constant near -inf flows into, up to the softmax that takes it away."""
     found = {v for v in model.graph.initializers.values() if _is_mask(v)}
     for node in model.graph:
-        if node.op_type in CARRIES_MASK and any(v in found for v in node.inputs):
+        if has(node, Trait.CARRIES_MASK) and any(v in found for v in node.inputs):
             found.add(node.outputs[0])
     return found
 
@@ -41,9 +39,9 @@ def masks(model: ir.Model) -> set[ir.Value]:
 def linear_inputs(model: ir.Model) -> dict[ir.Value, int]:
     """The values that linear ops with constant weights read, and their channel axis."""
     return {
-        x: 1 if node.op_type == "Conv" else -1
+        x: row.channel_axis
         for node in model.graph
-        if node.op_type in ("Conv", "Gemm", "MatMul") and constant(node.inputs[1]) is not None
+        if (row := traits(node)) is not None and Trait.LINEAR in row.traits and constant(node.inputs[1]) is not None
         if (x := node.inputs[0]) is not None and x.dtype == ir.DataType.FLOAT and len(x.shape or ()) > 1
     }
 
@@ -53,7 +51,7 @@ def rearranged(model: ir.Model) -> dict[ir.Value, ir.Value]:
     found: dict[ir.Value, ir.Value] = {}
     for node in model.graph:
         source = node.inputs[0] if node.inputs else None
-        if node.op_type in REARRANGES and not node.domain and source is not None and source.dtype == ir.DataType.FLOAT:
+        if has(node, Trait.PERMUTES) and source is not None and source.dtype == ir.DataType.FLOAT:
             found[node.outputs[0]] = found.get(source, source)
     return found
 

@@ -12,10 +12,11 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.ir.bit_types import onnx_type, smallest_unsigned
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
-from qgraph.ir.ops.fake_quantize_codebook import index_type, nearest, rounded
+from qgraph.ir.ops.fake_quantize_codebook import nearest, rounded
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
 from qgraph.numerics.affine import QParams
 
@@ -89,7 +90,7 @@ def bake(model: ir.Model) -> list[int]:
         if value is None or array is None or levels is None or scale is None:
             raise QGraphError(f"{node.name!r} reads weights or levels that are computed; only constants can be baked")
         table = rounded(levels)
-        packed = index_type(len(table))
+        packed = onnx_type(smallest_unsigned(len(table)))
         index = nearest(array.astype(np.float32) / scale, table).astype(packed.numpy())
         name = value.name or "weight"
         stored = add_initializer(model, f"{name}.indices", index, packed)

@@ -14,11 +14,13 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.weights import store, store_params
 from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
 from qgraph.passes.quantize.codebook import LEAST, MOST, Codebooks, share_points
-from qgraph.passes.quantize.plan import MOVEMENT, SMOOTH, Plan, Planner
-from qgraph.passes.quantize.weights import Weights, store, store_params
+from qgraph.passes.quantize.plan import SMOOTH, Plan, Planner
+from qgraph.passes.quantize.weights import Weights
 
 from qgraph.errors import QGraphError
 from qgraph.ir.ops import attach
@@ -81,8 +83,8 @@ class Quantize(Pass):
             self._insert(value, unit, value.producer(), readers(value))
         if options.weights != "none":
             books = self._codebooks(plan) if options.weights == "codebook" else None
-            kind = INT_TYPES["int8" if books else options.weights]
-            weights = Weights(model, kind, options.weight_block, report, latent=options.latent, books=books)
+            codes = INT_TYPES["int8" if books else options.weights]
+            weights = Weights(model, codes, options.weight_block, report, latent=options.latent, books=books)
             weights.run(plan, self._input_scale)
         for node, kind in plan.linear.items():
             if kind == "tokens":
@@ -90,7 +92,7 @@ class Quantize(Pass):
             elif options.placement == "integer" or node.inputs[0] in self.sources:
                 self._narrow(node)
         for node in list(model.graph):
-            if node.op_type == "MatMul" and node not in plan.linear and node in plan.capable:
+            if node.op_type == "MatMul" and node not in plan.linear and node in plan.lowerable:
                 self._narrow(node)
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
         attach(model)
@@ -126,7 +128,7 @@ class Quantize(Pass):
 
     def _activation(self, value: ir.Value, kind: str, plan: Plan) -> None:
         producer = value.producer()
-        if producer is not None and producer.op_type in MOVEMENT and producer not in plan.embeddings:
+        if producer is not None and has(producer, Trait.MOVES) and producer not in plan.embeddings:
             before = self.params.get(self.sources.get(producer.inputs[0], producer.inputs[0]))  # type: ignore[arg-type]
             if before is not None and before.type.name == kind:
                 self._insert(value, before, producer, readers(value))

@@ -5,7 +5,7 @@ Kinds of ops:
     movement   output elements are input elements: same scale and zero point
     region     pointwise functions of one value (see qgraph.ir.regions)
     kernel     everything else that the integer runtime has a kernel for
-A value is *inner* when the kernel that makes it hands it on without storing it: the sum before a bias, the input of
+A value is *unmaterialized* when the kernel that makes it hands it on without storing it: the sum before a bias, the input of
 a fused Relu, attention scores, and, in front of a residual add, the output of a per-token linear.
 """
 
@@ -14,97 +14,31 @@ from __future__ import annotations
 import dataclasses
 
 import onnx_ir as ir
+from qgraph.ir.matchers import attention
+from qgraph.ir.matchers.linear import bias_add, other_input, weight_of
+from qgraph.ir.op_traits import Trait, family, has
+from qgraph.passes.lower.registry import rule_of
 from qgraph.passes.quantize.calibrate import masks, measured
 
-from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
-from qgraph.ir.regions import LINEAR, Regions
+from qgraph.ir.patterns import attr, constant, is_op, only_user
+from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import matches
 
-MOVEMENT = set(
-    [
-        "DepthToSpace",
-        "Dropout",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Identity",
-        "MaxPool",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Upsample",
-    ]
-)
-KERNELS = set(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Concat",
-        "AveragePool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "ReduceMean",
-        "Softmax",
-        "LayerNormalization",
-        "GroupNormalization",
-        "InstanceNormalization",
-        "LRN",
-        "Resize",
-        "MatMul",
-        "Max",
-        "Min",
-        "Sum",
-    ]
-)
-RELU = {"Relu", "Clip"}
-BINARY = {"Add", "Sub", "Mul", "Div"}
-FLOAT_OUT = LINEAR | {"LayerNormalization", "Softmax"}
 SMOOTH = "qgraph.smooth"
 STATIC = ("uint8", "int8", "uint4")
 
 
-def weight_of(node: ir.Node) -> ir.Value | None:
-    """The constant float weight of a linear node (an initializer of two dims or more)."""
-    if node.domain or node.op_type not in LINEAR:
-        return None
-    value = node.inputs[1]
-    array = constant(value)
-    if array is None or array.ndim < 2 or array.dtype.kind != "f" or array.size == 0:
-        return None
-    if node.op_type == "Gemm" and (attr(node, "alpha", 1.0), attr(node, "beta", 1.0), attr(node, "transA", 0)) != (1, 1, 0):
-        return None
-    return value
-
-
-def bias_add(value: ir.Value) -> ir.Node | None:
-    """The Add of a constant vector that alone reads ``value``."""
-    user = only_user(value)
-    if user is None or user.op_type != "Add" or user.domain:
-        return None
-    other = user.inputs[1] if user.inputs[0] is value else user.inputs[0]
-    array = constant(other)
-    return user if array is not None and array.ndim == 1 else None
-
-
 @dataclasses.dataclass
 class Plan:
-    """What to do: ``types`` of the values to quantize, linears by kind, inner values, and why nodes stay float."""
+    """What to do: ``types`` of the values to quantize, linears by kind, unmaterialized values, and why nodes stay float."""
 
     types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
     linear: dict[ir.Node, str] = dataclasses.field(default_factory=dict)
     embeddings: list[ir.Node] = dataclasses.field(default_factory=list)
     probabilities: set[ir.Value] = dataclasses.field(default_factory=set)
-    inner: set[ir.Value] = dataclasses.field(default_factory=set)
+    unmaterialized: set[ir.Value] = dataclasses.field(default_factory=set)
     kept_float: dict[str, str] = dataclasses.field(default_factory=dict)
-    capable: set[ir.Node] = dataclasses.field(default_factory=set)
+    lowerable: set[ir.Node] = dataclasses.field(default_factory=set)
 
 
 class Planner:
@@ -143,8 +77,8 @@ class Planner:
         if self.placement == "linear":
             self._linear_only()
             return plan
-        self._capable()
-        self._inner()
+        self._lowerable()
+        self._unmaterialized()
         wide = self._wide()
         for value in [*self.graph.inputs, *(v for n in self.graph for v in n.outputs)]:
             if value.dtype == ir.DataType.FLOAT and constant(value) is None and self._stored(value):
@@ -159,7 +93,7 @@ class Planner:
         return "int8" if self.activations == "int8" else "uint8"
 
     def _per_token(self, node: ir.Node) -> bool:
-        if node.op_type not in ("MatMul", "Gemm") or self.activations in STATIC:
+        if family(node) != "linear" or self.activations in STATIC:
             return False
         x = node.inputs[0]
         return self.activations == "tokens" or (x is not None and x.shape is not None and len(x.shape) >= 3)
@@ -175,76 +109,68 @@ class Planner:
             if kind == "static" and x is not None and measured(x) is not None:  # without a range: weights only
                 self.plan.types[x] = self._narrow(x)
 
-    def _capable(self) -> None:
+    def _lowerable(self) -> None:
         """Nodes that the integer runtime can execute once their values are quantized."""
         for node in self.graph:
             out = node.outputs[0]
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
             known |= bool(node.metadata_props.get(SMOOTH))
-            if not known and node.domain == "" and node.op_type in MOVEMENT | KERNELS:
+            rule = rule_of(node)
+            if not known and rule is not None and rule.alone:
                 known = self.wanted(node) and weight_of(node) is None
             if known and out in self.regions.root:
                 known = self.wanted(node)
             if known and out not in self.masked:
-                self.plan.capable.add(node)
+                self.plan.lowerable.add(node)
             elif out.dtype == ir.DataType.FLOAT and out not in self.masked:
                 self.plan.kept_float.setdefault(node.name or "", f"no integer kernel for {node.op_type}")
 
-    def _inner(self) -> None:
+    def _unmaterialized(self) -> None:
         plan = self.plan
         ends = set(self.regions.ends())
-        plan.inner |= {v for v in self.regions.root if v not in ends}
+        plan.unmaterialized |= {v for v in self.regions.root if v not in ends}
         for node in self.graph:
             out = node.outputs[0]
             if node in plan.linear:
                 add = bias_add(out)
                 if add is not None:
-                    plan.inner.add(out)
+                    plan.unmaterialized.add(out)
                     out = add.outputs[0]
                 user = only_user(out)
                 if self._clamped(user, out, ends) or (
                     plan.linear[node] == "tokens" and user is not None and self._is_residual(user, out)
                 ):
-                    plan.inner.add(out)
+                    plan.unmaterialized.add(out)
             elif node.op_type == "Softmax" and not node.domain:
                 self._attention(node)
             elif node.metadata_props.get(SMOOTH) or (
-                node.op_type in BINARY
-                and not node.domain
-                and node in plan.capable
+                (rule := rule_of(node)) is not None
+                and rule.clamps
+                and node in plan.lowerable
                 and out not in self.regions.root
                 and self._clamped(only_user(out), out, ends)
             ):
-                plan.inner.add(out)
+                plan.unmaterialized.add(out)
 
     def _clamped(self, user: ir.Node | None, value: ir.Value, ends: set[ir.Value]) -> bool:
         """Whether ``value`` is only read by a Relu or Clip that ends a region, which is a clamp of the codes."""
-        if user is None or user.op_type not in RELU or user.outputs[0] not in ends or user not in self.plan.capable:
+        if user is None or not has(user, Trait.CLAMPS) or user.outputs[0] not in ends or user not in self.plan.lowerable:
             return False
         return self.regions.root.get(user.outputs[0]) is value
 
     def _is_residual(self, node: ir.Node, value: ir.Value) -> bool:
         """Whether ``node`` adds ``value`` to another activation."""
-        if node.op_type != "Add" or node not in self.plan.capable:
+        if node.op_type != "Add" or node not in self.plan.lowerable:
             return False
-        other = node.inputs[1] if node.inputs[0] is value else node.inputs[0]
-        return other is not value and constant(other) is None and other not in self.plan.inner
+        other = other_input(node, value)
+        return other is not value and constant(other) is None and other not in self.plan.unmaterialized
 
     def _attention(self, node: ir.Node) -> None:
-        """MatMul -> [Mul] -> [Add mask] -> Softmax -> [Where(IsNaN)] -> MatMul: the scores are never stored."""
-        value, path = node.inputs[0], []
-        if is_op(value, "Add"):
-            path.append(value)
-            a, b = value.producer().inputs  # type: ignore[union-attr]
-            value = b if a in self.masked or not is_op(a, "Mul", "MatMul") else a
-        if is_op(value, "Mul") and any(scalar(v) is not None for v in value.producer().inputs):  # type: ignore[union-attr]
-            path.append(value)
-            a, b = value.producer().inputs  # type: ignore[union-attr]
-            value = b if scalar(a) is not None else a
-        product = value.producer() if value is not None else None
-        if product is None or not is_op(value, "MatMul") or product not in self.plan.capable:
+        """What stands between the product and the probabilities is never stored; the probabilities have a fixed scale."""
+        scores = attention.scores(node)
+        if scores is None or scores.product not in self.plan.lowerable:
             return
-        out = node.outputs[0]
+        path, out = list(scores.values), node.outputs[0]
         users = {u.node for u in out.uses()}
         guard = next((u for u in users if u.op_type == "Where"), None)
         if guard is not None:
@@ -252,12 +178,12 @@ class Planner:
             path += [u.outputs[0] for u in users if u.op_type == "IsNaN"]
             out = guard.outputs[0]
         user = only_user(out)
-        if user is None or user.op_type != "MatMul" or attr(node, "axis", -1) not in (-1, len(out.shape or ()) - 1):
+        if user is None or user.op_type != "MatMul":
             return
-        self.plan.inner |= {v for v in (*path, value) if v is not None}
+        self.plan.unmaterialized.update(path)
         self.plan.probabilities.add(out)
-        makers = {n for v in (*path, out) if v is not None and (n := v.producer()) is not None}
-        self.plan.capable |= makers
+        makers = {n for v in (*path, out) if (n := v.producer()) is not None}
+        self.plan.lowerable |= makers
         for maker in makers:
             self.plan.kept_float.pop(maker.name or "", None)
 
@@ -269,10 +195,10 @@ class Planner:
         for node in self.graph:
             if self.plan.linear.get(node) == "tokens":
                 x = node.inputs[0]
-                work.append(x.producer().inputs[0] if is_op(x, "Mul") and x in self.plan.inner else x)  # type: ignore[union-attr]
-            elif node.op_type == "LayerNormalization" and node in self.plan.capable:
+                work.append(x.producer().inputs[0] if is_op(x, "Mul") and x in self.plan.unmaterialized else x)  # type: ignore[union-attr]
+            elif node.op_type == "LayerNormalization" and node in self.plan.lowerable:
                 work += [node.inputs[0], node.outputs[0]]
-            elif node.op_type == "Softmax" and node.inputs[0] not in self.plan.inner:
+            elif node.op_type == "Softmax" and node.inputs[0] not in self.plan.unmaterialized:
                 work.append(node.inputs[0])
         wide: set[ir.Value] = set()
         while work:
@@ -283,7 +209,7 @@ class Planner:
             maker = value.producer()
             if maker is None or maker.domain:
                 continue
-            if maker.op_type in MOVEMENT and maker not in self.plan.embeddings:
+            if has(maker, Trait.MOVES) and maker not in self.plan.embeddings:
                 work.append(maker.inputs[0])
             elif value in self.regions.root and self.regions.axis[value] < 0:
                 work.append(self.regions.root[value])  # a 16-bit table
@@ -294,14 +220,16 @@ class Planner:
     def _stored(self, value: ir.Value) -> bool:
         """Whether ``value`` is read or written by an integer kernel as a quantized tensor."""
         plan = self.plan
-        if value in plan.inner or value in self.masked or value in plan.probabilities:
+        if value in plan.unmaterialized or value in self.masked or value in plan.probabilities:
             return False
         producer = value.producer()
         users = [u.node for u in value.uses()]
         if value.is_graph_output() and not users and producer is not None:
             last = producer
-            if producer.op_type == "Add" and producer.inputs[0] in plan.inner:
+            if producer.op_type == "Add" and producer.inputs[0] in plan.unmaterialized:
                 last = producer.inputs[0].producer() or producer  # type: ignore[union-attr]
             root = self.regions.root.get(value)
-            return not (producer in plan.capable and (last.op_type in FLOAT_OUT or (root is not None and root not in plan.inner)))
-        return any(n in plan.capable for n in users) or producer in plan.capable
+            rule = rule_of(last)
+            floats = (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
+            return not (producer in plan.lowerable and floats)
+        return any(n in plan.lowerable for n in users) or producer in plan.lowerable

@@ -12,7 +12,8 @@ import dataclasses
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.quantize.plan import SMOOTH, weight_of
+from qgraph.ir.matchers.linear import weight_of
+from qgraph.passes.quantize.plan import SMOOTH
 
 from qgraph.analyze.activations import summarize
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes

@@ -9,53 +9,16 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.ir.weights import output_axis, store, store_codes, store_params
 from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.codebook import Codebooks
 from qgraph.passes.quantize.plan import Plan
 
-from qgraph.ir.dialects import ONNX_TYPES
-from qgraph.ir.patterns import add_initializer, attr, constant, new_node
+from qgraph.ir.patterns import attr, constant, new_node
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
 from qgraph.pipeline import PassReport
 
 BIAS_LIMIT = float(1 << 30)
-
-
-def store(model: ir.Model, name: str, array: np.ndarray, kind: IntType | None = None) -> ir.Value:
-    """Add ``array`` as an initializer; ``kind`` names the storage type of integer codes (packed below 8 bits)."""
-    if kind is None or kind.bits >= 8:
-        return add_initializer(model, name, array)
-    dtype = ONNX_TYPES[kind.name]
-    return add_initializer(model, name, array.astype(dtype.numpy()), dtype)
-
-
-def store_params(model: ir.Model, name: str, params: QParams) -> tuple[ir.Value, ir.Value]:
-    scale = store(model, f"{name}_scale", np.asarray(params.scale, np.float32))
-    zero = np.asarray(params.zero_point, params.type.container)
-    return scale, store(model, f"{name}_zero_point", zero, params.type)
-
-
-def out_axis(node: ir.Node) -> int:
-    """The axis of the weight that runs over output channels."""
-    if node.op_type == "Gemm":
-        return 0 if attr(node, "transB", 0) else 1
-    if node.op_type == "MatMul":
-        return len(constant(node.inputs[1]).shape) - 1  # type: ignore[union-attr]
-    return 1 if node.op_type == "ConvTranspose" else 0
-
-
-def input_axis(node: ir.Node) -> int:
-    """The axis of the weight that runs over input channels."""
-    if node.op_type == "MatMul":
-        return max(0, len(node.inputs[1].shape) - 2)  # type: ignore[union-attr, arg-type]
-    return 1 - out_axis(node)
-
-
-def store_codes(model: ir.Model, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
-    """The codes of the weight ``value``, as an initializer."""
-    codes = store(model, f"{value.name or 'weight'}.codes", quantize(array, params), params.type)
-    codes.metadata_props.update(value.metadata_props)
-    return codes
 
 
 def quantize_bias(model: ir.Model, node: ir.Node, params: QParams, input_scale: float) -> bool:
@@ -105,7 +68,7 @@ class Weights:
             self._embedding(node)
 
     def _weight(self, node: ir.Node, input_scale: float | None) -> QParams:
-        value, axis = node.inputs[1], out_axis(node)
+        value, axis = node.inputs[1], output_axis(node)
         assert value is not None
         key = (value, axis)
         if key not in self.done:
@@ -152,7 +115,7 @@ class Weights:
             codes.name, codes.shape, codes.type = f"{name}_codes", value.shape, zero.type
             made.append(first)
         else:
-            codes = store_codes(self.model, value, array, params)
+            codes = store_codes(self.model, value, quantize(array, params), params)
             self.report.count("weight bytes saved", array.nbytes - codes.const_value.nbytes)  # type: ignore[union-attr]
         new = new_node(node, "DequantizeLinear", [codes, scale, zero], attributes, name=f"{name}_dequantize")
         out = new.outputs[0]

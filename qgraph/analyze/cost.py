@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr
-from qgraph.ir.regions import LINEAR
 from qgraph.ir.scopes import module_path
 
 
@@ -79,7 +79,7 @@ def macs(model: ir.Model, sizes: Mapping[tuple[ir.Value, int], int] | None = Non
     Args:
         sizes: other lengths of some axes.
     """
-    found = [node_macs(node, sizes) for node in model.graph if node.op_type in LINEAR]
+    found = [node_macs(node, sizes) for node in model.graph if has(node, Trait.LINEAR)]
     return None if None in found else sum(n for n in found if n is not None)
 
 

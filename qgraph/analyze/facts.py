@@ -17,8 +17,8 @@ from qgraph.analyze import cost
 from qgraph.analyze.compare import Batch, compare
 from qgraph.ir import io
 from qgraph.ir.dialects import QDQ, dialect_of
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import constant, is_op
-from qgraph.ir.regions import LINEAR
 from qgraph.ir.snapshot import take
 
 INDICES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING)
@@ -128,7 +128,7 @@ class Picture:
             if reader is not None and tensor is not None and tensor.dtype not in INDICES:
                 self._add(ids[reader], cost.stored_name(value), cost.bits_of(tensor.dtype), tensor.nbytes, masked(value))
         for node, identity in ids.items():
-            if node.op_type in LINEAR and not node.domain:
+            if has(node, Trait.LINEAR):
                 self.facts[identity].macs = cost.node_macs(node)
 
     def _add(self, identity: str, name: str, bits: float, size: int, array: np.ndarray) -> None:

@@ -22,7 +22,7 @@ from qgraph.ir.dialects import dialect_of
 from qgraph.ir.narrow_types import clip_codes, widen
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import add_initializer, attr, is_op, new_node, nodes, replace
-from qgraph.passes.lower.values import weight_of
+from qgraph.ir.weights import read_weight
 
 
 def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
@@ -68,7 +68,7 @@ def finalize(model: ir.Model) -> ir.Model:
             continue
         source = unpack.producer()  # type: ignore[union-attr]
         assert source is not None and fake is not None
-        weight = weight_of(source)
+        weight = read_weight(source)
         if weight is None or weight.codes.dtype != np.int8 or weight.kind.bits != 8 or attr(source, "block_size", 0):
             continue
         codes, scales = _quantizer(node, fake, quantizers)

@@ -14,30 +14,15 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir import io
+from qgraph.ir.bit_types import BIT_TYPES, code_type, program_number
 from qgraph.ir.dialects import verify
 from qgraph.ir.scopes import module_path, source_line, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
 from qgraph.numerics.affine import pack, unpack
 
-TYPES = {
-    ir.DataType.FLOAT: 0,
-    ir.DataType.INT64: 1,
-    ir.DataType.INT32: 2,
-    ir.DataType.INT16: 3,
-    ir.DataType.INT8: 4,
-    ir.DataType.UINT8: 5,
-    ir.DataType.BOOL: 6,
-    ir.DataType.INT4: 7,
-    ir.DataType.INT2: 8,
-    ir.DataType.UINT4: 9,
-    ir.DataType.UINT2: 10,
-}
-
-
 ORIGINS = "qgraph.origins"
 """Metadata of a program: module path and source line of every op, by name, as JSON."""
 DENSE, BITMAP, GROUPS = 0, 1, 2
-WIDTHS = {ir.DataType.INT8: 8, ir.DataType.INT4: 4, ir.DataType.INT2: 2}
 PATTERNS = ((1, 4), (2, 4))
 WORTH = 0.95
 """Largest part of the dense bytes at which leaving zeros out is worth the expansion at load."""
@@ -46,7 +31,7 @@ WORTH = 0.95
 def stored(tensor: ir.TensorProtocol) -> tuple[bytes, int]:
     """The bytes of a constant and how they lie (``schema/program.fbs``): weight codes with many zeros without them."""
     dense = tensor.tobytes()
-    width = WIDTHS.get(tensor.dtype)
+    width = _sparse_width(tensor.dtype)
     if width is None or len(tensor.shape) < 2:
         return dense, DENSE
     flat = tensor.numpy().astype(np.int8).reshape(-1)
@@ -54,6 +39,12 @@ def stored(tensor: ir.TensorProtocol) -> tuple[bytes, int]:
     forms += [(form, GROUPS) for n, m in PATTERNS if (form := grouped(flat, n, m, width)) is not None]
     smallest = min(forms, key=lambda form: len(form[0]))
     return smallest if len(smallest[0]) < WORTH * len(dense) else (dense, DENSE)
+
+
+def _sparse_width(dtype: ir.DataType) -> int | None:
+    """Bits of the signed codes that can be stored without their zeros; None for other types."""
+    kind = code_type(dtype)
+    return kind.bits if kind is not None and kind.signed and kind.bits <= 8 else None
 
 
 def grouped(codes: np.ndarray, n: int, m: int, width: int) -> bytes | None:
@@ -92,7 +83,8 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
 
     def add(value: ir.Value, *, is_input: bool = False) -> int:
         if value not in index:
-            if value.dtype not in TYPES:
+            number = program_number(value.dtype)
+            if number is None:
                 raise QGraphError(f"value {value.name!r} has type {value.dtype}, which no program can hold")
             data, shape, symbols, encoding = None, [], [], DENSE
             if value.const_value is not None and not is_input:
@@ -105,7 +97,7 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
                 shape = [d if isinstance(d, int) else -1 for d in value.shape]
                 symbols = ["" if isinstance(d, int) else str(d.value or "") for d in value.shape]
             index[value] = len(tensors)
-            tensors.append((value.name or "", TYPES[value.dtype], shape, symbols, data, encoding))
+            tensors.append((value.name or "", number, shape, symbols, data, encoding))
         return index[value]
 
     inputs = [add(v, is_input=True) for v in model.graph.inputs]
@@ -156,7 +148,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
         raise QGraphError(str(error)) from None
     facts = dict(metadata)
     origins, scales = (json.loads(facts.get(key, "{}")) for key in (ORIGINS, "qgraph.scales"))
-    kinds = {number: kind for kind, number in TYPES.items()}
+    kinds = {row.program: row.onnx for row in BIT_TYPES if row.program is not None}
     values, codes, names = {}, {}, []
     for name, number, shape, symbols, data, _ in tensors:
         kind = kinds[number]
@@ -164,8 +156,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
         value = Value(kind.name.lower(), "[" + ", ".join(dims) + "]" if shape or data is not None else "")
         if data is not None:
             value.constant, value.bytes, value.print = True, len(data), zlib.crc32(data)
-            if kind in WIDTHS and len(shape) > 1:
-                codes[name] = unpack(np.frombuffer(data, np.uint8), WIDTHS[kind], math.prod(shape)).reshape(shape)
+            if (width := _sparse_width(kind)) is not None and len(shape) > 1:
+                codes[name] = unpack(np.frombuffer(data, np.uint8), width, math.prod(shape)).reshape(shape)
         if (base := name.removesuffix(LAST)) in scales:
             value.scale, value.zero_point = f"{scales[base][0]:.6g}", f"{scales[base][1]:g}"
         names.append(name)

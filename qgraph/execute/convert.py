@@ -33,12 +33,14 @@ from qgraph.execute.ops.shape import gather
 from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens, least_squares_scale
 from qgraph.execute.tensors import tensor_of
 from qgraph.ir.dialects import DOMAIN
+from qgraph.ir.matchers.attention import probabilities
+from qgraph.ir.matchers.linear import added_bias
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops.fake_quantize_codebook import chosen_levels
 from qgraph.ir.ops.mask import INPUT_AXIS, MOVED
-from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
+from qgraph.ir.patterns import attr, constant, is_op, only_user
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
-from qgraph.passes.quantize.plan import MOVEMENT
 
 SEVERAL = {"Dropout", "DynamicQuantizeLinear", "MaxPool", "Split", "TopK"}
 STATISTICS = (3, 4)
@@ -250,17 +252,15 @@ class _Converter:
             return None
         bias, product = None, node.outputs[0]
         if node.op_type == "Add":
-            for a, b in (node.inputs, node.inputs[::-1]):
-                array = constant(b)
-                if array is not None and array.ndim == 1 and is_op(a, "MatMul") and only_user(a) is node:  # type: ignore[arg-type]
-                    bias, product = b, a  # type: ignore[assignment]
-            if bias is None:
+            parts = added_bias(product)
+            if parts is None or only_user(parts[0]) is not node:
                 return None
+            product, bias = parts
         source = product.producer()
         assert source is not None
         x, weight = source.inputs
         matrix = _matrix(weight)
-        if matrix is None or (bias is not None and constant(bias).shape[0] != matrix.shape[1]):  # type: ignore[union-attr]
+        if matrix is None or (bias is not None and constant(bias).shape != matrix.shape[1:]):  # type: ignore[union-attr]
             return None
         return self.graph.call_function(linear, (self._value(x), self._value(weight), self._value(bias)))
 
@@ -268,27 +268,11 @@ class _Converter:
         if node.op_type != "MatMul" or node.domain:
             return None
         p, v = node.inputs
-        if is_op(p, "Where"):  # Where(IsNaN(p), 0, p): rows without any key, which torch gives zeros too
-            guard, zero, p = p.producer().inputs  # type: ignore[union-attr]
-            if not is_op(guard, "IsNaN") or scalar(zero) != 0 or guard.producer().inputs[0] is not p:  # type: ignore[union-attr]
-                return None
-        if not is_op(p, "Softmax") or attr(p.producer(), "axis", -1) not in (-1, 3):  # type: ignore[union-attr, arg-type]
+        scores = probabilities(p)
+        if scores is None or len(scores.added) > 1 or any(x is None or x.shape is None or len(x.shape) != 4 for x in (p, v)):
             return None
-        scores, mask, scale = p.producer().inputs[0], None, 1.0  # type: ignore[union-attr]
-        if is_op(scores, "Add"):
-            scores, mask = scores.producer().inputs  # type: ignore[union-attr]
-            if is_op(mask, "Mul", "MatMul", "Div"):
-                scores, mask = mask, scores
-        if is_op(scores, "Mul", "Div"):
-            inputs, divides = scores.producer().inputs, is_op(scores, "Div")  # type: ignore[union-attr]
-            factor = scalar(inputs[1])
-            if factor is None:
-                return None
-            scores, scale = inputs[0], 1 / factor if divides else factor
-        if not is_op(scores, "MatMul") or any(x is None or x.shape is None or len(x.shape) != 4 for x in (p, v)):
-            return None
-        q, k = scores.producer().inputs  # type: ignore[union-attr]
-        arguments = (self._value(q), self._value(k), self._value(v), self._value(mask), scale)
+        mask = next(iter(scores.added), None)
+        arguments = (self._value(scores.q), self._value(scores.kt), self._value(v), self._value(mask), scores.factor)
         return self.graph.call_function(attention, arguments)
 
     def _fake_quantize(self, node: ir.Node) -> fx.Node | None:
@@ -343,7 +327,7 @@ class _Converter:
     def _tied(self, source: ir.Value, scale: ir.Value) -> str | None:
         """The quantizer in front of an op that only moves elements, which the one behind it must equal."""
         node = source.producer()
-        before = node.inputs[0] if node is not None and not node.domain and node.op_type in MOVEMENT else None
+        before = node.inputs[0] if node is not None and has(node, Trait.MOVES) else None
         if not is_op(before, "DequantizeLinear") or not is_op(before.producer().inputs[0], "QuantizeLinear"):  # type: ignore[union-attr]
             return None
         quantizer = before.producer().inputs[0].producer()  # type: ignore[union-attr]

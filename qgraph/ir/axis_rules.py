@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
+from qgraph.ir.op_traits import Trait, has, ops
 from qgraph.ir.patterns import attr, constant
-from qgraph.ir.regions import POINTWISE
 from qgraph.ir.scopes import where
 
 if TYPE_CHECKING:
@@ -18,32 +18,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[["AxisGraph", ir.Node], None]
 RULES: dict[str, Rule] = {}
-ELEMENTWISE = sorted(
-    POINTWISE
-    | {
-        "And",
-        "Cast",
-        "CastLike",
-        "Dropout",
-        "Equal",
-        "Greater",
-        "GreaterOrEqual",
-        "IsInf",
-        "IsNaN",
-        "Less",
-        "LessOrEqual",
-        "Mask",
-        "Mean",
-        "Mod",
-        "Not",
-        "Or",
-        "Tap",
-        "Where",
-        "Xor",
-    }
-)
-SILENT = {"Constant", "ConstantOfShape", "Range", "Shape", "Size"}
-"""Ops whose outputs hold no channels."""
+ELEMENTWISE = sorted(ops(Trait.ELEMENTWISE) | ops(Trait.ELEMENTWISE, "qgraph") | {"CastLike"})
 
 
 def rule(*ops: str) -> Callable[[Rule], Rule]:
@@ -56,7 +31,7 @@ def rule(*ops: str) -> Callable[[Rule], Rule]:
 
 def apply(graph: AxisGraph, node: ir.Node) -> None:
     """Put what ``node`` couples into ``graph``."""
-    if node.op_type in SILENT and not node.domain:
+    if has(node, Trait.FROM_SHAPES):
         return
     found = RULES.get(node.op_type) if node.domain in ("", "qgraph") else None
     values = [v for v in (*node.inputs, *node.outputs) if v is not None]

@@ -18,12 +18,6 @@ OPSET = 23
 
 Dialect = Literal["float", "quantized", "integer"]
 QDQ = {"QuantizeLinear", "DequantizeLinear"}
-ONNX_TYPES = {
-    name: getattr(ir.DataType, name.upper())
-    for name in ("int2", "uint2", "int4", "uint4", "int8", "uint8", "int16", "uint16", "int32")
-}
-"""Name of an integer storage type (see qgraph.numerics.affine.INT_TYPES) -> ONNX data type."""
-KINDS = {dtype: name for name, dtype in ONNX_TYPES.items()}
 
 
 def dialect_of(model: ir.Model) -> Dialect:

@@ -9,12 +9,11 @@ import dataclasses
 
 import onnx_ir as ir
 
+from qgraph.ir.dialects import QDQ
+from qgraph.ir.matchers import attention
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import is_op, scalar
-from qgraph.ir.regions import LINEAR
 from qgraph.ir.scopes import module_path
-
-QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-CARRIED = {"Transpose", "Reshape", "Identity", *QUANTIZERS}
 
 
 def layer_of(node: ir.Node) -> str:
@@ -42,7 +41,7 @@ def layers(model: ir.Model) -> list[LayerValues]:
             members.setdefault(name, []).append(node)
     found = []
     for name, nodes in members.items():
-        if not any(node.op_type in LINEAR for node in nodes):
+        if not any(has(node, Trait.LINEAR) for node in nodes):
             continue
         values = attention_values(nodes)
         inside = set(nodes)
@@ -60,51 +59,29 @@ def attention_values(nodes: list[ir.Node]) -> dict[str, ir.Value]:
     """Scores before the softmax, and the queries, keys and values [batch, length, width], of the last attention in ``nodes``."""
     found: dict[str, ir.Value] = {}
     for node in nodes:
-        if node.op_type != "Softmax" or node.inputs[0] is None:
+        scores = attention.scores(node, through_quantizers=True)
+        if scores is None:
             continue
-        scores = node.inputs[0]
-        product = _product(scores)
-        if product is None:
-            continue
-        found["attention"] = scores
-        query, key = product.inputs
-        context = _reader(node.outputs[0])
-        value = context.inputs[1] if context is not None else None
-        for kind, start in (("query", query), ("key", key), ("value", value)):
+        found["attention"] = node.inputs[0]  # type: ignore[assignment]
+        reader = attention.context(node)
+        value = reader.inputs[1] if reader is not None else None
+        for kind, start in (("query", scores.q), ("key", scores.kt), ("value", value)):
             origin = _origin(start)
             if origin is not None:
                 found[kind] = origin
     return found
 
 
-def _product(value: ir.Value | None) -> ir.Node | None:
-    """The matrix product behind scalings, masks and quantizers."""
-    if is_op(value, "Add", "Mul", "Div", *QUANTIZERS):
-        return next((found for v in value.producer().inputs if (found := _product(v)) is not None), None)  # type: ignore[union-attr]
-    return value.producer() if is_op(value, "MatMul") else None  # type: ignore[union-attr]
-
-
-def _reader(value: ir.Value) -> ir.Node | None:
-    """The MatMul that reads probabilities, perhaps behind a guard or a quantizer."""
-    for use in value.uses():
-        if use.node.op_type == "MatMul":
-            return use.node
-        if use.node.op_type in ("Where", "Dropout", *QUANTIZERS):
-            found = _reader(use.node.outputs[0])
-            if found is not None:
-                return found
-    return None
-
-
 def _origin(value: ir.Value | None) -> ir.Value | None:
     """The three-dimensional value that heads were split from."""
     while value is not None:
-        if value.shape is not None and len(value.shape) == 3 and not is_op(value, *QUANTIZERS):
+        if value.shape is not None and len(value.shape) == 3 and not is_op(value, *QDQ):
             return value
         node = value.producer()
-        if node is None or not (
-            node.op_type in CARRIED or (node.op_type in ("Mul", "Div") and scalar(node.inputs[1]) is not None)
-        ):
+        if node is None:
+            return None
+        scales = node.op_type in ("Mul", "Div") and scalar(node.inputs[1]) is not None
+        if not (has(node, Trait.PERMUTES) or node.op_type in QDQ or scales):
             return None
         value = node.inputs[0]
     return None

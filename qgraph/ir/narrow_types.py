@@ -9,9 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
+from qgraph.ir.bit_types import carrier
 from qgraph.ir.patterns import add_initializer, constant, new_node
-
-WIDER = {ir.DataType.INT2: ir.DataType.INT4, ir.DataType.UINT2: ir.DataType.UINT4}
 
 
 def widen(model: ir.Model) -> dict[ir.Value, ir.TensorProtocol]:
@@ -19,11 +18,11 @@ def widen(model: ir.Model) -> dict[ir.Value, ir.TensorProtocol]:
     before = {}
     for value in model.graph.initializers.values():
         tensor = value.const_value
-        if tensor is None or tensor.dtype not in WIDER:
+        dtype = None if tensor is None else carrier(tensor.dtype)
+        if tensor is None or dtype is None:
             continue
         if any(use.node.op_type == "QuantizeLinear" for use in value.uses()):
             raise QGraphError("ONNX Runtime has no 2-bit quantizer; run the pass 'bake' first, which makes the weights codes")
-        dtype = WIDER[tensor.dtype]
         before[value] = tensor
         value.const_value = ir.Tensor(tensor.numpy().astype(dtype.numpy()), dtype=dtype, name=value.name)
         value.dtype = dtype

@@ -7,52 +7,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import constant, is_op, only_user
-
-POINTWISE = set(
-    [
-        "Abs",
-        "Add",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "Cos",
-        "Div",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Log",
-        "Max",
-        "Min",
-        "Mish",
-        "Mul",
-        "Neg",
-        "PRelu",
-        "Pow",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Sub",
-        "Sum",
-        "Swish",
-        "Tanh",
-        "ThresholdedRelu",
-    ]
-)
-LINEAR = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 def vector_axis(array_shape: tuple[int, ...], rank: int) -> int | None:
@@ -76,7 +32,7 @@ class Regions:
         self.axis: dict[ir.Value, int] = {}
         stop = stop or set()
         for node in graph:
-            if node.domain == "" and node.op_type in POINTWISE and len(node.outputs) == 1:
+            if has(node, Trait.TABLE) and len(node.outputs) == 1:
                 self._visit(node, stop)
 
     def _visit(self, node: ir.Node, stop: set[ir.Value]) -> None:

@@ -16,8 +16,8 @@ from qgraph.errors import QGraphError
 from qgraph.execute import to_torch
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.patterns import nodes
+from qgraph.ir.weights import read_weight
 from qgraph.numerics.coding import huffman_bits
-from qgraph.passes.lower.values import weight_of
 from qgraph.train.data import Samples, chunks
 from qgraph.train.objective import Values, feed, inputs_of, output_of, pool, to_tensors
 
@@ -94,7 +94,7 @@ def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metri
 def huffman_bytes(model: ir.Model) -> float | None:
     """Bytes of the weight codes, Huffman-coded tensor by tensor (without the code tables); None where there are no codes."""
     found = [
-        unpacked for n in nodes(model, "DequantizeLinear") if (unpacked := weight_of(n)) is not None and unpacked.kind.bits <= 8
+        unpacked for n in nodes(model, "DequantizeLinear") if (unpacked := read_weight(n)) is not None and unpacked.kind.bits <= 8
     ]
     codes = {weight.name: weight.codes for weight in found}
     if not codes:

@@ -30,11 +30,6 @@ def FakeQuantizeCodebook(w, levels, scale):  # type: ignore[no-untyped-def]
     return op.Mul(op.Gather(table, op.ArgMin(distance, axis=-1, keepdims=0)), scale)
 
 
-def index_type(points: int) -> ir.DataType:
-    """The packed type that holds indices of so many levels."""
-    return ir.DataType.UINT2 if points <= 4 else ir.DataType.UINT4
-
-
 def chosen_levels(value: ir.Value | None) -> tuple[ir.Value | None, ir.Value | None] | None:
     """(levels, packed indices) of a baked codebook ``Gather(levels, Cast(indices))``; None for other values."""
     if not is_op(value, "Gather"):

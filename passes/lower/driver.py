@@ -1,0 +1,125 @@
+"""Quantized dialect -> integer dialect.
+
+    Q(op(DQ(x), ...))  ->  kernel(x, ...)          one integer kernel with its requantization
+    DQ(x) at the end   ->  a kernel that writes float32, or Dequantize
+    masks, shapes      ->  the same small ops
+
+The graph is walked once in order; every quantizer asks the ops before it for a kernel. What has none is refused,
+with the names of all such nodes.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from qgraph.ir.weights import read_weight
+from qgraph.passes.lower import attention, index, layout, linear, movement, norm, pointwise, pool, resize
+from qgraph.passes.lower.context import Lowering
+from qgraph.passes.lower.values import QuantizedValue, spec_of
+
+from qgraph.errors import QGraphError
+from qgraph.ir.dialects import INTEGER
+from qgraph.ir.patterns import is_op
+from qgraph.ir.scopes import where
+from qgraph.pipeline import Pass, PassReport, register
+
+FAMILIES = (attention, index, linear, movement, norm, pointwise, pool, resize)
+"""Importing them fills the table of ``registry``."""
+PATTERNS = (linear.linear, pointwise.lookup, index.embedding)
+
+
+def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
+    """The integer graph of a quantized model, and the state of the walk that made it."""
+    low = Lowering(model, PATTERNS)
+    graph = model.graph
+    inputs = []
+    for value in graph.inputs:
+        new = ir.Value(name=low.build.unique(value.name or "input"), shape=value.shape, type=value.type)
+        low.new[value] = new
+        inputs.append(new)
+    for node in graph:
+        if node.op_type == "QuantizeLinear" and not node.domain:
+            _quantize(low, node)
+        elif node.op_type == "DequantizeLinear" and not node.domain:
+            _dequantize(low, node)
+    outputs = [_output(low, v) for v in graph.outputs]
+    if low.refused:
+        listed = "; ".join(where(n) for n in list(low.refused)[:8])
+        more = f" and {len(low.refused) - 8} more" if len(low.refused) > 8 else ""
+        raise QGraphError(
+            f"{len(low.refused)} nodes have no integer kernel: {listed}{more}; quantize them (placement=integer, "
+            "do not exclude them), replace them in the model, or deploy with 'qgraph export' on ONNX Runtime"
+        )
+    nodes = low.build.live(outputs)
+    made = ir.Graph(
+        inputs,
+        outputs,
+        nodes=nodes,
+        initializers=list(low.build.initializers.values()),
+        opset_imports={**graph.opset_imports, INTEGER: 1},
+        name=graph.name,
+    )
+    return made, low
+
+
+def _quantize(low: Lowering, node: ir.Node) -> None:
+    value, result = node.inputs[0], node.outputs[0]
+    assert value is not None
+    spec = spec_of(node)
+    scores = attention.match(low, value)
+    if scores is not None and spec.scale == np.float32(1 / 255) and spec.zero_point == 0:
+        users = [u.node for d in result.uses() for u in d.node.outputs[0].uses()]
+        if users and all(u.op_type == "MatMul" for u in users):
+            for use in result.uses():
+                low.scores[use.node.outputs[0]] = scores
+            return
+    if value.producer() in low.refused:
+        return
+    low.new[result] = low.produce(value, spec)
+
+
+def _dequantize(low: Lowering, node: ir.Node) -> None:
+    source, result = node.inputs[0], node.outputs[0]
+    if result in low.scores or source is None:
+        return
+    if (weight := read_weight(node)) is not None:
+        low.weights[result] = weight
+        return
+    if is_op(source, "Gather"):
+        return  # an embedding: produced on demand
+    if source in low.new:
+        low.codes[result] = QuantizedValue(low.new[source], spec_of(node))
+
+
+def _output(low: Lowering, value: ir.Value) -> ir.Value:
+    made = low.any(value)
+    assert made is not None
+    if made.producer() is None or made.name != value.name:
+        first = next(iter(low.model.graph), None)
+        if made.producer() is None or made in low.new.values():
+            assert first is not None and made.dtype is not None
+            made = low.build.add(
+                first, "Identity", [made], name=value.name or "output", type=made.dtype, shape=value.shape, domain=""
+            )
+    return made
+
+
+@register("lower")
+class Lower(Pass):
+    """Turn a quantized model into an integer program's graph; refuses nodes without an integer kernel."""
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        common.InlinePass(criteria=lambda function: function.domain not in ("qgraph",))(model)
+        common.TopologicalSortPass()(model)
+        model.graph, lowering = lower(model)
+        layout.sink(model.graph)
+        fused = layout.fuse_add(model.graph)
+        model.metadata_props["qgraph.scales"] = json.dumps(lowering.build.scales)
+        model.functions.clear()
+        if fused:
+            report.count("residual sums fused", fused)
+        report.count("integer kernels", sum(n.domain == INTEGER for n in model.graph))
+        report.count("data movement and index ops", sum(not n.domain for n in model.graph))

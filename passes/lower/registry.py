@@ -1,0 +1,55 @@
+"""Which ONNX ops have an integer kernel, and what it can take into itself: one table, filled by decorators.
+
+A function takes (lowering, node, value, spec): it emits the kernel that computes ``value``, an output of ``node``, as ``spec``
+says, and returns the value in the integer graph; None when it does not fit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+from qgraph.passes.lower.values import QuantSpec
+
+if TYPE_CHECKING:
+    from qgraph.passes.lower.context import Lowering
+
+Emit = Callable[["Lowering", ir.Node, ir.Value, QuantSpec], ir.Value | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """The integer form of an op.
+
+    Attributes:
+        emit: emits its kernel.
+        alone: whether it has a kernel of its own whatever stands around it and whatever is constant.
+        writes_float: whether its kernel can write float32 in place of codes.
+        clamps: whether its kernel can clamp its codes, so that a Relu or Clip behind it costs nothing.
+    """
+
+    emit: Emit
+    alone: bool = True
+    writes_float: bool = False
+    clamps: bool = False
+
+
+RULES: dict[str, Rule] = {}
+"""By op type of the default domain."""
+
+
+def lowers(*op_types: str, alone: bool = True, writes_float: bool = False, clamps: bool = False) -> Callable[[Emit], Emit]:
+    """Register a function as the integer form of ops; see ``Rule``."""
+
+    def keep(function: Emit) -> Emit:
+        RULES.update(dict.fromkeys(op_types, Rule(function, alone, writes_float, clamps)))
+        return function
+
+    return keep
+
+
+def rule_of(node: ir.Node) -> Rule | None:
+    """The integer form of ``node``'s op, None where it has none."""
+    return None if node.domain else RULES.get(node.op_type)

@@ -1,0 +1,146 @@
+"""Scaled-dot-product attention, spread over nodes (Vaswani et al. 2017, equation 1).
+
+    MatMul(q, kT) -> [Mul or Div by a constant] -> [Add mask] -> Softmax -> [Where(IsNaN(p), 0, p)] -> MatMul(v)
+
+The guard gives rows whose keys are all masked zeros in place of NaN. In quantized graphs QuantizeLinear and DequantizeLinear may
+stand between any two of them; who only looks for names sees through them, who rewrites does not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import onnx_ir as ir
+
+from qgraph.ir.dialects import QDQ
+from qgraph.ir.patterns import attr, is_op, scalar
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """softmax(q kT * factor + added[0] + ...).
+
+    Attributes:
+        softmax: the Softmax node; it works along the last axis.
+        product: the MatMul of ``q`` and ``kt``.
+        factor: the scale of the product.
+        added: what is added to the scaled product: masks, position biases.
+        values: every value from the product's output up to the input of the softmax.
+    """
+
+    softmax: ir.Node
+    product: ir.Node
+    factor: float
+    added: tuple[ir.Value, ...]
+    values: tuple[ir.Value, ...]
+
+    @property
+    def q(self) -> ir.Value:
+        return self.product.inputs[0]  # type: ignore[return-value]
+
+    @property
+    def kt(self) -> ir.Value:
+        return self.product.inputs[1]  # type: ignore[return-value]
+
+
+def scaled(value: ir.Value | None) -> tuple[ir.Value, float] | None:
+    """(x, c) where ``value`` is ``x * c`` or ``x / c`` with a scalar constant c and an x that is none; else None."""
+    if not is_op(value, "Mul", "Div"):
+        return None
+    node = value.producer()  # type: ignore[union-attr]
+    assert node is not None
+    a, b = node.inputs
+    if node.op_type == "Mul" and scalar(a) is not None:
+        a, b = b, a
+    c = scalar(b)
+    if c is None or a is None or scalar(a) is not None:
+        return None
+    return a, (c if node.op_type == "Mul" else 1 / c)
+
+
+def scores(softmax: ir.Node, *, through_quantizers: bool = False) -> Scores | None:
+    """See the input of a Softmax node over the last axis as attention scores; None where it is something else.
+
+    Args:
+        through_quantizers: QuantizeLinear and DequantizeLinear may stand between the nodes.
+    """
+    value = softmax.inputs[0]
+    if softmax.op_type != "Softmax" or softmax.domain or not last_axis(softmax) or value is None:
+        return None
+    found = _summed(value, through_quantizers)
+    return None if found is None else Scores(softmax, *found)
+
+
+def last_axis(softmax: ir.Node) -> bool:
+    """Whether a Softmax node works along the last axis."""
+    return attr(softmax, "axis", -1) in (-1, len(softmax.outputs[0].shape or ()) - 1)
+
+
+def guarded(value: ir.Value | None) -> ir.Value | None:
+    """p where ``value`` is Where(IsNaN(p), 0, p), ``value`` itself where it is no such guard; None for any other Where."""
+    if not is_op(value, "Where"):
+        return value
+    condition, zero, p = value.producer().inputs  # type: ignore[union-attr]
+    if not is_op(condition, "IsNaN") or condition.producer().inputs[0] is not p or scalar(zero) != 0:  # type: ignore[union-attr]
+        return None
+    return p
+
+
+def probabilities(value: ir.Value | None) -> Scores | None:
+    """See ``value`` as attention probabilities, with or without the guard; None where it is something else."""
+    p = guarded(value)
+    return scores(p.producer()) if is_op(p, "Softmax") else None  # type: ignore[arg-type, union-attr]
+
+
+def context(softmax: ir.Node) -> ir.Node | None:
+    """The MatMul that reads the probabilities, perhaps behind a guard, a Dropout or quantizers; None where there is none."""
+    return _reader(softmax.outputs[0])
+
+
+def _reader(value: ir.Value) -> ir.Node | None:
+    for use in value.uses():
+        if use.node.op_type == "MatMul":
+            return use.node
+        if use.node.op_type in ("Where", "Dropout", *QDQ):
+            found = _reader(use.node.outputs[0])
+            if found is not None:
+                return found
+    return None
+
+
+def _behind_quantizers(value: ir.Value | None, through: bool) -> ir.Value | None:
+    while through and is_op(value, *QDQ):
+        value = value.producer().inputs[0]  # type: ignore[union-attr]
+    return value
+
+
+Found = tuple[ir.Node, float, tuple[ir.Value, ...], tuple[ir.Value, ...]]
+
+
+def _summed(value: ir.Value, through: bool) -> Found | None:
+    """(product, factor, added, values) of a product to which something was added, or nothing."""
+    inner = _behind_quantizers(value, through)
+    if not is_op(inner, "Add"):
+        return _product(value, through)
+    between = () if inner is value else (inner,)
+    a, b = inner.producer().inputs  # type: ignore[union-attr]
+    for one, other in ((a, b), (b, a)):
+        if one is not None and other is not None and (found := _summed(one, through)) is not None:
+            product, factor, added, values = found
+            return product, factor, (*added, other), (*values, *between, value)  # type: ignore[return-value]
+    return None
+
+
+def _product(value: ir.Value, through: bool) -> Found | None:
+    """The same of a MatMul that is scaled or not."""
+    path, factor = [value], 1.0
+    inner = _behind_quantizers(value, through)
+    if (found := scaled(inner)) is not None:
+        inner, factor = found
+        path.append(inner)
+        inner = _behind_quantizers(inner, through)
+    if not is_op(inner, "MatMul"):
+        return None
+    if inner is not path[-1]:
+        path.append(inner)  # type: ignore[arg-type]
+    return inner.producer(), factor, (), tuple(path[::-1])  # type: ignore[union-attr, return-value]
