@@ -26,12 +26,13 @@ from qgraph.errors import QGraphError
 from qgraph.execute import numbers
 from qgraph.execute.exact import ExactGraph
 from qgraph.execute.masks import MaskWeight
-from qgraph.execute.ops import OPS, Rule, as_tensor
-from qgraph.execute.ops.nn import attention, linear
-from qgraph.execute.ops.quantized import dequantize_linear
-from qgraph.execute.ops.shape import gather
 from qgraph.execute.quantizers import FakeQuantize, Ranges, fake_quantize_tokens, least_squares_scale
 from qgraph.execute.tensors import tensor_of
+from qgraph.execute.torch_ops import TORCH_OPS, TorchOp, as_tensor
+from qgraph.execute.torch_ops.attention import attention
+from qgraph.execute.torch_ops.linear import linear
+from qgraph.execute.torch_ops.movement import gather
+from qgraph.execute.torch_ops.quantized import dequantize_linear
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.matchers.attention import probabilities
 from qgraph.ir.matchers.linear import added_bias
@@ -42,7 +43,6 @@ from qgraph.ir.patterns import attr, constant, is_op, only_user
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
 
-SEVERAL = {"Dropout", "DynamicQuantizeLinear", "MaxPool", "Split", "TopK"}
 STATISTICS = (3, 4)
 """Inputs of BatchNormalization that are statistics, not parameters."""
 
@@ -84,7 +84,7 @@ def to_torch(
 
 class _Converter:
     def __init__(self, model: ir.Model, weights: Ranges, activations: Ranges, stochastic: bool) -> None:
-        kept = {(domain, name, "") for domain, name in OPS if domain}
+        kept = {(domain, name, "") for domain, name in TORCH_OPS if domain}
         if any(key not in kept for key in model.functions):
             model = model.clone()
             for key in kept & set(model.functions):
@@ -172,24 +172,24 @@ class _Converter:
                 return
         if self._shape_arithmetic(node):
             return
-        rule = OPS.get((node.domain, node.op_type))
-        if rule is None:
+        torch_op = TORCH_OPS.get((node.domain, node.op_type))
+        if torch_op is None:
             raise QGraphError(
                 f"{where(node)} has no torch form; quantize or export the model without training it, or exclude that part"
             )
-        made = self.graph.call_function(rule.function, tuple(self._inputs(node, rule)), self._keywords(node, rule))
-        if node.op_type in SEVERAL or len(node.outputs) > 1:
+        made = self.graph.call_function(torch_op.function, tuple(self._inputs(node, torch_op)), self._keywords(node, torch_op))
+        if torch_op.returns_tuple or len(node.outputs) > 1:
             for i, out in enumerate(node.outputs):
                 self.env[out] = self.graph.call_function(operator.getitem, (made, i))
             return
         self.env[node.outputs[0]] = made
-        if node.op_type in ("Shape", "Size"):
+        if torch_op.returns_numbers:
             self.shapes.add(node.outputs[0])
 
-    def _inputs(self, node: ir.Node, rule: Rule) -> list[Any]:
-        return [self._static(v) if i in rule.static else self._value(v) for i, v in enumerate(node.inputs)]
+    def _inputs(self, node: ir.Node, torch_op: TorchOp) -> list[Any]:
+        return [self._static(v) if i in torch_op.static else self._value(v) for i, v in enumerate(node.inputs)]
 
-    def _keywords(self, node: ir.Node, rule: Rule) -> dict[str, Any]:
+    def _keywords(self, node: ir.Node, torch_op: TorchOp) -> dict[str, Any]:
         given = {}
         for name, attribute in node.attributes.items():
             if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
@@ -202,13 +202,13 @@ class _Converter:
                 given[name] = (
                     found.decode() if isinstance(found, bytes) else int(found) if isinstance(found, ir.DataType) else found
                 )
-        if rule.training:
+        if torch_op.training:
             if self._training is None:
                 self._training = self.graph.get_attr("training")
             given["training"] = self._training
-        if rule.like:
+        if torch_op.like:
             given["like"] = self._like()
-        code = getattr(rule.function, "__code__", None)
+        code = getattr(torch_op.function, "__code__", None)
         accepted = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         if "outputs" in accepted:
             given["outputs"] = len(node.outputs)
@@ -227,7 +227,7 @@ class _Converter:
         known = [v in self.shapes or constant(v) is not None for v in node.inputs if v is not None]
         if (
             node.domain
-            or node.op_type not in numbers.FUNCTIONS
+            or node.op_type not in numbers.SHAPE_OPS
             or not any(v in self.shapes for v in node.inputs)
             or not all(known)
         ):
@@ -241,7 +241,7 @@ class _Converter:
             return False
         arguments = tuple(self._static(v) for v in node.inputs)
         keywords = {k: attr(node, k) for k in node.attributes}
-        self.env[node.outputs[0]] = self.graph.call_function(numbers.FUNCTIONS[node.op_type], arguments, keywords)
+        self.env[node.outputs[0]] = self.graph.call_function(numbers.SHAPE_OPS[node.op_type], arguments, keywords)
         self.shapes.add(node.outputs[0])
         return True
 

@@ -17,7 +17,7 @@ Numbers = Tensor | tuple[int, ...] | int
 
 
 @dataclasses.dataclass(frozen=True)
-class Rule:
+class TorchOp:
     """The torch form of an op.
 
     Attributes:
@@ -25,25 +25,36 @@ class Rule:
         static: inputs that the function takes as Python numbers when they are constants.
         training: whether it has a keyword ``training``, which follows the module's mode.
         like: whether it has a keyword ``like``, a tensor on the device that the result belongs on.
+        returns_tuple: whether it returns a tuple even where the node has one output.
+        returns_numbers: whether it returns Python integers, a shape or a count, and no tensor.
     """
 
     function: Callable[..., Any]
     static: tuple[int, ...] = ()
     training: bool = False
     like: bool = False
+    returns_tuple: bool = False
+    returns_numbers: bool = False
 
 
-OPS: dict[tuple[str, str], Rule] = {}
+TORCH_OPS: dict[tuple[str, str], TorchOp] = {}
+"""By domain and op type."""
 
 
 def op(
-    *names: str, domain: str = "", static: tuple[int, ...] = (), training: bool = False, like: bool = False
+    *names: str,
+    domain: str = "",
+    static: tuple[int, ...] = (),
+    training: bool = False,
+    like: bool = False,
+    returns_tuple: bool = False,
+    returns_numbers: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a function as the torch form of the ops ``names``."""
+    """Register a function as the torch form of the ops ``names``; the keywords are those of ``TorchOp``."""
 
     def keep(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            OPS[domain, name] = Rule(function, static, training, like)
+            TORCH_OPS[domain, name] = TorchOp(function, static, training, like, returns_tuple, returns_numbers)
         return function
 
     return keep
@@ -52,7 +63,7 @@ def op(
 def plain(functions: dict[str, Callable[..., Any]]) -> None:
     """Register functions that have no attributes."""
     for name, function in functions.items():
-        OPS["", name] = Rule(function)
+        TORCH_OPS["", name] = TorchOp(function)
 
 
 def ints(x: Numbers | None) -> list[int]:

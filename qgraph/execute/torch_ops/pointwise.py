@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qgraph.execute.ops.registry import op, plain
+from qgraph.execute.torch_ops.registry import number, op, plain
 
 plain(
     {
@@ -141,3 +141,19 @@ def thresholded_relu(x: Tensor, alpha: float = 1.0) -> Tensor:
 def shrink(x: Tensor, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     zero = torch.zeros_like(x)
     return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, zero)).to(x.dtype)
+
+
+@op("Dropout", static=(1, 2), training=True, returns_tuple=True)
+def dropout(
+    x: Tensor,
+    ratio: Any = None,
+    training_mode: Any = None,
+    seed: int | None = None,
+    *,
+    training: bool = False,
+) -> tuple[Tensor, Tensor]:
+    if not (training or (training_mode is not None and bool(number(training_mode)))):
+        return x, torch.ones_like(x, dtype=torch.bool)
+    part = 0.5 if ratio is None else float(number(ratio))
+    keep = torch.rand_like(x) >= part
+    return x * keep / (1 - part), keep

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from qgraph.errors import QGraphError
-from qgraph.execute.ops.registry import op
-from qgraph.execute.ops.shape import dtype_of
 from qgraph.execute.quantizers import fake_quantize_codebook, fake_quantize_tokens, spread
+from qgraph.execute.tensors import dtype_of
+from qgraph.execute.torch_ops.registry import op
 
 RANGES = {torch.int8: (-128, 127), torch.uint8: (0, 255), torch.int16: (-32768, 32767), torch.uint16: (0, 65535)}
 
@@ -44,7 +44,7 @@ def dequantize_linear(
     return codes.to(s.dtype) * s if not output_dtype else (codes.to(s.dtype) * s).to(dtype_of(output_dtype))
 
 
-@op("DynamicQuantizeLinear")
+@op("DynamicQuantizeLinear", returns_tuple=True)
 def dynamic_quantize_linear(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
     scale = (high - low) / 255

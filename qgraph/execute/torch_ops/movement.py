@@ -1,61 +1,15 @@
-"""Ops that move, cut, join or make data."""
+"""Ops that move, cut or join elements."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import onnx_ir as ir
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qgraph.errors import QGraphError
-from qgraph.execute.ops.registry import Numbers, ints, number, op
-
-DTYPES = {
-    ir.DataType.FLOAT: torch.float32,
-    ir.DataType.DOUBLE: torch.float64,
-    ir.DataType.FLOAT16: torch.float16,
-    ir.DataType.BFLOAT16: torch.bfloat16,
-    ir.DataType.INT8: torch.int8,
-    ir.DataType.INT16: torch.int16,
-    ir.DataType.INT32: torch.int32,
-    ir.DataType.INT64: torch.int64,
-    ir.DataType.UINT8: torch.uint8,
-    ir.DataType.UINT16: torch.uint16,
-    ir.DataType.UINT32: torch.uint32,
-    ir.DataType.UINT64: torch.uint64,
-    ir.DataType.BOOL: torch.bool,
-}
-
-
-def dtype_of(code: int) -> torch.dtype:
-    """The torch dtype of an ONNX type number."""
-    kind = ir.DataType(code)
-    if kind not in DTYPES:
-        raise QGraphError(f"torch has no type for ONNX's {kind.name}; cast to another type in the model")
-    return DTYPES[kind]
-
-
-@op("Cast")
-def cast(x: Any, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return x.to(dtype_of(to))
-
-
-@op("CastLike")
-def cast_like(x: Tensor, like: Tensor, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return x.to(like.dtype)
-
-
-@op("Shape")
-def shape_of(x: Tensor, start: int = 0, end: int | None = None) -> tuple[int, ...]:
-    return tuple(x.shape[start:end])
-
-
-@op("Size")
-def size_of(x: Tensor) -> int:
-    return math.prod(x.shape)
+from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
 
 
 @op("Reshape", static=(1,))
@@ -95,7 +49,7 @@ def concat(*xs: Tensor, axis: int) -> Tensor:
     return torch.cat(xs, axis)
 
 
-@op("Split", static=(1,))
+@op("Split", static=(1,), returns_tuple=True)
 def split(
     x: Tensor, sizes: Numbers | None = None, axis: int = 0, num_outputs: int = 0, *, outputs: int = 1
 ) -> tuple[Tensor, ...]:
@@ -210,45 +164,10 @@ def pad(x: Tensor, pads: Numbers, value: Any = None, axes: Numbers | None = None
     return x
 
 
-@op("ConstantOfShape", static=(0,), like=True)
-def constant_of_shape(shape: Numbers, value: Any = 0.0, dtype: torch.dtype = torch.float32, *, like: Tensor) -> Tensor:
-    return torch.full(ints(shape), value, dtype=dtype, device=like.device)
-
-
-@op("Range", static=(0, 1, 2), like=True)
-def range_of(start: Any, limit: Any, delta: Any, *, like: Tensor) -> Tensor:
-    kinds = [v.dtype for v in (start, limit, delta) if isinstance(v, Tensor)]
-    numbers = [number(v) for v in (start, limit, delta)]
-    kind = kinds[0] if kinds else torch.int64 if all(isinstance(v, int) for v in numbers) else torch.float32
-    return torch.arange(*numbers, dtype=kind, device=like.device)
-
-
-@op("OneHot", static=(1,))
-def one_hot(index: Tensor, depth: Numbers, values: Tensor, axis: int = -1) -> Tensor:
-    count = int(number(depth))
-    place = index.to(torch.int64) % count
-    inside = (index >= -count) & (index < count)
-    hit = (F.one_hot(place, count).bool() & inside[..., None]).movedim(-1, axis)
-    return torch.where(hit, values[1], values[0])
-
-
-@op("EyeLike")
-def eye_like(x: Tensor, k: int = 0, dtype: int | None = None) -> Tensor:
-    rows, columns = x.shape
-    kind = x.dtype if dtype is None else dtype_of(dtype)
-    hit = torch.arange(columns, device=x.device)[None] - torch.arange(rows, device=x.device)[:, None] == k
-    return hit.to(kind)
-
-
 @op("Trilu", static=(1,))
 def trilu(x: Tensor, k: Numbers | None = None, upper: int = 1) -> Tensor:
     diagonal = 0 if k is None else int(number(k))
     return torch.triu(x, diagonal) if upper else torch.tril(x, diagonal)
-
-
-@op("NonZero")
-def non_zero(x: Tensor) -> Tensor:
-    return torch.nonzero(x).T
 
 
 @op("DepthToSpace")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from qgraph.errors import QGraphError
-from qgraph.execute.ops.registry import Numbers, ints, op
+from qgraph.execute.torch_ops.registry import Numbers, ints, op
 
 
 def _floats(x: Any) -> list[float] | None:
