@@ -13,7 +13,7 @@ from qgraph.ir.weights import input_axis
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 
 from qgraph.errors import QGraphError
-from qgraph.ir.axis_graph import AxisGraph, Group, Node
+from qgraph.ir.axes import Axis, AxisGraph, Group
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.patterns import attr, constant, is_op, nodes
 from qgraph.pipeline import Pass, PassReport, register
@@ -40,8 +40,8 @@ class FinalizePruning(Pass):
             remove(model, kept)
 
     @staticmethod
-    def _dead(model: ir.Model, report: PassReport) -> dict[Node, np.ndarray]:
-        kept: dict[Node, np.ndarray] = {}
+    def _dead(model: ir.Model, report: PassReport) -> dict[Axis, np.ndarray]:
+        kept: dict[Axis, np.ndarray] = {}
         for group in AxisGraph(model).groups():
             reading, making = _sides(group)
             dead = (without_readers(group, reading) | without_makers(group, making)) & group.free
@@ -55,16 +55,16 @@ class FinalizePruning(Pass):
         return kept
 
 
-def _zeros(group: Group, parts: list[Node]) -> np.ndarray:
+def _zeros(group: Group, parts: list[Axis]) -> np.ndarray:
     """Units all of whose elements in ``parts`` are zero."""
     arrays = ((n, np.abs(n[0].const_value.numpy().astype(np.float64))) for n in parts)  # type: ignore[union-attr]
     return np.asarray(group.totals(arrays) == 0)
 
 
-def _sides(group: Group) -> tuple[list[Node], list[Node]]:
+def _sides(group: Group) -> tuple[list[Axis], list[Axis]]:
     """Weights that read the group's values, and all other parameters."""
-    reading: list[Node] = []
-    making: list[Node] = []
+    reading: list[Axis] = []
+    making: list[Axis] = []
     for value, axis in group.weights():
         linear = [u.node for u in value.uses() if has(u.node, Trait.LINEAR) and u.idx == 1]
         depthwise = any(n.op_type == "Conv" and attr(n, "group", 1) > 1 for n in linear)
@@ -72,7 +72,7 @@ def _sides(group: Group) -> tuple[list[Node], list[Node]]:
     return reading, making
 
 
-def without_readers(group: Group, reading: list[Node]) -> np.ndarray:
+def without_readers(group: Group, reading: list[Axis]) -> np.ndarray:
     """Units that only zeros read."""
     read = {value for value, _ in reading}
     others = {
@@ -86,7 +86,7 @@ def without_readers(group: Group, reading: list[Node]) -> np.ndarray:
     return _zeros(group, reading) if reading and not others else np.zeros(group.units, bool)
 
 
-def without_makers(group: Group, making: list[Node]) -> np.ndarray:
+def without_makers(group: Group, making: list[Axis]) -> np.ndarray:
     """Units that are zero whatever comes in."""
     makers = {n for value, _ in group.nodes if value.const_value is None and (n := value.producer()) is not None}
     keep_zero = all(has(n, Trait.KEEPS_ZERO) for n in makers)

@@ -9,7 +9,7 @@ import numpy as np
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
-from qgraph.ir.axis_graph import Group, Node
+from qgraph.ir.axes import Axis, Group
 from qgraph.pipeline import ChannelStatistics, PassContext
 
 Criterion = Literal["l1", "l2", "bn", "taylor", "activation"]
@@ -39,11 +39,11 @@ class Importance:
         return self._sum(group, weights, 1 if self.criterion == "l1" else 2)
 
     @staticmethod
-    def _sum(group: Group, nodes: list[Node], power: int) -> np.ndarray:
+    def _sum(group: Group, nodes: list[Axis], power: int) -> np.ndarray:
         arrays = ((n, np.abs(n[0].const_value.numpy().astype(np.float64)) ** power) for n in nodes)  # type: ignore[union-attr]
         return group.totals(arrays) ** (1 / power)  # type: ignore[no-any-return]
 
-    def _taylor(self, group: Group, nodes: list[Node]) -> np.ndarray:
+    def _taylor(self, group: Group, nodes: list[Axis]) -> np.ndarray:
         gradients: Mapping[str, np.ndarray] = self.context.gradients
         known = [n for n in nodes if (n[0].name or "") in gradients]
         if not known:

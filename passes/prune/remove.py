@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.ir.axis_graph import Group, Node
+from qgraph.ir.axes import Axis, Group
 from qgraph.ir.patterns import add_initializer, attr, constant
 
-Kept = Mapping[Node, np.ndarray]
+Kept = Mapping[Axis, np.ndarray]
 
 
-def kept_indices(group: Group, keep: np.ndarray) -> dict[Node, np.ndarray]:
+def kept_indices(group: Group, keep: np.ndarray) -> dict[Axis, np.ndarray]:
     """The indices of each axis that stay when the units of ``keep`` [units] stay; only axes that lose some."""
     found = {}
     by_class = {number: np.flatnonzero(keep[units]) for number, units in group.unit_of.items()}

@@ -23,7 +23,7 @@ from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 from qgraph.analyze import cost
 from qgraph.analyze.activations import session
 from qgraph.errors import QGraphError
-from qgraph.ir.axis_graph import AxisGraph, Group, Node
+from qgraph.ir.axes import Axis, AxisGraph, Group
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.io import size_of
 from qgraph.ir.scopes import chosen
@@ -97,7 +97,7 @@ class Structured(Pass):
         report.count("weight bytes saved", before[1] - after[1])
 
     @staticmethod
-    def _left(group: Group, kept: dict[Node, np.ndarray]) -> int:
+    def _left(group: Group, kept: dict[Axis, np.ndarray]) -> int:
         for node, number in group.nodes.items():
             if node in kept:
                 return len(np.unique(group.unit_of[number][kept[node]]))
@@ -123,11 +123,11 @@ class Structured(Pass):
             raise QGraphError(f"pass {self.name!r} finds nothing that it can remove{': ' + why if why else ''}")
         return found
 
-    def _search(self, model: ir.Model, groups: list[Group], scores: list[np.ndarray]) -> dict[Node, np.ndarray]:
+    def _search(self, model: ir.Model, groups: list[Group], scores: list[np.ndarray]) -> dict[Axis, np.ndarray]:
         options = self.options
         if options.target == "units":
             return self._choose(groups, scores, options.ratio)
-        measure: Callable[[dict[Node, np.ndarray]], float] = {"macs": macs, "size": size, "latency": latency}[options.target](
+        measure: Callable[[dict[Axis, np.ndarray]], float] = {"macs": macs, "size": size, "latency": latency}[options.target](
             model, self.context
         )
         whole, low, high = measure({}), 0.0, 1.0
@@ -148,10 +148,10 @@ class Structured(Pass):
             )
         return best
 
-    def _choose(self, groups: list[Group], scores: list[np.ndarray], ratio: float) -> dict[Node, np.ndarray]:
+    def _choose(self, groups: list[Group], scores: list[np.ndarray], ratio: float) -> dict[Axis, np.ndarray]:
         """What stays when ``ratio`` of the units goes."""
         options = self.options
-        kept: dict[Node, np.ndarray] = {}
+        kept: dict[Axis, np.ndarray] = {}
         limit = math.inf
         if options.scope == "global":
             relative = [s / (s.mean() or 1.0) for s in scores]
@@ -194,14 +194,14 @@ def thinned(group: Group, order: np.ndarray, count: int, least: float) -> np.nda
     return keep
 
 
-def macs(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarray]], float]:
+def macs(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarray]], float]:
     if cost.macs(model) is None:
         raise QGraphError("target=macs needs the shapes of all values; run 'canonicalize' first, or use target=size")
     return lambda kept: float(cost.macs(model, {node: len(indices) for node, indices in kept.items()}) or 0)
 
 
-def size(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarray]], float]:
-    def measure(kept: dict[Node, np.ndarray]) -> float:
+def size(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarray]], float]:
+    def measure(kept: dict[Axis, np.ndarray]) -> float:
         total = 0.0
         for value in model.graph.initializers.values():
             if value.const_value is not None and value.shape is not None:
@@ -212,10 +212,10 @@ def size(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarr
     return measure
 
 
-def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Node, np.ndarray]], float]:
+def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarray]], float]:
     batch = next(context.batches("target=latency"))
 
-    def measure(kept: dict[Node, np.ndarray]) -> float:
+    def measure(kept: dict[Axis, np.ndarray]) -> float:
         copy = model.clone()
         names = {v.name: v for v in [*copy.graph.initializers.values(), *(o for n in copy.graph for o in n.outputs)]}
         remove(copy, {(names[value.name], axis): indices for (value, axis), indices in kept.items()})

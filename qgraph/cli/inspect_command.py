@@ -72,7 +72,7 @@ def show_groups(model: ir.Model) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from qgraph.ir.axis_graph import AxisGraph
+    from qgraph.ir.axes import AxisGraph
     from qgraph.passes.prune.remove import untie_vectors
     from qgraph.pipeline import Pipeline
 

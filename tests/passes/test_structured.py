@@ -15,7 +15,7 @@ from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 from qgraph.analyze import cost
 from qgraph.capture import from_factory, from_onnx
 from qgraph.errors import QGraphError
-from qgraph.ir.axis_graph import AxisGraph
+from qgraph.ir.axes import AxisGraph
 from qgraph.pipeline import PassContext, Pipeline
 from tests.conftest import run_onnx
 

@@ -1,9 +1,9 @@
 """Which axes of which values change together when a channel is removed.
 
-Nodes are (value, axis) pairs; an edge says which index of one is which index of the other (``axis_rules`` has a rule an op).
-Connected components are groups (DepGraph, Fang et al. 2023). Within a group, indices that must go together are a *unit*: a
-channel with everything that reads and writes it, a head, the same place of every group of a convolution. An op without a rule
-freezes the axes of what it touches, and says why.
+Nodes are axes, pairs of a value and a number; an edge says which index of one is which index of the other (the files of the
+families have a rule an op). Connected components are groups (DepGraph, Fang et al. 2023). Within a group, indices that must go
+together are a *unit*: a channel with everything that reads and writes it, a head, the same place of every group of a
+convolution. An op without a rule freezes the axes of what it touches, and says why.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
-Node = tuple[ir.Value, int]
+from qgraph.ir.axes.registry import apply
+
+Axis = tuple[ir.Value, int]
 
 
-def size(node: Node) -> int | None:
+def size(node: Axis) -> int | None:
     """The length of an axis, None where it is symbolic or unknown."""
     value, axis = node
     if value.shape is None or not isinstance(value.shape[axis], int):
@@ -38,13 +40,13 @@ class Group:
         heads: whether its units are blocks of an axis that a Reshape splits, such as attention heads.
     """
 
-    nodes: dict[Node, int]
+    nodes: dict[Axis, int]
     unit_of: dict[int, np.ndarray]
     units: int
     frozen: list[str]
     heads: bool
 
-    def weights(self) -> list[Node]:
+    def weights(self) -> list[Axis]:
         """The axes of float parameters."""
         return [n for n in self.nodes if n[0].const_value is not None and n[0].dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)]
 
@@ -57,7 +59,7 @@ class Group:
         """The first reason for which a unit stays; empty where all are free."""
         return next((reason for reason in self.frozen if reason), "")
 
-    def totals(self, arrays: Iterable[tuple[Node, np.ndarray]]) -> np.ndarray:
+    def totals(self, arrays: Iterable[tuple[Axis, np.ndarray]]) -> np.ndarray:
         """Sums by unit [units], float64: every array, shaped like the value of its axis, is summed over all other axes."""
         found = np.zeros(self.units)
         for (value, axis), array in arrays:
@@ -74,12 +76,10 @@ class AxisGraph:
     """The axes of a model's main graph and what couples them."""
 
     def __init__(self, model: ir.Model) -> None:
-        from qgraph.ir.axis_rules import apply
-
         self.graph: nx.Graph = nx.Graph()
-        self.frozen: dict[Node, str] = {}
-        self.marked: set[Node] = set()
-        self.partial: list[tuple[Node, Node, np.ndarray, np.ndarray]] = []
+        self.frozen: dict[Axis, str] = {}
+        self.marked: set[Axis] = set()
+        self.partial: list[tuple[Axis, Axis, np.ndarray, np.ndarray]] = []
         for node in model.graph:
             apply(self, node)
         for value in (*model.graph.inputs, *model.graph.outputs):
@@ -114,7 +114,7 @@ class AxisGraph:
     def mark_heads(self, value: ir.Value, axis: int) -> None:
         self.marked.add((value, axis))
 
-    def _node(self, value: ir.Value, axis: int) -> Node | None:
+    def _node(self, value: ir.Value, axis: int) -> Axis | None:
         if value.shape is None:
             return None
         node = (value, axis % len(value.shape))
@@ -128,7 +128,7 @@ class AxisGraph:
         exact = nx.Graph()
         exact.add_nodes_from(self.graph.nodes)
         exact.add_edges_from((a, b) for a, b, facts in self.graph.edges(data=True) if not facts["partial"])
-        class_of: dict[Node, int] = {}
+        class_of: dict[Axis, int] = {}
         lengths = []
         for number, members in enumerate(nx.connected_components(exact)):
             class_of |= dict.fromkeys(members, number)
@@ -137,11 +137,11 @@ class AxisGraph:
         labels = self._labels(class_of, start)
         return [g for members in self._components() if (g := self._group(members, class_of, start, labels)).weights()]
 
-    def _components(self) -> list[list[Node]]:
+    def _components(self) -> list[list[Axis]]:
         order = {node: i for i, node in enumerate(self.graph.nodes)}
         return [sorted(c, key=order.__getitem__) for c in nx.connected_components(self.graph)]
 
-    def _labels(self, class_of: dict[Node, int], start: np.ndarray) -> np.ndarray:
+    def _labels(self, class_of: dict[Axis, int], start: np.ndarray) -> np.ndarray:
         """The least element that each element is coupled with."""
         labels = np.arange(int(start[-1]))
         links = [(start[class_of[a]] + left, start[class_of[b]] + right) for a, b, left, right in self.partial]
@@ -159,7 +159,7 @@ class AxisGraph:
             if np.array_equal(before, labels):
                 return labels
 
-    def _group(self, members: list[Node], class_of: dict[Node, int], start: np.ndarray, labels: np.ndarray) -> Group:
+    def _group(self, members: list[Axis], class_of: dict[Axis, int], start: np.ndarray, labels: np.ndarray) -> Group:
         classes = {node: class_of[node] for node in members}
         spans = {c: labels[start[c] : start[c + 1]] for c in dict.fromkeys(classes.values())}
         known, numbers = np.unique(np.concatenate(list(spans.values())), return_inverse=True)

@@ -1,0 +1,22 @@
+"""Which axes of which values change together when a channel is removed: a rule an op, a file a family."""
+
+from qgraph.ir.axes import conv, index, linear, movement, norm, pointwise, pool, resize
+from qgraph.ir.axes.graph import Axis, AxisGraph, Group
+from qgraph.ir.axes.registry import AXIS_RULES, AxisRule, rule
+
+__all__ = [
+    "AXIS_RULES",
+    "Axis",
+    "AxisGraph",
+    "AxisRule",
+    "Group",
+    "conv",
+    "index",
+    "linear",
+    "movement",
+    "norm",
+    "pointwise",
+    "pool",
+    "resize",
+    "rule",
+]
