@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.ir.weights import read_weight
-from qgraph.passes.lower import attention, index, layout, linear, movement, norm, pointwise, pool, resize
+from qgraph.passes.lower import attention, conv, layout, linear, movement, norm, pointwise, pool, resize
 from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.values import QuantizedValue, spec_of
 
@@ -26,9 +26,9 @@ from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.pipeline import Pass, PassReport, register
 
-FAMILIES = (attention, index, linear, movement, norm, pointwise, pool, resize)
+FAMILIES = (attention, conv, linear, movement, norm, pointwise, pool, resize)
 """Importing them fills the table of ``registry``."""
-PATTERNS = (linear.linear, pointwise.lookup, index.embedding)
+PATTERNS = (linear.linear, pointwise.lookup, movement.embedding)
 
 
 def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:

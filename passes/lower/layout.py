@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import BinaryOp
+from qgraph.ir.integer_ops import INTEGER_OPS, BinaryOp
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.values import QuantSpec
 
@@ -20,8 +20,6 @@ from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import attr, constant, is_op, new_node
 
 MARK = "qgraph.layout"
-UNARY = {"Requantize", "Dequantize", "Quantize", "Lookup", "Curve", "Pad", "Softmax", "ReduceMean"}
-"""Kernels that any layout suits."""
 
 
 def to_last(rank: int) -> list[int]:
@@ -104,7 +102,7 @@ class Sinker:
             if any(v is None for v in inputs):
                 return
             changed = {} if op == "Binary" else {"axis": forward[attr(node, "axis") % rank]}
-        elif op in UNARY and node.domain == INTEGER:
+        elif INTEGER_OPS[node.domain, op].any_layout:
             inputs = [self.swapped.get(node.inputs[0]), *node.inputs[1:]]  # type: ignore[arg-type]
             if inputs[0] is None:
                 return

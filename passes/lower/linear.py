@@ -17,9 +17,10 @@ import onnx_ir as ir
 from qgraph.ir.matchers.linear import added_bias, clamp_of
 from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.weights import Weight, output_axis
-from qgraph.passes.lower import attention, conv
+from qgraph.passes.lower import attention, layout
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
+from qgraph.passes.lower.windows import geometry
 
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, is_op
@@ -84,7 +85,7 @@ def _biased(low: Lowering, value: ir.Value) -> Match | None:
     return None
 
 
-@lowers("Conv", "ConvTranspose", "Gemm", alone=False, writes_float=True)
+@lowers("Gemm", alone=False, writes_float=True)
 def linear(low: Lowering, last: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     """A linear op with a constant weight, and what stands between it and ``value``."""
     found = match(low, value)
@@ -110,12 +111,16 @@ def linear(low: Lowering, last: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     elif weight.params.axis is None:
         multiplier = np.full(_channels(weight, node), multiplier)
     name = value.name or node.name or "linear"
+    inputs: list[ir.Value | None]
     bias = _bias(low, found, node, weight, tokens is not None, x_scale, out, name)
     _prove(node, weight, 255 if x is None else x.max_abs_code, bias)
     if family(node) == "conv":
         multipliers = low.build.constant(f"{name}.multiplier", multiplier.astype(np.float32))
-        return conv.emit(low, node, weight, [codes, multipliers, bias], attributes, value, out)
-    inputs: list[ir.Value | None] = [
+        attributes |= {**geometry(node, weight.codes.ndim - 2), "group": attr(node, "group", 1)}
+        kernel = low.weight_constant(dataclasses.replace(weight, codes=np.moveaxis(weight.codes, 1, -1)))
+        inputs = [codes, kernel, multipliers, bias]
+        return layout.emit(low.build, node, node.op_type, inputs, out, attributes, value, weight.codes.ndim)
+    inputs = [
         codes,
         low.weight_constant(weight),
         low.build.constant(f"{name}.multiplier", multiplier.astype(np.float32)),

@@ -1,4 +1,4 @@
-"""Data movement on codes: what is moved keeps its scale."""
+"""Data movement on codes: what is moved keeps its scale. Embeddings: rows of a quantized table."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import PadMode
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec
 
-from qgraph.ir.patterns import attr, constant, scalar
+from qgraph.ir.bit_types import code_type
+from qgraph.ir.integer_ops import PadMode
+from qgraph.ir.patterns import attr, constant, is_op, scalar
+from qgraph.ir.weights import Weight
+from qgraph.numerics.affine import QParams
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering
 
 
 @lowers(
-    "DepthToSpace", "Dropout", "Expand", "Flatten", "Identity", "Reshape", "Slice", "SpaceToDepth", "Squeeze", "Tile",
-    "Transpose", "Unsqueeze",
+    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Squeeze",
+    "Tile", "Transpose", "Unsqueeze",
 )  # fmt: skip
 def movement(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.operand(node.inputs[0], out)
@@ -27,8 +30,6 @@ def movement(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> i
     if node.op_type == "Transpose":
         perm = attr(node, "perm", list(range(len(value.shape or ())))[::-1])
         made = low.build.transpose(node, x.value, perm, value.name or "", value.shape)
-    elif node.op_type == "Dropout":
-        made = x.value
     else:
         made = low.moved(node, [x.value, *(low.any(v) for v in node.inputs[1:])], value, x.spec.type)
     low.build.note(made, x.spec)
@@ -90,3 +91,48 @@ def pad(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Val
         node, "Pad", [x.value, low.any(node.inputs[1])], attributes, name=value.name or "pad", type=x.spec.type, shape=value.shape
     )
     return low.requantized(QuantizedValue(made, x.spec), node, value, out)
+
+
+def embedding(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
+    """DQ(Gather(codes)) or Gather(DQ(codes)): gather codes, then requantize with a scale a column."""
+    if not is_op(value, "DequantizeLinear", "Gather"):
+        return None
+    source = node if node.op_type == "Gather" else node.inputs[0].producer()  # type: ignore[union-attr]
+    if source is None or source.op_type != "Gather" or attr(source, "axis", 0) != 0:
+        return None
+    weight = low.weights.get(source.inputs[0]) if node is source else _table(node, source)  # type: ignore[arg-type]
+    if (
+        weight is None
+        or weight.codes.ndim != 2
+        or weight.params.axis != 1
+        or weight.params.block
+        or np.any(weight.params.zero_point)
+    ):
+        return None
+    index = low.any(source.inputs[1])
+    codes = low.build.add(
+        node,
+        "Gather",
+        [low.weight_constant(weight), index],
+        {"axis": 0},
+        name=f"{value.name}_codes",
+        type=ir.DataType.INT8,
+        shape=value.shape,
+        domain="",
+    )
+    factors = (weight.params.scale.astype(np.float64) / out.scale).astype(np.float32)
+    return low.build.kernel(node, "Requantize", [codes, low.build.constant(f"{value.name}.multiplier", factors)], out, {}, value)
+
+
+def _table(node: ir.Node, gather: ir.Node) -> Weight | None:
+    """The table behind DQ(Gather(codes)): the DequantizeLinear's parameters speak of the gathered tensor."""
+    codes, scale = constant(gather.inputs[0]), constant(node.inputs[1])
+    last = attr(node, "axis", 1) in (-1, len(node.outputs[0].shape or ()) - 1)
+    if codes is None or scale is None or scale.ndim != 1 or not last:
+        return None
+    table = gather.inputs[0]
+    assert table is not None and table.const_value is not None
+    kind = code_type(table.const_value.dtype)
+    assert kind is not None
+    params = QParams(kind, scale, np.zeros(scale.shape, np.int64), 1)
+    return Weight(table.name or "", codes.astype(np.int8), params)

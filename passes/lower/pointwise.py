@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.ir.integer_ops import BinaryOp
 from qgraph.ir.matchers.linear import clamp_of
-from qgraph.passes.lower import curves, linear, tables
+from qgraph.passes.lower import curves, linear, movement, tables
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
 
@@ -63,6 +63,18 @@ def _arithmetic(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec, c
         made = low.build.kernel(node, "Binary", [current.value, other.value], step, attributes, value)
         current = QuantizedValue(made, step)
     return current.value
+
+
+@lowers("Dropout", "Identity")
+def unchanged(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
+    """The same codes."""
+    if node.op_type == "Identity":
+        return movement.movement(low, node, value, out)
+    x = low.operand(node.inputs[0], out)
+    if x is None:
+        return None
+    low.build.note(x.value, x.spec)
+    return low.requantized(x, node, value, out)
 
 
 def lookup(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 from qgraph.passes.lower import layout
-from qgraph.passes.lower.conv import geometry
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
+from qgraph.passes.lower.windows import geometry
 
 from qgraph.ir.patterns import attr, constant, rank
 

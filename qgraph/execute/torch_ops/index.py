@@ -7,20 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
 from torch import Tensor
 
 from qgraph.execute.tensors import dtype_of
-from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
-
-
-@op("Cast")
-def cast(x: Any, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return x.to(dtype_of(to))
-
-
-@op("CastLike")
-def cast_like(x: Tensor, like: Tensor, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    return x.to(like.dtype)
 
 
 @op("Shape", returns_numbers=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from qgraph.execute.torch_ops.registry import op
+from torch import Tensor
 
 
 @op("MatMul")

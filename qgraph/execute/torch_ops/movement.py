@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
+from torch import Tensor
 
 
 @op("Reshape", static=(1,))

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from qgraph.execute.torch_ops.registry import number, op, plain
 from torch import Tensor
 
-from qgraph.execute.torch_ops.registry import number, op, plain
+from qgraph.execute.tensors import dtype_of
 
 plain(
     {
@@ -25,6 +26,16 @@ plain(
         "Tanh": torch.tanh, "Where": torch.where, "Xor": torch.logical_xor, "Add": torch.add, "Mul": torch.mul,
     }
 )  # fmt: skip
+
+
+@op("Cast")
+def cast(x: Any, to: int, saturate: int = 1, round_mode: str = "up") -> Tensor:
+    return x.to(dtype_of(to))
+
+
+@op("CastLike")
+def cast_like(x: Tensor, like: Tensor, saturate: int = 1, round_mode: str = "up") -> Tensor:
+    return x.to(like.dtype)
 
 
 @op("Tap", domain="qgraph")

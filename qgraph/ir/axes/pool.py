@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import keep_whole, rank, reduce_axes, rule, same_channels
+
 from qgraph.ir.patterns import attr, constant
 
 
@@ -21,6 +21,8 @@ def pool(graph: AxisGraph, node: ir.Node) -> None:
     "ReduceMin",
     "ReduceL1",
     "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
     "ReduceProd",
     "ReduceSumSquare",
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import rule, same_channels
+
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
 
@@ -18,9 +18,4 @@ def resize(graph: AxisGraph, node: ir.Node) -> None:
         for value in (node.inputs[0], node.outputs[0]):
             graph.freeze(value, (0, 1), f"{where(node)} is given sizes, not scales")
         return
-    same_channels(graph, node)
-
-
-@rule("Upsample")
-def upsample(graph: AxisGraph, node: ir.Node) -> None:
     same_channels(graph, node)

@@ -107,6 +107,7 @@ PAD = OpSpec(
         "y[i] = x[i - begin] where that is on x; else CONSTANT: value; REFLECT: mirrored at the first and last element;\n"
         "EDGE: the nearest element; WRAP: x repeated"
     ),
+    any_layout=True,
 )
 
 OPS = (

@@ -63,6 +63,7 @@ SOFTMAX = OpSpec(
         *(a for a in common.Y_CODES if a.name != "y_zero"),
     ),
     equation=SOFTMAX_EQUATION + "; clamp_min and clamp_max are not applied, top is the highest code",
+    any_layout=True,
 )
 
 LOCAL_RESPONSE_NORM = OpSpec(

@@ -27,6 +27,7 @@ QUANTIZE = OpSpec(
     outputs=(OutputSpec("y", CODES, SHAPE_OF_X),),
     attributes=(common.positive("scale", "scale of y"), *common.Y_CODES),
     equation="y = quantized(x / scale)",
+    any_layout=True,
 )
 
 DEQUANTIZE = OpSpec(
@@ -36,6 +37,7 @@ DEQUANTIZE = OpSpec(
     outputs=(OutputSpec("y", (F32,), SHAPE_OF_X),),
     attributes=(common.number("scale", "scale of x"), common.zero_point("x_zero", "x")),
     equation="y = float(x - x_zero) * scale",
+    any_layout=True,
 )
 
 REQUANTIZE = OpSpec(
@@ -48,6 +50,7 @@ REQUANTIZE = OpSpec(
     outputs=(OutputSpec("y", RESULTS, SHAPE_OF_X),),
     attributes=(common.zero_point("x_zero", "x"), *common.Y_CODES),
     equation="y = quantized(float(x - x_zero) * multiplier)",
+    any_layout=True,
 )
 
 QUANTIZE_TOKENS = OpSpec(
@@ -81,6 +84,7 @@ LOOKUP = OpSpec(
         AttributeSpec("axis", "int", 0, MAX_RANK - 1, meaning="axis of the channels that have a table each; left out: one table"),
     ),
     equation="y = table[x], table[x + 32768] for int16, table[channel, x] with axis",
+    any_layout=True,
 )
 
 CURVE = OpSpec(
@@ -100,6 +104,7 @@ CURVE = OpSpec(
         "i = clamp((x - start) >> shift, 0, 31); d = float(x - start - i * 2^shift - 2^shift / 2)\n"
         "t = (((c[4, i] * d + c[3, i]) * d + c[2, i]) * d + c[1, i]) * d + c[0, i]; y = quantized(t)"
     ),
+    any_layout=True,
 )
 
 BINARY = OpSpec(

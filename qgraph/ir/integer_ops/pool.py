@@ -63,6 +63,7 @@ REDUCE_MEAN = OpSpec(
         "acc = sum of x - x_zero over the axes; count = their elements, at least 1\n"
         "y = quantized((float(acc) * multiplier) / float(count))"
     ),
+    any_layout=True,
 )
 
 OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN)

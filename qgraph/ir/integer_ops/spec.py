@@ -99,7 +99,10 @@ class AttributeSpec:
 
 @dataclasses.dataclass(frozen=True)
 class OpSpec:
-    """One op that a program can hold. ``equation`` is its arithmetic, in the notation of this package's docstring."""
+    """One op that a program can hold. ``equation`` is its arithmetic, in the notation of this package's docstring.
+
+    ``any_layout``: it computes the same with the axes of input 0 in another order, where its attributes name axes by number.
+    """
 
     op_type: str
     family: Family
@@ -108,6 +111,7 @@ class OpSpec:
     attributes: tuple[AttributeSpec, ...]
     equation: str
     domain: str = INTEGER
+    any_layout: bool = False
 
     @property
     def defaults(self) -> dict[str, int | float]:
