@@ -145,7 +145,7 @@ def test_pruned_weights_keep_their_values_until_phase_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["magnitude", "movement", "nm"])
 def test_recipes_prune(kind: str, tmp_path: Path) -> None:
-    recipe = Path(__file__).parents[1] / "train" / "recipe.yaml"
+    recipe = Path(__file__).parents[2] / "train" / "recipe.yaml"
     settings = (
         "stages.student.passes=prune-magnitude{sparsity=0 exclude=[0.weight]}",
         f"stages.student.pruning={{kind: {kind}, sparsity: 0.75, n: 1, m: 4}}",

@@ -8,16 +8,7 @@ import pytest
 
 from qgraph.pipeline import Pipeline
 from tests.conftest import run_onnx
-
-HEAD = '<ir_version: 10, opset_import: ["" : 21]>\n'
-
-
-def model_of(text: str) -> ir.Model:
-    model = ir.from_onnx_text(HEAD + text)
-    import onnx_ir.passes.common as common
-
-    common.ShapeInferencePass(data_prop=True)(model)
-    return model
+from tests.passes.graphs import model_of
 
 
 def check(text: str, passes: str, ops: list[str], feed: dict[str, np.ndarray], atol: float = 1e-5) -> ir.Model:

@@ -1,0 +1,131 @@
+"""What the planner chooses to quantize and in which type, seen in the quantizers that ``quantize`` inserts by its plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from qgraph.pipeline import PassContext, Pipeline
+from tests.passes.graphs import model_of, quantizers
+
+RNG = np.random.default_rng(0)
+CNN = """g (float[1,1,4,4] x) => (float[1,2,4] y)
+  <float[2,1,1,1] w = {1, 2}, float[2] b = {1, 2}, int64[3] flat = {1, 2, 16}, float[16,4] v = {
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32}> {
+    c = Conv<kernel_shape=[1,1]>(x, w, b) r = Relu(c) a = AveragePool<kernel_shape=[1,1]>(r)
+    t = Transpose<perm=[0,1,3,2]>(a) f = Reshape(t, flat) y = MatMul(f, v) }"""
+BLOCK = """g (float[1,3,2] x) => (float[1,3,2] y)
+  <float[2,2] w = {1, 2, 3, 4}, float[2] b = {1, 2}, float[2] gamma = {1, 1}, float[2] beta = {0, 0}> {
+    n = LayerNormalization(x, gamma, beta) m = MatMul(n, w) s = Add(m, b) r = Add(x, s)
+    y = LayerNormalization(r, gamma, beta) }"""
+ATTENTION = """g (float[1,2,3,4] q, float[1,2,4,3] k, float[1,2,3,4] v) => (float[1,2,3,4] y)
+  <float half = {0.5}, float[1,1,1,3] mask = {0, 0, -1e30}> {
+    s = MatMul(q, k) t = Mul(s, half) u = Add(t, mask) p = Softmax(u) y = MatMul(p, v) }"""
+
+
+def feed_of(model: ir.Model) -> dict[str, np.ndarray]:
+    return {v.name or "": RNG.standard_normal(v.shape.numpy()).astype(np.float32) for v in model.graph.inputs}  # type: ignore[union-attr]
+
+
+def planned(text: str, options: str = "") -> tuple[dict[str, str], dict[str, str], ir.Model]:
+    """Types of the quantized values by name, why nodes stay float, and the model."""
+    model = model_of(text)
+    reports = Pipeline(f"calibrate,quantize{{{options}}}").run(model, PassContext(data=[feed_of(model)]))
+    return {name: kind for name, (kind, _, _) in quantizers(model).items()}, reports[-1].details["kept float"], model
+
+
+def test_what_a_kernel_hands_on_is_not_stored() -> None:
+    types, kept, model = planned(CNN, "activations=uint8")
+    assert types == dict.fromkeys(["x", "r", "a", "t", "f"], "uint8")  # not c, which Relu clamps, nor y, which leaves as float
+    assert kept == {}
+    by_name = quantizers(model)
+    for before, after in (("a", "t"), ("t", "f")):  # movement keeps codes
+        assert by_name[before][1] == by_name[after][1] and by_name[before][2] == by_name[after][2]
+
+
+@pytest.mark.parametrize(
+    ("activations", "x", "others"), [("uint8", "uint8", "uint8"), ("int8", "int8", "int8"), ("uint4", "uint8", "uint4")]
+)
+def test_static_types(activations: str, x: str, others: str) -> None:
+    types, _, _ = planned(CNN, f"activations={activations}")
+    assert types == {"x": x, "r": others, "a": others, "t": others, "f": others}
+
+
+def test_residual_streams_have_16_bits_and_linears_over_tokens_their_own_quantizers() -> None:
+    types, kept, model = planned(BLOCK)
+    assert types == {"x": "int16", "n": "int16", "r": "int16"}  # the linear's output joins the residual sum unrounded
+    assert kept == {}
+    (tokens,) = [n for n in model.graph if n.op_type == "FakeQuantizeTokens"]
+    (product,) = [n for n in model.graph if n.op_type == "MatMul"]
+    assert product.inputs[0] is tokens.outputs[0]
+    assert all(zero == 0 for _, _, zero in quantizers(model).values())  # symmetric
+
+
+def test_static_activations_leave_no_16_bits() -> None:
+    types, _, model = planned(BLOCK, "activations=uint8")
+    assert set(types.values()) == {"uint8"} and set(types) == {"x", "n", "s", "r"}
+    assert not any(n.op_type == "FakeQuantizeTokens" for n in model.graph)
+
+
+def test_attention_scores_are_never_stored() -> None:
+    types, kept, model = planned(ATTENTION)
+    assert types == dict.fromkeys("qkvp", "uint8")
+    assert kept == {}
+    _, scale, zero = quantizers(model)["p"]
+    assert (scale, zero) == (np.float32(1 / 255), 0)  # probabilities have the range of all probabilities
+
+
+def test_a_mask_near_minus_infinity_is_not_quantized() -> None:
+    text = "g (float[2,3] x) => (float[2,3] y) <float[3] mask = {%s}> { m = Add(x, mask) s = Softmax(m) y = Mul(s, s) }"
+    finite, _, _ = planned(text % "0, 0, -9", "activations=uint8")
+    masked, _, _ = planned(text % "0, 0, -1e30", "activations=uint8")
+    assert "m" in finite and set(masked) == {"s"}
+
+
+def test_placement_linear_quantizes_what_linears_read() -> None:
+    types, _, model = planned(CNN, "placement=linear activations=uint8")
+    assert types == {"x": "uint8", "f": "uint8"}
+    assert [n.op_type for n in model.graph if n.op_type in ("Relu", "AveragePool", "Transpose")] == [
+        "Relu",
+        "AveragePool",
+        "Transpose",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "node", "why", "gone"),
+    [
+        ("exclude=[AveragePool]", "a", "excluded", set()),
+        ("exclude=[AveragePool,Transpose,Reshape]", "t", "excluded", {"t"}),
+        ("exclude=[y]", "y", "excluded", set()),
+        ("include=[Conv]", "y", "not selected by include", {"a", "t"}),
+    ],
+)
+def test_what_is_left_out_stays_float_and_says_why(options: str, node: str, why: str, gone: set[str]) -> None:
+    types, kept, model = planned(CNN, f"activations=uint8 {options}")
+    assert kept[node] == why
+    assert not gone & set(types)
+    whole = [n.inputs[1].const_value is not None for n in model.graph if n.op_type == "MatMul"]  # type: ignore[union-attr]
+    assert whole == [node == "y"]  # a float weight where the product was left out, else behind DequantizeLinear
+
+
+def test_ops_without_a_kernel_are_named() -> None:
+    text = "g (float[2,3] x) => (float[2,3] y) <float[3,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}> { h = Hardmax(x) y = MatMul(h, w) }"
+    types, kept, _ = planned(text, "activations=uint8")
+    assert kept == {"h": "no integer kernel for Hardmax"} and types == {"h": "uint8"}
+
+
+def test_a_product_of_two_values_has_no_weight() -> None:
+    text = "g (float[2,3] a, float[3,2] b) => (float[2,2] y) { y = MatMul(a, b) }"
+    types, _, model = planned(text)
+    assert set(types) >= {"a", "b"} and [n.op_type for n in model.graph].count("MatMul") == 1
+
+
+def test_a_gemm_that_scales_is_no_linear() -> None:
+    text = "g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1, 2, 3, 4}> { y = Gemm<alpha=2.0>(x, w) }"
+    types, kept, model = planned(text)
+    (gemm,) = [n for n in model.graph if n.op_type == "Gemm"]
+    assert "x" not in types and kept == {"y": "no integer kernel for Gemm"}
+    assert [v.name for v in gemm.inputs if v is not None] == ["x", "w"]
