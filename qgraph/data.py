@@ -11,6 +11,8 @@ import numpy as np
 
 from qgraph.errors import QGraphError
 
+Batch = Mapping[str, np.ndarray]
+"""Arrays by name of input."""
 LABEL = "label"
 """Key of the class numbers in a batch, for training and for accuracy."""
 

@@ -9,10 +9,11 @@ from typing import Any
 import onnx_ir as ir
 
 from qgraph.analyze import cost
+from qgraph.data import Batch
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.io import size_of
 from qgraph.ir.snapshot import take
-from qgraph.pipeline import Batch, PassContext, PassReport, Pipeline
+from qgraph.pipeline import PassContext, PassReport, Pipeline
 
 _CLEAN = "canonicalize,fold-batchnorm,fuse-bias"
 PRESETS = {
@@ -124,7 +125,7 @@ def _fidelity(
     from qgraph.analyze.compare import compare
 
     context.progress("comparing with the float model", 0, 0)
-    reference = context.reference or before
+    reference = context.state.reference or before
     inner = compare(reference, after, itertools.islice(iter(data), 1))
     outer = compare(before, after, itertools.islice(iter(data), CHECKED), layers=False)
     worst = [(d.name, d.sqnr) for d in inner.worst(5)]

@@ -30,7 +30,7 @@ class Canonicalize(Pass):
             again = False
             for part in parts:
                 one = part(context=self.context)
-                one.call(model)
+                one(model)
                 for what, n in one.report.counts.items():
                     report.count(what, n)
                 again |= bool(one.report.counts) and part is not FoldConstants

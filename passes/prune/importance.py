@@ -10,7 +10,8 @@ from qgraph.ir.axes import Axis, Group
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
-from qgraph.pipeline import ChannelStatistics, PassContext
+from qgraph.numerics.observers import ChannelStatistics
+from qgraph.pipeline import PassContext
 
 Criterion = Literal["l1", "l2", "bn", "taylor", "activation"]
 
@@ -19,7 +20,7 @@ class Importance:
     """Scores of units by one criterion.
 
     ``l1``, ``l2``: norm of all weights that a unit removes. ``bn``: |scale| of the BatchNorms on it (Liu et al. 2017), l2 without
-    one. ``taylor``: |sum of weight times gradient| (Molchanov et al. 2019, equation 8), from ``context.gradients``.
+    one. ``taylor``: |sum of weight times gradient| (Molchanov et al. 2019, equation 8), from ``context.state.gradients``.
     ``activation``: the largest |activation| on the calibration data.
     """
 
@@ -44,7 +45,7 @@ class Importance:
         return group.totals(arrays) ** (1 / power)  # type: ignore[no-any-return]
 
     def _taylor(self, group: Group, nodes: list[Axis]) -> np.ndarray:
-        gradients: Mapping[str, np.ndarray] = self.context.gradients
+        gradients: Mapping[str, np.ndarray] = self.context.state.gradients
         known = [n for n in nodes if (n[0].name or "") in gradients]
         if not known:
             raise QGraphError(

@@ -10,7 +10,6 @@ import onnx_ir as ir
 from qgraph.ir.matchers.linear import bias_of
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.weights import read_weight, weight_axes
-from qgraph.passes.quantize.plan import SMOOTH
 
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, is_op
@@ -23,7 +22,7 @@ class BiasCorrection(Pass):
     """Correct the biases of quantized linear ops by the mean of their inputs; runs after ``calibrate`` and ``quantize``."""
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
-        reference = self.context.reference
+        reference = self.context.state.reference
         if reference is None:
             raise QGraphError("pass 'bias-correction' needs the float model; put it behind 'quantize' in one pipeline")
         floats = {n.name: n for n in reference.graph}
@@ -61,10 +60,10 @@ class BiasCorrection(Pass):
         if value is None:
             return None
         producer = value.producer()
-        if producer is not None and producer.metadata_props.get(SMOOTH):
+        if producer is not None and self.context.state.is_smoothing(producer):
             source, factor = self._mean(producer.inputs[0]), constant(producer.inputs[1])
             return None if source is None or factor is None else source * factor
-        known = self.context.channels.get(value.name or "")
+        known = self.context.state.channels.get(value.name or "")
         return known.mean if known is not None and known.count else None
 
     @staticmethod

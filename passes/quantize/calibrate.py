@@ -1,8 +1,8 @@
-"""Measure the range of every float value on the user's data and note it on the value.
+"""Measure the range of every float value, and the channels of linear ops' inputs, on the user's data.
 
-    x  ->  x {qgraph.range: "low,high", qgraph.minmax: "low,high"}
+    x  ->  x          and, in the context's state, its range and extremes under its name
 
-Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are added to
+The graph stays as it is. Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are added to
 before a softmax) never set a range: their elements below -1e4 are left out.
 """
 
@@ -20,10 +20,9 @@ from qgraph.errors import QGraphError
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
-from qgraph.numerics.observers import METHODS, MinMax, MovingAverage, Observer, Percentile
-from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
+from qgraph.numerics.observers import METHODS, ChannelStatistics, MinMax, MovingAverage, Observer, Percentile
+from qgraph.pipeline import MeasuredRange, Pass, PassReport, register
 
-RANGE, EXTREMES = "qgraph.range", "qgraph.minmax"
 MASKED = -1e4
 
 
@@ -59,15 +58,6 @@ def rearranged(model: ir.Model) -> dict[ir.Value, ir.Value]:
 def _is_mask(value: ir.Value) -> bool:
     array = constant(value)
     return array is not None and array.dtype.kind == "f" and array.size > 0 and bool((array <= MASKED).any())
-
-
-def measured(value: ir.Value, key: str = RANGE) -> tuple[float, float] | None:
-    """The range noted on ``value`` by this pass."""
-    text = value.metadata_props.get(key)
-    if text is None:
-        return None
-    low, high = map(float, text.split(","))
-    return low, high
 
 
 @register("calibrate")
@@ -116,13 +106,13 @@ class Calibrate(Pass):
             total += 1
             self.context.progress(f"{self.name}: batch {total}", total, 0)
         observers |= {v: observers[source] for v, source in same.items() if v not in reduced}
-        self.context.channels = {v.name or "": statistics for v, statistics in channels.items()}
+        state = self.context.state
+        state.channels = {v.name or "": statistics for v, statistics in channels.items()}
         for value, (chosen, extremes) in observers.items():
             if extremes.empty:
                 continue
             low, high = chosen.range(INT_TYPES["uint8"], symmetric=False)
-            value.metadata_props[RANGE] = f"{float(low)!r},{float(high)!r}"
-            value.metadata_props[EXTREMES] = f"{extremes.low!r},{extremes.high!r}"
+            state.ranges[value.name or ""] = MeasuredRange(float(low), float(high), float(extremes.low), float(extremes.high))
         report.count("values measured", len(values))
         report.count("batches", total)
 

@@ -17,9 +17,8 @@ import onnx_ir.passes.common as common
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.weights import store, store_params
 from qgraph.passes.quantize import codebook
-from qgraph.passes.quantize.calibrate import EXTREMES, RANGE, measured
 from qgraph.passes.quantize.codebook import LEAST, MOST, Codebooks, share_points
-from qgraph.passes.quantize.plan import SMOOTH, Plan, Planner
+from qgraph.passes.quantize.plan import Plan, Planner
 from qgraph.passes.quantize.weights import Weights
 
 from qgraph.errors import QGraphError
@@ -72,9 +71,12 @@ class Quantize(Pass):
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         options = self.options
-        self.context.reference = model.clone()
-        plan = Planner(model, options.activations, options.placement, options.include, options.exclude).make()
+        state = self.context.state
+        state.reference = model.clone()
+        plan = Planner(model, state, options.activations, options.placement, options.include, options.exclude).make()
         self.model, self.params = model, dict[ir.Value, QParams]()
+        # by value, because outputs of the model are renamed below
+        self.ranges = {v: known for v in plan.types if (known := state.range_of(v)) is not None}
         self.sources: dict[ir.Value, ir.Value] = {}
         for value, kind in plan.types.items():
             self._activation(value, kind, plan)
@@ -116,7 +118,7 @@ class Quantize(Pass):
             raise QGraphError("pass 'quantize': a codebook has one scale a channel; leave weight-block out")
         shares: dict[str, int] = {}
         if options.share == "gradient":
-            gradients = self.context.gradients
+            gradients = self.context.state.gradients
             names = dict.fromkeys(node.inputs[1].name or "" for node in plan.linear)  # type: ignore[union-attr]
             if any(name not in gradients for name in names):
                 raise QGraphError(
@@ -133,14 +135,15 @@ class Quantize(Pass):
             if before is not None and before.type.name == kind:
                 self._insert(value, before, producer, readers(value))
                 return
-        found = measured(value, EXTREMES if kind == "int16" else RANGE)
-        if found is None:
+        known = self.ranges.get(value)
+        if known is None:
             raise QGraphError(
                 f"value {value.name!r} has no measured range; put 'calibrate' (with data) before 'quantize', "
                 "or use quantize{activations=tokens placement=linear}, which needs none"
             )
-        symmetric = kind == "int16"
-        self._insert(value, from_range(found[0], found[1], INT_TYPES[kind], symmetric=symmetric), producer, readers(value))
+        wide = kind == "int16"
+        low, high = (known.minimum, known.maximum) if wide else (known.low, known.high)
+        self._insert(value, from_range(low, high, INT_TYPES[kind], symmetric=wide), producer, readers(value))
 
     def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[Reader]) -> ir.Value:
         """Put Q and DQ behind ``value`` and let ``uses`` read the result, which is returned."""
@@ -176,8 +179,9 @@ class Quantize(Pass):
             if value is None or params is None or params.type.bits <= 8:
                 continue
             source = self.sources[value]
-            found = measured(source) or (-float(params.scale) * 32767, float(params.scale) * 32767)
-            narrow = from_range(found[0], found[1], INT_TYPES["uint8"], symmetric=False)
+            known, limit = self.ranges.get(source), float(params.scale) * 32767
+            low, high = (known.low, known.high) if known is not None else (-limit, limit)
+            narrow = from_range(low, high, INT_TYPES["uint8"], symmetric=False)
             self._insert(value, narrow, value.producer(), [(node, i)])
             self.params[value] = params
 
@@ -185,7 +189,7 @@ class Quantize(Pass):
         x = node.inputs[0]
         assert x is not None
         producer = x.producer()
-        if producer is not None and producer.metadata_props.get(SMOOTH):
+        if producer is not None and self.context.state.is_smoothing(producer):
             x, channel = producer.inputs[:2]
         else:
             channel = self._one()

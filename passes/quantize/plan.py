@@ -18,13 +18,13 @@ from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, weight_of
 from qgraph.ir.op_traits import Trait, family, has
 from qgraph.passes.lower.registry import rule_of
-from qgraph.passes.quantize.calibrate import masks, measured
+from qgraph.passes.quantize.calibrate import masks
 
 from qgraph.ir.patterns import attr, constant, is_op, only_user
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import matches
+from qgraph.pipeline import AnalysisState
 
-SMOOTH = "qgraph.smooth"
 STATIC = ("uint8", "int8", "uint4")
 
 
@@ -45,14 +45,20 @@ class Planner:
     """Builds a ``Plan`` for a canonical float graph."""
 
     def __init__(
-        self, model: ir.Model, activations: str, placement: str, include: tuple[str, ...], exclude: tuple[str, ...]
+        self,
+        model: ir.Model,
+        state: AnalysisState,
+        activations: str,
+        placement: str,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
     ) -> None:
-        self.graph = model.graph
+        self.graph, self.state = model.graph, state
         self.activations, self.placement = activations, placement
         self.include, self.exclude = include, exclude
         self.masked = masks(model)
-        smooth = {n.inputs[0] for n in self.graph if n.metadata_props.get(SMOOTH) and n.inputs[0] is not None}
-        outs = {n.outputs[0] for n in self.graph if n.metadata_props.get(SMOOTH)}
+        smooth = {n.inputs[0] for n in self.graph if state.is_smoothing(n) and n.inputs[0] is not None}
+        outs = {n.outputs[0] for n in self.graph if state.is_smoothing(n)}
         self.regions = Regions(self.graph, stop=smooth | outs)
         for value in outs:
             self.regions.root.pop(value, None)
@@ -106,7 +112,7 @@ class Planner:
     def _linear_only(self) -> None:
         for node, kind in self.plan.linear.items():
             x = node.inputs[0]
-            if kind == "static" and x is not None and measured(x) is not None:  # without a range: weights only
+            if kind == "static" and x is not None and self.state.range_of(x) is not None:  # without a range: weights only
                 self.plan.types[x] = self._narrow(x)
 
     def _lowerable(self) -> None:
@@ -114,7 +120,7 @@ class Planner:
         for node in self.graph:
             out = node.outputs[0]
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
-            known |= bool(node.metadata_props.get(SMOOTH))
+            known |= self.state.is_smoothing(node)
             rule = rule_of(node)
             if not known and rule is not None and rule.alone:
                 known = self.wanted(node) and weight_of(node) is None
@@ -143,7 +149,7 @@ class Planner:
                     plan.unmaterialized.add(out)
             elif node.op_type == "Softmax" and not node.domain:
                 self._attention(node)
-            elif node.metadata_props.get(SMOOTH) or (
+            elif self.state.is_smoothing(node) or (
                 (rule := rule_of(node)) is not None
                 and rule.clamps
                 and node in plan.lowerable

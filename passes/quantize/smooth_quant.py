@@ -13,11 +13,11 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 from qgraph.ir.matchers.linear import weight_of
-from qgraph.passes.quantize.plan import SMOOTH
 
 from qgraph.analyze.activations import summarize
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
-from qgraph.pipeline import ChannelStatistics, Pass, PassReport, register
+from qgraph.numerics.observers import ChannelStatistics
+from qgraph.pipeline import Pass, PassReport, register
 
 
 @register("smooth-quant")
@@ -45,7 +45,7 @@ class SmoothQuant(Pass):
                 groups.setdefault(x, []).append(node)
         if not groups:
             return
-        found = {v: known for v in groups if (known := self.context.channels.get(v.name or "")) is not None}
+        found = {v: known for v in groups if (known := self.context.state.channels.get(v.name or "")) is not None}
         missing = {v: ChannelStatistics() for v in groups if v not in found}
         if missing:  # calibrate did not run before
             for summaries, _ in summarize(model, dict.fromkeys(missing, -1), [], self.context.batches(self.name)):
@@ -66,9 +66,9 @@ class SmoothQuant(Pass):
         s = np.where(np.isfinite(s) & (s > 1e-5), s, 1.0).astype(np.float32)
         inverse = add_initializer(model, f"{value.name}_smooth", (1 / s).astype(np.float32))
         mul = new_node(readers[0], "Mul", [value, inverse], name=f"{value.name}_smooth")
-        mul.metadata_props[SMOOTH] = "1"
         out = mul.outputs[0]
         out.name, out.shape, out.type = f"{value.name}_smoothed", value.shape, value.type
+        self.context.state.smoothed.add(out.name)
         readers[0].graph.insert_before(readers[0], mul)  # type: ignore[union-attr]
         for node, weight in zip(readers, weights, strict=True):
             assert weight is not None and node.inputs[1] is not None

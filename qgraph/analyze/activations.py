@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from qgraph.data import Batch
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.narrow_types import widened
 from qgraph.ir.patterns import add_initializer
 
-Batch = Mapping[str, np.ndarray]
 LARGE = 4096
 LENDABLE = {ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.INT64}
 

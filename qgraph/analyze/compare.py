@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from qgraph.data import Batch
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.snapshot import RAW
 
-Batch = Mapping[str, np.ndarray]
 CHUNK = 1 << 15
 """Elements compared at once: float64 copies that stay in the cache."""
 

@@ -14,7 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.analyze import cost
-from qgraph.analyze.compare import Batch, compare
+from qgraph.analyze.compare import compare
+from qgraph.data import Batch
 from qgraph.ir import io
 from qgraph.ir.dialects import QDQ, dialect_of
 from qgraph.ir.op_traits import Trait, has

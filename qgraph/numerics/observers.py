@@ -55,6 +55,26 @@ class MovingAverage(Observer):
             self.high = self.momentum * self.high + (1 - self.momentum) * high
 
 
+class ChannelStatistics:
+    """Largest magnitude and mean of each channel of a value, over batches."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.peak: np.ndarray | float = 0.0
+        self.sum: np.ndarray | float = 0.0
+
+    def update(self, low: np.ndarray, high: np.ndarray, total: np.ndarray, count: int) -> None:
+        """Add one batch: extremes and sum of each channel, and the number of elements behind them."""
+        if count:
+            self.peak = np.maximum(self.peak, np.maximum(high, -low))
+            self.sum = self.sum + total.astype(np.float64)
+            self.count += count
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.asarray(self.sum) / max(1, self.count)
+
+
 class Histogram(MinMax):
     """Base of the histogram methods: counts over ``2 * BINS`` bins, the middle edge at zero."""
 

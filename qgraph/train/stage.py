@@ -131,7 +131,7 @@ class Trainer:
         if stage.passes:
             context = PassContext(data=list(session.calibration(self.inputs)), seed=session.seed)
             if stage.gradients:
-                context.gradients = self._gradients()
+                context.state.gradients = self._gradients()
             Pipeline(stage.passes).run(self.graph, context)
         self.plain = self.graph
         if stage.steps:

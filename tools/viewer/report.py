@@ -17,9 +17,9 @@ import onnx_ir as ir
 from qgraph.analyze import charts
 from qgraph.analyze.activations import check_batch, session
 from qgraph.analyze.compare import Runner
-from qgraph.analyze.facts import Batch, Picture
+from qgraph.analyze.facts import Picture
 from qgraph.analyze.page import document, table
-from qgraph.data import LABEL
+from qgraph.data import LABEL, Batch
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import constant, is_op
 

@@ -11,7 +11,8 @@ from typing import Any
 from qgraph.tools.viewer import adapter
 from qgraph.tools.viewer.overlays import Overlay, changes, overlays
 
-from qgraph.analyze.facts import Batch, Picture
+from qgraph.analyze.facts import Picture
+from qgraph.data import Batch
 from qgraph.errors import QGraphError
 from qgraph.ir.snapshot import Change, Snapshot, difference
 

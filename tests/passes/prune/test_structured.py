@@ -16,7 +16,7 @@ from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 from qgraph.analyze import cost
 from qgraph.capture import from_factory, from_onnx
 from qgraph.errors import QGraphError
-from qgraph.pipeline import PassContext, Pipeline
+from qgraph.pipeline import AnalysisState, PassContext, Pipeline
 from tests.conftest import run_onnx
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
@@ -215,7 +215,9 @@ def test_criteria_order_units() -> None:
     gradients["a"][:, 2] = gradients["b"][2] = 1e5
     small = {"l1": True, "l2": True, "activation": True, "taylor": False}
     for criterion, goes in small.items():
-        context = PassContext(data=[{"x": rng.standard_normal((9, 4)).astype(np.float32)}], gradients=gradients)
+        context = PassContext(
+            data=[{"x": rng.standard_normal((9, 4)).astype(np.float32)}], state=AnalysisState(gradients=gradients)
+        )
         pruned = model.clone()
         Pipeline(f"prune-channels{{ratio=0.17 criterion={criterion}}}").run(pruned, context)
         left = pruned.graph.initializers["a"].const_value.numpy()  # type: ignore[union-attr]
