@@ -42,11 +42,13 @@ class AttachTaps(Pass):
         layers: tuple[int, ...] = ()
         at: tuple[str, ...] = ()
 
-    def apply(self, model: ir.Model, report: PassReport) -> None:
-        options = self.options
-        for kind in options.kinds:
+    def requires(self, model: ir.Model) -> None:
+        for kind in self.options.kinds:
             if kind not in KINDS:
                 raise QGraphError(f"attach-taps knows no kind {kind!r}{suggest(kind, KINDS)}; kinds: {', '.join(KINDS)}")
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        options = self.options
         if options.at:
             found = self._named(model)
             for key, value in enumerate(found):

@@ -21,7 +21,8 @@ from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.values import QuantizedValue, spec_of
 
 from qgraph.errors import QGraphError
-from qgraph.ir.dialects import INTEGER
+from qgraph.ir.dialects import INTEGER, dialect_of
+from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.pipeline import Pass, PassReport, register
@@ -110,6 +111,17 @@ def _output(low: Lowering, value: ir.Value) -> ir.Value:
 @register("lower")
 class Lower(Pass):
     """Turn a quantized model into an integer program's graph; refuses nodes without an integer kernel."""
+
+    def requires(self, model: ir.Model) -> None:
+        dialect = dialect_of(model)
+        if dialect == "integer":
+            raise QGraphError("pass 'lower': the model is in the integer dialect already; take 'lower' out")
+        kernels = [n for n in model.graph if (n.domain, n.op_type) not in INTEGER_OPS]
+        if dialect == "float" and kernels and not model.functions:
+            raise QGraphError(
+                f"pass 'lower' needs a quantized model and this one is float ({where(kernels[0])}); put 'quantize' in front of "
+                "it, or run 'qgraph transform IN -o OUT --preset int8 --data X'"
+            )
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         common.InlinePass(criteria=lambda function: function.domain not in ("qgraph",))(model)

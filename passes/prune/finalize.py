@@ -16,6 +16,7 @@ from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.patterns import attr, constant, is_op, nodes
+from qgraph.ir.scopes import where
 from qgraph.pipeline import Pass, PassReport, register
 
 
@@ -23,13 +24,21 @@ from qgraph.pipeline import Pass, PassReport, register
 class FinalizePruning(Pass):
     """Fold masks and remove dead channels; the function stays the same."""
 
-    def apply(self, model: ir.Model, report: PassReport) -> None:
+    def requires(self, model: ir.Model) -> None:
         if any(not n.domain and n.op_type == "QuantizeLinear" and is_op(n.inputs[0], "Mask", domain=DOMAIN) for n in model.graph):
             raise QGraphError("pass 'finalize-pruning' meets masked weights behind quantizers; run 'bake', which folds them")
         for node in nodes(model, "Mask", domain=DOMAIN):
+            if constant(node.outputs[0]) is None:
+                raise QGraphError(f"{where(node)} masks a value that is computed; only weights can be finalized")
+
+    def ensures(self, model: ir.Model) -> None:
+        for node in nodes(model, "Mask", domain=DOMAIN):
+            raise QGraphError(f"pass 'finalize-pruning' left {where(node)}; report this with the model")
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        for node in nodes(model, "Mask", domain=DOMAIN):
             value, array = node.inputs[0], constant(node.outputs[0])
-            if value is None or array is None:
-                raise QGraphError(f"{node.name!r} masks a value that is computed; only weights can be finalized")
+            assert value is not None and array is not None
             value.const_value = ir.Tensor(array, name=value.name)
             ir.convenience.replace_all_uses_with(node.outputs[0], value)
             model.graph.remove(node, safe=True)

@@ -37,7 +37,6 @@ class Masked:
 
 def weights(model: ir.Model, name: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> list[Masked]:
     """The weights of linear ops that globs choose, each once."""
-    refuse_quantized(model, name)
     found: dict[ir.Value, Masked] = {}
     for node in model.graph:
         value = weight_of(node)
@@ -72,6 +71,9 @@ def put(model: ir.Model, weight: Masked, keep: np.ndarray) -> ir.Node:
 
 class Masking(Pass):
     """What the masking passes share."""
+
+    def requires(self, model: ir.Model) -> None:
+        refuse_quantized(model, self.name)
 
     def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
         raise NotImplementedError
@@ -146,10 +148,10 @@ class PruneNM(Masking):
         include: tuple[str, ...] = ()
         exclude: tuple[str, ...] = ()
 
-    def apply(self, model: ir.Model, report: PassReport) -> None:
+    def requires(self, model: ir.Model) -> None:
+        super().requires(model)
         if not 1 <= self.options.n < self.options.m:
             raise QGraphError(f"pass 'prune-nm': {self.options.n}:{self.options.m} keeps nothing or everything; give 1 <= n < m")
-        super().apply(model, report)
 
     def masks_of(self, found: list[Masked]) -> list[np.ndarray]:
         n, m = self.options.n, self.options.m

@@ -33,8 +33,10 @@ class PruneLayers(Pass):
         keep: tuple[int, ...] = ()
         ratio: float = 0.5
 
-    def apply(self, model: ir.Model, report: PassReport) -> None:
+    def requires(self, model: ir.Model) -> None:
         refuse_quantized(model, self.name)
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
         found = [layer for layer in layers(model) if "feature" in layer.values]
         keep = self._keep(len(found))
         order = {node: i for i, node in enumerate(model.graph)}

@@ -73,12 +73,14 @@ class Structured(Pass):
         """Whether the pass is about this group."""
         raise NotImplementedError
 
-    def apply(self, model: ir.Model, report: PassReport) -> None:
+    def requires(self, model: ir.Model) -> None:
         refuse_quantized(model, self.name)
         if not 0 <= self.options.ratio < 1:
             raise QGraphError(
                 f"pass {self.name!r}: ratio={self.options.ratio} would empty every layer or add to it; give 0 to below 1"
             )
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
         untie_vectors(model)
         groups = self._groups(model, report)
         importance = Importance(self.options.criterion, self.context, model)

@@ -27,6 +27,9 @@ from qgraph.pipeline import Pass, PassReport, register
 class Bake(Pass):
     """Turn float weights behind quantizers into codes."""
 
+    def requires(self, model: ir.Model) -> None:
+        codebook.check_constants(model)
+
     def apply(self, model: ir.Model, report: PassReport) -> None:
         for node in list(nodes(model, "QuantizeLinear")):
             value, array = node.inputs[0], constant(node.inputs[0])

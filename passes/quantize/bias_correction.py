@@ -21,10 +21,13 @@ from qgraph.pipeline import Pass, PassReport, register
 class BiasCorrection(Pass):
     """Correct the biases of quantized linear ops by the mean of their inputs; runs after ``calibrate`` and ``quantize``."""
 
+    def requires(self, model: ir.Model) -> None:
+        if self.context.state.reference is None:
+            raise QGraphError("pass 'bias-correction' needs the float model; put it behind 'quantize' in one pipeline")
+
     def apply(self, model: ir.Model, report: PassReport) -> None:
         reference = self.context.state.reference
-        if reference is None:
-            raise QGraphError("pass 'bias-correction' needs the float model; put it behind 'quantize' in one pipeline")
+        assert reference is not None
         floats = {n.name: n for n in reference.graph}
         pairs = []
         for node in model.graph:

@@ -2,8 +2,8 @@
 
     x  ->  x          and, in the context's state, its range and extremes under its name
 
-The graph stays as it is. Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are added to
-before a softmax) never set a range: their elements below -1e4 are left out.
+The graph stays as it is. Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are
+added to before a softmax) never set a range: their elements below -1e4 are left out.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops.fake_quantize_codebook import nearest, rounded
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
+from qgraph.ir.scopes import where
 from qgraph.numerics.affine import QParams
 
 MOST, LEAST = 16, 2
@@ -81,14 +82,20 @@ def insert(model: ir.Model, node: ir.Node, value: ir.Value, array: np.ndarray, p
     return out
 
 
+def check_constants(model: ir.Model) -> None:
+    """Refuse codebooks that ``bake`` cannot turn into indices."""
+    for node in nodes(model, "FakeQuantizeCodebook", domain=DOMAIN):
+        if any(constant(v) is None for v in node.inputs):
+            raise QGraphError(f"{where(node)} reads weights or levels that are computed; only constants can be baked")
+
+
 def bake(model: ir.Model) -> list[int]:
-    """Turn every ``FakeQuantizeCodebook`` into a table and packed indices; returns the bytes that each saves."""
+    """Turn every ``FakeQuantizeCodebook`` (of constants) into a table and packed indices; returns the bytes that each saves."""
     saved = []
     for node in nodes(model, "FakeQuantizeCodebook", domain=DOMAIN):
         value = node.inputs[0]
         array, levels, scale = (constant(v) for v in node.inputs)
-        if value is None or array is None or levels is None or scale is None:
-            raise QGraphError(f"{node.name!r} reads weights or levels that are computed; only constants can be baked")
+        assert value is not None and array is not None and levels is not None and scale is not None
         table = rounded(levels)
         packed = onnx_type(smallest_unsigned(len(table)))
         index = nearest(array.astype(np.float32) / scale, table).astype(packed.numpy())

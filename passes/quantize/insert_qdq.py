@@ -35,6 +35,13 @@ def readers(value: ir.Value) -> list[Reader]:
     return [(use.node, use.idx) for use in value.uses()]
 
 
+def _unmeasured(value: ir.Value) -> QGraphError:
+    return QGraphError(
+        f"value {value.name!r} has no measured range; put 'calibrate' (with data) before 'quantize' in the same pipeline, "
+        "or use quantize{activations=tokens placement=linear}, which needs none"
+    )
+
+
 @register("quantize")
 class Quantize(Pass):
     """Quantize weights and activations; what is not quantized stays float with Q/DQ around it."""
@@ -69,11 +76,26 @@ class Quantize(Pass):
         levels: Literal["percentile", "uniform"] = "percentile"
         share: Literal["equal", "gradient"] = "equal"
 
-    def apply(self, model: ir.Model, report: PassReport) -> None:
+    def requires(self, model: ir.Model) -> None:
         options = self.options
-        state = self.context.state
+        if options.weights == "codebook" and not LEAST <= options.points <= MOST:
+            raise QGraphError(
+                f"pass 'quantize': points={options.points} is out of range; a codebook has {LEAST} to {MOST} levels"
+            )
+        if options.weights == "codebook" and options.weight_block:
+            raise QGraphError("pass 'quantize': a codebook has one scale a channel; leave weight-block out")
+        if options.placement == "integer" and not self.context.state.ranges:
+            for value in self._plan(model).types:
+                raise _unmeasured(value)
+
+    def _plan(self, model: ir.Model) -> Plan:
+        options, state = self.options, self.context.state
+        return Planner(model, state, options.activations, options.placement, options.include, options.exclude).make()
+
+    def apply(self, model: ir.Model, report: PassReport) -> None:
+        options, state = self.options, self.context.state
         state.reference = model.clone()
-        plan = Planner(model, state, options.activations, options.placement, options.include, options.exclude).make()
+        plan = self._plan(model)
         self.model, self.params = model, dict[ir.Value, QParams]()
         # by value, because outputs of the model are renamed below
         self.ranges = {v: known for v in plan.types if (known := state.range_of(v)) is not None}
@@ -85,8 +107,8 @@ class Quantize(Pass):
             self._insert(value, unit, value.producer(), readers(value))
         if options.weights != "none":
             books = self._codebooks(plan) if options.weights == "codebook" else None
-            codes = INT_TYPES["int8" if books else options.weights]
-            weights = Weights(model, codes, options.weight_block, report, latent=options.latent, books=books)
+            stored = INT_TYPES["int8" if books else options.weights]
+            weights = Weights(model, stored, options.weight_block, report, latent=options.latent, books=books)
             weights.run(plan, self._input_scale)
         for node, kind in plan.linear.items():
             if kind == "tokens":
@@ -110,12 +132,6 @@ class Quantize(Pass):
 
     def _codebooks(self, plan: Plan) -> Codebooks:
         options = self.options
-        if not LEAST <= options.points <= MOST:
-            raise QGraphError(
-                f"pass 'quantize': points={options.points} is out of range; a codebook has {LEAST} to {MOST} levels"
-            )
-        if options.weight_block:
-            raise QGraphError("pass 'quantize': a codebook has one scale a channel; leave weight-block out")
         shares: dict[str, int] = {}
         if options.share == "gradient":
             gradients = self.context.state.gradients
@@ -137,10 +153,7 @@ class Quantize(Pass):
                 return
         known = self.ranges.get(value)
         if known is None:
-            raise QGraphError(
-                f"value {value.name!r} has no measured range; put 'calibrate' (with data) before 'quantize', "
-                "or use quantize{activations=tokens placement=linear}, which needs none"
-            )
+            raise _unmeasured(value)
         wide = kind == "int16"
         low, high = (known.minimum, known.maximum) if wide else (known.low, known.high)
         self._insert(value, from_range(low, high, INT_TYPES[kind], symmetric=wide), producer, readers(value))

@@ -45,10 +45,9 @@ def dump_reports(reports: Iterable[PassReport]) -> str:
 class Pass(ir.passes.InPlacePass):
     """One rewrite of the graph, in place.
 
-    A subclass declares ``name`` (by ``@register``), a frozen dataclass ``Options`` when it has any, and
-    ``apply(model, report)``. ``requires(model)`` raises ``QGraphError`` for a model (or context) that the pass cannot take, before
-    it changes anything; ``ensures(model)`` raises for a result that it must not leave. Whoever calls the pass as a function, as
-    pipelines do, has both called.
+    A subclass declares ``name`` (by ``@register``), a frozen dataclass ``Options`` when it has any, and ``apply(model, report)``.
+    ``requires(model)`` raises ``QGraphError`` for a model or a context that the pass cannot take, before anything is changed;
+    ``ensures(model)`` raises for a result that it must not leave. Calling the pass as a function, as pipelines do, calls both.
     """
 
     name: ClassVar[str]

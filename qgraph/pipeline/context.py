@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -62,13 +62,11 @@ class AnalysisState:
         """Whether ``node`` is a multiply that ``smooth-quant`` put in front of linear ops."""
         return node.op_type == "Mul" and not node.domain and (node.outputs[0].name or "") in self.smoothed
 
-    def rename(self, old: str, new: str) -> None:
-        """Let a value that was called ``old`` be known as ``new`` too; what is known of ``new`` already stays."""
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Let the values that were called by the keys of ``names``, all at once, be known by what the keys stand for."""
         for table in (self.ranges, self.channels, self.gradients):
-            if old in table:
-                table.setdefault(new, table[old])  # type: ignore[attr-defined]
-        if old in self.smoothed:
-            self.smoothed.add(new)
+            table.update({new: table[old] for old, new in names.items() if old in table})  # type: ignore[attr-defined]
+        self.smoothed |= {new for old, new in names.items() if old in self.smoothed}
 
 
 @dataclasses.dataclass

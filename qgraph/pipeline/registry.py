@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import typing
 from collections.abc import Callable, Mapping
@@ -28,10 +29,16 @@ def register(name: str) -> Callable[[type[Pass]], type[Pass]]:
     return add
 
 
-def passes() -> dict[str, type[Pass]]:
-    """All registered passes by name: the project's own and those of other packages."""
+@functools.cache
+def load_entry_points() -> None:
+    """Import the modules that register passes, once a process."""
     for entry in importlib.metadata.entry_points(group=GROUP):
         entry.load()
+
+
+def passes() -> dict[str, type[Pass]]:
+    """All registered passes by name: the project's own and those of other packages."""
+    load_entry_points()
     return dict(sorted(_REGISTRY.items()))
 
 

@@ -81,9 +81,7 @@ def names(model: ir.Model) -> dict[ir.Value, str]:
 
 def follow(state: AnalysisState, before: Mapping[ir.Value, str], model: ir.Model) -> None:
     """Let ``state`` know the values that a pass renamed by their new names."""
-    for value, name in names(model).items():
-        if before.get(value, name) != name:
-            state.rename(before[value], name)
+    state.rename({before[value]: name for value, name in names(model).items() if before.get(value, name) != name})
 
 
 @contextlib.contextmanager
