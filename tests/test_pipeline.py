@@ -261,4 +261,4 @@ def test_what_was_measured_follows_a_value_that_is_renamed() -> None:
         return [float(scale) for scale in found]
 
     assert scales(renamed) == scales(plain) and len(scales(plain)) == 2
-    assert {n.inputs[0].name for n in renamed.graph if n.op_type == "QuantizeLinear"} == {"x", "clamped"}  # type: ignore[union-attr]
+    assert {n.inputs[0].name for n in renamed.graph if n.op_type == "QuantizeLinear"} == {"x", "s_1"}  # type: ignore[union-attr]
