@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -64,8 +65,9 @@ class AnalysisState:
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Let the values that were called by the keys of ``names``, all at once, be known by what the keys stand for."""
-        for table in (self.ranges, self.channels, self.gradients):
-            table.update({new: table[old] for old, new in names.items() if old in table})  # type: ignore[attr-defined]
+        tables: tuple[dict[str, Any], ...] = (self.ranges, self.channels, self.gradients)
+        for table in tables:
+            table.update({new: table[old] for old, new in names.items() if old in table})
         self.smoothed |= {new for old, new in names.items() if old in self.smoothed}
 
 
