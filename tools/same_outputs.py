@@ -1,12 +1,14 @@
 """Show that two checkouts make the same: ``python -m qgraph.tools.same_outputs OLD NEW``.
 
-Both sides do the jobs of ``artifacts`` and every file is compared: programs byte for byte, ONNX files by their protobuf content,
-outputs of ONNX Runtime and of the runtime bit for bit. What is not compared is said in ``artifacts``.
+Both sides do the jobs of ``artifacts`` and every file is compared: programs byte for byte, ONNX files by their protobuf content
+whatever the order of their weights, outputs of ONNX Runtime and of the runtime bit for bit. What is not compared is said in
+``artifacts``.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import operator
 import os
 import queue
 import subprocess
@@ -29,6 +31,8 @@ from rich.text import Text
 
 RENAMED: dict[str, str] = {}
 """Keys of metadata in ONNX files, old name -> new name; a file that differs in nothing else is the same."""
+UNORDERED = {"metadata_props": "key", "initializer": "name", "value_info": "name"}
+"""Fields of ONNX files whose order means nothing and may change from run to run, and what they are sorted by."""
 PARTS = ("tensors", "ops", "inputs", "outputs", "metadata")
 """What ``read_program`` gives, in order."""
 SHOWN = 160
@@ -77,25 +81,24 @@ def _short(a: Any, b: Any) -> str:
 
 
 def difference_of_models(old: Path, new: Path) -> str | None:
-    """The first difference between two ONNX files, or None where only metadata is renamed or ordered otherwise."""
+    """The first difference between two ONNX files, or None where only UNORDERED and RENAMED things are others."""
     first, second = (onnx.load(file, load_external_data=False) for file in (old, new))
-    _rename(first)
-    _rename(second)
+    _put_in_order(first)
+    _put_in_order(second)
     return _difference(first, second, "model")
 
 
-def _rename(message: Message) -> None:
-    """Give the metadata inside of ``message`` its new keys, in order of the keys."""
+def _put_in_order(message: Message) -> None:
+    """Give the metadata inside of ``message`` its new keys, and sort by name what has no order: metadata, weights, types."""
     for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
         if field.name == "metadata_props":
             for entry in value:
                 entry.key = RENAMED.get(entry.key, entry.key)
-            value.sort(key=lambda entry: entry.key)
-            continue
-        for part in value if field.is_repeated else [value]:
-            _rename(part)
+        elif field.message_type is not None:
+            for part in value if field.is_repeated else [value]:
+                _put_in_order(part)
+        if field.name in UNORDERED:
+            value.sort(key=operator.attrgetter(UNORDERED[field.name]))
 
 
 def _difference(old: Any, new: Any, place: str) -> str | None:
@@ -256,7 +259,9 @@ def main(old: str, new: str, only: tuple[str, ...], out: str | None) -> None:
 
 def show(rows: Sequence[tuple[str, str | None]], failed: Sequence[str]) -> int:
     """Print the table; returns the exit code, 1 where something differs or failed."""
-    console, table = Console(), Table("artifact", "", "first difference")
+    console, table = Console(), Table()
+    for heading in ("artifact", "", "first difference"):
+        table.add_column(heading, overflow="fold")
     for path, found in rows:
         table.add_row(path, "same" if found is None else "differs", Text(found or ""))
     console.print(table)

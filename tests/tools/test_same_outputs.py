@@ -123,6 +123,20 @@ def test_renamed_metadata_is_the_same(sides: tuple[Path, Path], monkeypatch: pyt
     assert compared(*sides)[0] == 0
 
 
+def test_the_order_of_weights_means_nothing_and_their_values_do(sides: tuple[Path, Path]) -> None:
+    file = sides[1] / NAME / "int8.onnx"
+    model = onnx.load(file)
+    model.graph.initializer.reverse()
+    onnx.save(model, file)
+    assert compared(*sides)[0] == 0
+    weight = next(i for i in model.graph.initializer if len(i.raw_data) > 100)
+    weight.raw_data = weight.raw_data[:50] + bytes([weight.raw_data[50] ^ 1]) + weight.raw_data[51:]
+    onnx.save(model, file)
+    code, text = compared(*sides)
+    assert code == 1
+    assert f"model.graph.initializer[{weight.name}].raw_data: 1 of {len(weight.raw_data)} bytes, first 50" in text
+
+
 def test_one_output(sides: tuple[Path, Path]) -> None:
     file = sides[1] / NAME / "int8.qgp.npz"
     outputs = dict(np.load(file))
