@@ -29,8 +29,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-RENAMED: dict[str, str] = {}
-"""Keys of metadata in ONNX files, old name -> new name; a file that differs in nothing else is the same."""
+RENAMED: dict[str, str | None] = {"qgraph.range": None, "qgraph.minmax": None, "qgraph.smooth": None}
+"""Keys of metadata in ONNX files, old name -> new name, None where it is gone; a file that differs in nothing else is the same."""
 UNORDERED = {"metadata_props": "key", "initializer": "name", "value_info": "name"}
 """Fields of ONNX files whose order means nothing and may change from run to run, and what they are sorted by."""
 PARTS = ("tensors", "ops", "inputs", "outputs", "metadata")
@@ -92,8 +92,11 @@ def _put_in_order(message: Message) -> None:
     """Give the metadata inside of ``message`` its new keys, and sort by name what has no order: metadata, weights, types."""
     for field, value in message.ListFields():
         if field.name == "metadata_props":
-            for entry in value:
-                entry.key = RENAMED.get(entry.key, entry.key)
+            for entry in [e for e in value if e.key in RENAMED]:
+                if (key := RENAMED[entry.key]) is None:
+                    value.remove(entry)
+                else:
+                    entry.key = key
         elif field.message_type is not None:
             for part in value if field.is_repeated else [value]:
                 _put_in_order(part)

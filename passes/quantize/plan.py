@@ -35,7 +35,7 @@ class Plan:
     types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
     linear: dict[ir.Node, str] = dataclasses.field(default_factory=dict)
     embeddings: list[ir.Node] = dataclasses.field(default_factory=list)
-    probabilities: set[ir.Value] = dataclasses.field(default_factory=set)
+    probabilities: dict[ir.Value, None] = dataclasses.field(default_factory=dict)
     unmaterialized: set[ir.Value] = dataclasses.field(default_factory=set)
     kept_float: dict[str, str] = dataclasses.field(default_factory=dict)
     lowerable: set[ir.Node] = dataclasses.field(default_factory=set)
@@ -187,7 +187,7 @@ class Planner:
         if user is None or user.op_type != "MatMul":
             return
         self.plan.unmaterialized.update(path)
-        self.plan.probabilities.add(out)
+        self.plan.probabilities[out] = None
         makers = {n for v in (*path, out) if (n := v.producer()) is not None}
         self.plan.lowerable |= makers
         for maker in makers:
