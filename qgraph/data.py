@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qgraph.errors import QGraphError
+from qgraph.factories import call_factory
 
 Batch = Mapping[str, np.ndarray]
 """Arrays by name of input."""
@@ -45,8 +46,6 @@ class Data:
             yield load_npz(file)
 
     def _made(self) -> Iterator[dict[str, np.ndarray]]:
-        from qgraph.capture.torch_module import call_factory
-
         for batch in call_factory(self.source):
             if not isinstance(batch, dict):
                 raise QGraphError(f"{self.source} yields {type(batch).__name__}; dicts of input name to array are needed")

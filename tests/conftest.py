@@ -52,6 +52,6 @@ def agrees_with_onnxruntime(model: ir.Model, feed: dict[str, np.ndarray], ops: i
 
 
 def run_onnx(model: ir.Model, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-    from qgraph.analyze.activations import session
+    from qgraph.execute.onnxruntime import session
 
     return session(model).run(None, feed)

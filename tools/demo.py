@@ -10,7 +10,7 @@ from qgraph.tools.bench.engines import Job, measure
 from rich.console import Console
 from rich.table import Table
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile

@@ -22,7 +22,7 @@ from qgraph.passes.prune.importance import Criterion, Importance
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 
 from qgraph.analyze import cost
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.io import size_of

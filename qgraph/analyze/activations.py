@@ -1,107 +1,16 @@
-"""Run a model in ONNX Runtime and look at values inside it, batch by batch."""
+"""What values inside a model are on the user's data, batch by batch, computed in ONNX Runtime."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from qgraph.data import Batch
-from qgraph.errors import QGraphError, suggest
-from qgraph.ir.narrow_types import widened
+from qgraph.execute.onnxruntime import check_batch, session
 from qgraph.ir.patterns import add_initializer
-
-LARGE = 4096
-LENDABLE = {ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.INT64}
-
-
-def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True) -> Any:
-    """An ONNX Runtime session of ``model``; with ``outputs`` these values are what it returns."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    # by default 4-bit products quantize their activations once more, which no other engine does
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    # values inside fused ops could not be read back, so reading them needs the graph as it is
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_ENABLE_BASIC
-    with _outputs(model, outputs), widened(model) as shown, _without_weights(shown) as weights:
-        data = ir.to_proto(shown).SerializeToString()
-    arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
-    lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
-    options.add_external_initializers(list(arrays), lent)
-    made = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    made.qgraph_weights = arrays, lent  # the session reads them in place
-    return made
-
-
-@contextlib.contextmanager
-def _without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
-    """Take the big initializers out of ``model``, which need neither a copy nor protobuf's 2 GB; yields them by name."""
-    taken = {}
-    for name, value in model.graph.initializers.items():
-        tensor = value.const_value
-        if tensor is not None and tensor.nbytes >= LARGE and tensor.dtype in LENDABLE:
-            taken[name] = tensor
-            shape = ir.Shape(tensor.shape.numpy())
-            value.const_value = ir.ExternalTensor("none", 0, tensor.nbytes, dtype=tensor.dtype, shape=shape, name=name)
-    try:
-        yield taken
-    finally:
-        for name, tensor in taken.items():
-            model.graph.initializers[name].const_value = tensor
-
-
-@contextlib.contextmanager
-def _outputs(model: ir.Model, outputs: Sequence[ir.Value] | None) -> Iterator[None]:
-    if outputs is None:
-        yield
-        return
-    kept = list(model.graph.outputs)
-    model.graph.outputs.clear()
-    model.graph.outputs.extend(dict.fromkeys(outputs))
-    try:
-        yield
-    finally:
-        model.graph.outputs.clear()
-        model.graph.outputs.extend(kept)
-
-
-def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndarray]:
-    """Return the batch's arrays for the model's inputs; refuse missing names, wrong ranks and dtypes, NaN."""
-    feed = {}
-    for value in model.graph.inputs:
-        name = value.name or ""
-        if name not in batch:
-            raise QGraphError(
-                f"data batch {number} has no input {name!r} (it holds {', '.join(map(repr, batch)) or 'nothing'})"
-                f"{suggest(name, batch)}"
-            )
-        array = np.asarray(batch[name])
-        wanted = value.dtype.numpy() if value.dtype is not None else array.dtype
-        if array.dtype != wanted:
-            if array.dtype.kind != np.dtype(wanted).kind:
-                raise QGraphError(f"data batch {number}: input {name!r} is {array.dtype}, the model takes {wanted}")
-            array = array.astype(wanted)
-        if value.shape is not None:
-            fits = len(array.shape) == len(value.shape) and all(
-                not isinstance(d, int) or d == n for d, n in zip(value.shape, array.shape, strict=True)
-            )
-            if not fits:
-                raise QGraphError(
-                    f"data batch {number}: input {name!r} has shape {list(array.shape)}, "
-                    f"the model takes {[d if isinstance(d, int) else str(d.value) for d in value.shape]}"
-                )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise QGraphError(f"data batch {number}: input {name!r} holds NaN or infinity; clean the data")
-        feed[name] = array
-    return feed
 
 
 @dataclasses.dataclass

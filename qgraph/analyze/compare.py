@@ -120,7 +120,7 @@ class Runner:
         self.outputs = [v.name or "" for v in self.model.graph.outputs]
         self.inputs = {v.name or "" for v in self.model.graph.inputs}
         self.inner = self._inner() if inner else {}
-        from qgraph.analyze.activations import session
+        from qgraph.execute.onnxruntime import session
 
         wanted = list(dict.fromkeys([*self.model.graph.outputs, *self.inner.values()]))
         self.session = session(self.model, wanted, threads=threads, optimize=not inner)
@@ -148,7 +148,7 @@ class Runner:
         if self.program is not None:
             outputs = self.program.run({k: v for k, v in batch.items() if k in self.inputs})
             return outputs, self.program.values() if self.program.keep else {}
-        from qgraph.analyze.activations import check_batch
+        from qgraph.execute.onnxruntime import check_batch
 
         found = dict(zip(self.names, self.session.run(self.names, check_batch(self.model, batch, number)), strict=True))
         return {n: found[n] for n in self.outputs}, {n: found[v.name] for n, v in self.inner.items()}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import logging
 import os
 import re
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +15,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.onnx_file import prepare
-from qgraph.errors import QGraphError, suggest
+from qgraph.errors import QGraphError
+from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
 
 
@@ -62,27 +61,6 @@ def from_factory(spec: str, **arguments: Any) -> ir.Model:
     if not isinstance(made, tuple) or len(made) not in (2, 3):
         raise QGraphError(f"factory {spec} must return (module, example inputs[, dynamic shapes])")
     return from_torch(made[0], made[1], dynamic_shapes=made[2] if len(made) == 3 else None)
-
-
-def call_factory(spec: str, **arguments: Any) -> Any:
-    """Import and call ``PACKAGE.MODULE:FUNCTION``; the working directory is importable."""
-    package, _, name = spec.partition(":")
-    if not name:
-        raise QGraphError(f"{spec!r} is not of the form PACKAGE.MODULE:FUNCTION")
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(package)
-    except ImportError as error:
-        raise QGraphError(f"cannot import {package!r} for {spec}: {error}; is it installed or in this folder?") from error
-    factory = getattr(module, name, None)
-    if factory is None:
-        raise QGraphError(f"module {package!r} has no {name!r}{suggest(name, dir(module))}")
-    try:
-        inspect.signature(factory).bind(**arguments)
-    except TypeError as error:
-        raise QGraphError(f"{spec} cannot be called with {', '.join(arguments) or 'no arguments'}: {error}") from error
-    return factory(**arguments)
 
 
 @contextlib.contextmanager

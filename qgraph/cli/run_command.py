@@ -29,7 +29,7 @@ def command(model: str, inputs: str, output: str, threads: int, isa: str) -> Non
 
         results = Session(model, threads=threads, isa=isa).run(batch)
     else:
-        from qgraph.analyze.activations import check_batch, session
+        from qgraph.execute.onnxruntime import check_batch, session
 
         graph = io.load(model)
         names = [v.name or "" for v in graph.graph.outputs]

@@ -15,7 +15,7 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qgraph.capture.torch_module import call_factory
 from qgraph.data import LABEL
 from qgraph.errors import QGraphError
+from qgraph.factories import call_factory
 
 
 class Samples(Protocol):

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.capture import from_torch as capture
 from qgraph.errors import QGraphError

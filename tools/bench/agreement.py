@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.deploy.program import compile
 from qgraph.deploy.program_file import write
 from qgraph.deploy.session import LAST, Session

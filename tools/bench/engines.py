@@ -94,7 +94,7 @@ def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], o
         program = Session(job.model, threads=job.threads, isa=job.isa, profile=profiled)
         feed = inputs_of(job, program.inputs)
         return (lambda: program.run(feed)), program
-    from qgraph.analyze.activations import session
+    from qgraph.execute.onnxruntime import session
     from qgraph.ir import io
 
     file = job.model.removeprefix(OPENVINO)

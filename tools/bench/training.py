@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from qgraph.capture import from_torch
-from qgraph.capture.torch_module import call_factory
 from qgraph.execute import to_torch
+from qgraph.factories import call_factory
 from qgraph.pipeline import PassContext, Pipeline
 
 ROUNDS = 15

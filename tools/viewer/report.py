@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.analyze import charts
-from qgraph.analyze.activations import check_batch, session
+from qgraph.execute.onnxruntime import check_batch, session
 from qgraph.analyze.compare import Runner
 from qgraph.analyze.facts import Picture
 from qgraph.analyze.page import document, table

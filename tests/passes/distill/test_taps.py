@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from qgraph.analyze.activations import session
+from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory, from_torch
 from qgraph.errors import QGraphError
 from qgraph.execute import to_torch

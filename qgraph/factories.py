@@ -1,0 +1,36 @@
+"""Functions that the user names as ``PACKAGE.MODULE:FUNCTION``: factories of models, data and training sets."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from typing import Any
+
+from qgraph.errors import QGraphError, suggest
+
+
+def call_factory(spec: str, **arguments: Any) -> Any:
+    """Import and call ``PACKAGE.MODULE:FUNCTION``; the working directory is importable.
+
+    Raises:
+        QGraphError: there is no such module or function, or it does not take the arguments.
+    """
+    package, _, name = spec.partition(":")
+    if not name:
+        raise QGraphError(f"{spec!r} is not of the form PACKAGE.MODULE:FUNCTION")
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(package)
+    except ImportError as error:
+        raise QGraphError(f"cannot import {package!r} for {spec}: {error}; is it installed or in this folder?") from error
+    factory = getattr(module, name, None)
+    if factory is None:
+        raise QGraphError(f"module {package!r} has no {name!r}{suggest(name, dir(module))}")
+    try:
+        inspect.signature(factory).bind(**arguments)
+    except TypeError as error:
+        raise QGraphError(f"{spec} cannot be called with {', '.join(arguments) or 'no arguments'}: {error}") from error
+    return factory(**arguments)
