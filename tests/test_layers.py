@@ -53,16 +53,25 @@ def imported(tree: ast.AST, module: str) -> Iterator[tuple[str, int]]:
 
 
 def package(name: str) -> str:
-    """The package under ``qgraph`` that a full name lies in; empty for the package itself and for other projects."""
+    """The package under ``qgraph`` that a full name lies in; empty for the package itself and for other projects.
+
+    The parts of ``tools`` are packages of their own: commands use some of them, and others use the commands.
+    """
     parts = name.split(".")
-    return parts[1] if parts[0] == "qgraph" and len(parts) > 1 and parts[1] in LEVEL else ""
+    if parts[0] != "qgraph" or len(parts) < 2 or parts[1] not in LEVEL:
+        return ""
+    return ".".join(parts[1:3] if parts[1] == "tools" else parts[1:2])
+
+
+def level(package: str) -> int:
+    return LEVEL[package.split(".")[0]]
 
 
 def imports(sources: Iterator[tuple[str, str, str]]) -> list[Import]:
     """The imports from one package to another in sources of (module, text, place)."""
     found = []
     for module, text, place in sources:
-        own = module.split(".")[0]
+        own = package(f"qgraph.{module}")
         for name, line in imported(ast.parse(text), module):
             other = package(name)
             if own and other and own != other:
@@ -71,7 +80,7 @@ def imports(sources: Iterator[tuple[str, str, str]]) -> list[Import]:
 
 
 def upward(found: list[Import]) -> list[Import]:
-    return [item for item in found if LEVEL[item[1]] > LEVEL[item[0]]]
+    return [item for item in found if level(item[1]) > level(item[0])]
 
 
 def circles(found: list[Import]) -> list[list[str]]:
