@@ -98,9 +98,9 @@ class Masks:
         return score.cpu().numpy()
 
     @contextlib.contextmanager
-    def holding(self, free: bool) -> Iterator[None]:
-        """Around an optimizer step: pruned weights keep their values, whatever momentum and decay would do, unless ``free``."""
-        if free or (self.spec is not None and (self.spec.regrow or self.spec.kind == "movement")):
+    def freeze_pruned(self, unless: bool) -> Iterator[None]:
+        """Around an optimizer step: pruned weights keep their values, whatever momentum and decay would do, ``unless`` told."""
+        if unless or (self.spec is not None and (self.spec.regrow or self.spec.kind == "movement")):
             yield
             return
         before = [weight.detach().clone() for _, weight, _ in self.masks.values()]
@@ -110,7 +110,7 @@ class Masks:
                 weight.copy_(torch.where(mask.mask, weight, old))
 
 
-class Statistics(nn.Module):
+class BatchNormStatistics(nn.Module):
     """A copy of the BatchNorm statistics of a graph; a module, so that checkpoints hold it."""
 
     def __init__(self, graph: fx.GraphModule) -> None:
@@ -144,7 +144,7 @@ class FullNet:
             raise QGraphError(f"stage {stage!r} has 'pqk' and no masks; put prune-magnitude{{sparsity=0}} in front of its passes")
         self.student, self.masks, self.spec, self.inputs = student, masks, spec, inputs
         self.loss = Response(temperature=spec.temperature)
-        self.statistics = Statistics(student)
+        self.statistics = BatchNormStatistics(student)
 
     def phase(self, step: int, steps: int) -> str:
         """alone, warm-up or mutual."""

@@ -13,8 +13,8 @@ from typing import Any
 from qgraph.analyze import charts
 from qgraph.analyze.page import document, table
 from qgraph.ir.io import atomic_path
+from qgraph.train.context import StageResult
 from qgraph.train.recipe import Recipe
-from qgraph.train.stage import Result
 
 T_95 = [
     12.706,
@@ -54,7 +54,7 @@ class Report:
     """Results of a recipe: ``runs`` has a list of stages for each seed."""
 
     recipe: Recipe
-    runs: list[list[Result]]
+    runs: list[list[StageResult]]
     seed: int
 
     def scores(self, stage: str, engine: str = "graph") -> list[float]:

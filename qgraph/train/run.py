@@ -9,10 +9,12 @@ from pathlib import Path
 import torch
 
 from qgraph.errors import QGraphError
+from qgraph.train.build import build_graph, load_graph
+from qgraph.train.context import StageResult, StepProgress, TrainingRun, finished, process
 from qgraph.train.data import Dataset, make
 from qgraph.train.recipe import Recipe, Source, Stage
 from qgraph.train.report import Report, write
-from qgraph.train.stage import Progress, Result, Session, Trainer, finished, load_graph, process
+from qgraph.train.stage import prepare, run_stage
 
 
 def expanded(recipe: Recipe) -> list[Stage]:
@@ -31,7 +33,12 @@ def expanded(recipe: Recipe) -> list[Stage]:
 
 
 def train(
-    recipe: Recipe, out: Path, *, seeds: int = 1, progress: Progress = lambda name, step, steps, losses: None, device: str = ""
+    recipe: Recipe,
+    out: Path,
+    *,
+    seeds: int = 1,
+    progress: StepProgress = lambda name, step, steps, losses: None,
+    device: str = "",
 ) -> Report | None:
     """Run ``recipe`` and write its models and reports under ``out``.
 
@@ -50,14 +57,14 @@ def train(
     stages = expanded(recipe)
     check_files(recipe)
     data: Dataset = make(recipe.data.source, recipe.data.args)
-    runs: list[list[Result]] = []
+    runs: list[list[StageResult]] = []
     for number in range(seeds):
         seed = recipe.seed + number
         folder = out if seeds == 1 else out / f"seed-{seed}"
-        session = Session(recipe, data, folder, seed, place, progress, rank, world)
+        run = TrainingRun(recipe, data, folder, seed, place, progress, rank, world)
         if number == 0:
-            rehearse(stages, session)
-        runs.append([_one(stage, session) for stage in stages])
+            dry_run(stages, run)
+        runs.append([_result(stage, run) for stage in stages])
     if world > 1:
         torch.distributed.destroy_process_group()
     if rank != 0:  # the first process measures
@@ -67,11 +74,11 @@ def train(
     return report
 
 
-def _one(stage: Stage, session: Session) -> Result:
-    if (done := finished(session, stage)) is not None:
+def _result(stage: Stage, run: TrainingRun) -> StageResult:
+    if (done := finished(run, stage)) is not None:
         return done
-    result = Trainer(stage, session).run()
-    if session.world > 1:
+    result = run_stage(stage, run)
+    if run.world > 1:
         torch.distributed.barrier()  # the next stage reads the file
     return result
 
@@ -84,7 +91,7 @@ def check_files(recipe: Recipe) -> None:
                 raise QGraphError(f"stage {stage.name!r}: there is no file {source.file}; give the path of an ONNX model")
 
 
-def rehearse(stages: Sequence[Stage], session: Session) -> None:
+def dry_run(stages: Sequence[Stage], run: TrainingRun) -> None:
     """Build every stage whose graphs exist already, and try its losses on one batch, so that a mistake in a late stage shows now.
 
     What reads an earlier stage is tried with that stage's student before training.
@@ -92,13 +99,13 @@ def rehearse(stages: Sequence[Stage], session: Session) -> None:
     sources = {s.name: s.student for s in stages}
 
     def root(source: Source) -> Source:
-        while source.stage is not None and not session.model_file(source.stage).is_file():
+        while source.stage is not None and not run.model_file(source.stage).is_file():
             source = sources[source.stage]
         return source
 
     for stage in stages:
-        if not stage.steps or finished(session, stage) is not None:
-            load_graph(root(stage.student), session)
+        if not stage.steps or finished(run, stage) is not None:
+            load_graph(root(stage.student), run)
             continue
         teachers = []
         for teacher in stage.teachers:
@@ -108,4 +115,5 @@ def rehearse(stages: Sequence[Stage], session: Session) -> None:
                     update={"stage": origin.stage, "file": origin.file, "capture": origin.capture, "args": origin.args}
                 )
             teachers.append(teacher)
-        Trainer(stage.model_copy(update={"student": root(stage.student), "teachers": teachers, "cache": None}), session)
+        tried = stage.model_copy(update={"student": root(stage.student), "teachers": teachers, "cache": None})
+        prepare(tried, run, build_graph(tried, run))

@@ -22,12 +22,13 @@ from qgraph.execute.masks import MaskWeight
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.patterns import constant, nodes
 from qgraph.pipeline import PassContext, Pipeline
+from qgraph.train.build import build_graph
+from qgraph.train.context import TrainingRun
 from qgraph.train.data import make
 from qgraph.train.pruning import sparsity_at
-from qgraph.train.recipe import Pruning, load
+from qgraph.train.recipe import Pruning, Stage, load
 from qgraph.train.run import train
-from qgraph.train.stage import Session as Run
-from qgraph.train.stage import Trainer
+from qgraph.train.stage import Training, prepare
 from tests.conftest import run_onnx
 
 SCORES = st.integers(0, 2**31).map(lambda seed: np.abs(np.random.default_rng(seed).standard_normal((12, 8))))
@@ -112,34 +113,37 @@ def test_schedules() -> None:
     assert sparsity_at(linear, 240, 1000) == pytest.approx(0.45)
 
 
+def prepared(stage: Stage, run: TrainingRun) -> Training:
+    return prepare(stage, run, build_graph(stage, run))
+
+
 def test_a_student_of_pqk_does_not_depend_on_what_is_pruned(tmp_path: Path) -> None:
     settings = ("stages.pqk.steps=60", "stages.pqk.pqk={start: 0.4, warmup: 0.2}", "stages.teacher.steps=1")
     recipe = load("pqk", settings)
     stage = next(s for s in recipe.stages if s.name == "pqk")
-    run = Run(recipe, make("modes", {}), tmp_path, 0, torch.device("cpu"), lambda *_: None)
-    trainer = Trainer(stage, run)
-    trainer._train()
+    training = prepared(stage, TrainingRun(recipe, make("modes", {}), tmp_path, 0, torch.device("cpu"), lambda *_: None))
+    training.loop.run()
     x = torch.randn(9, 32)
-    wanted = next(iter(trainer.student(x).values()))
+    wanted = next(iter(training.modules.student(x).values()))
     moved = 0
-    for mask, weight, _ in trainer.masks.masks.values():
+    for mask, weight, _ in training.masks.masks.values():
         moved += int((weight.detach()[~mask.mask] != 0).sum())
         with torch.no_grad():
             weight[~mask.mask] = torch.randn(int((~mask.mask).sum()))
-    assert moved and torch.equal(next(iter(trainer.student(x).values())), wanted)
-    full = next(iter(trainer.full.copy()(x).values()))  # type: ignore[union-attr]
+    assert moved and torch.equal(next(iter(training.modules.student(x).values())), wanted)
+    full = next(iter(training.full.copy()(x).values()))  # type: ignore[union-attr]
     assert not torch.equal(full, wanted)
-    assert [trainer.full.phase(s, 60) for s in (0, 23, 24, 35, 36, 59)] == ["alone"] * 2 + ["warm-up"] * 2 + ["mutual"] * 2  # type: ignore[union-attr]
+    assert [training.full.phase(s, 60) for s in (0, 23, 24, 35, 36, 59)] == ["alone"] * 2 + ["warm-up"] * 2 + ["mutual"] * 2  # type: ignore[union-attr]
 
 
 def test_pruned_weights_keep_their_values_until_phase_2(tmp_path: Path) -> None:
     recipe = load("pqk", ("stages.phase-1.steps=30", "stages.phase-1.optimizer.weight_decay=0.1"))
     stage = next(s for s in recipe.stages if s.name == "phase-1")
     stage = stage.model_copy(update={"pruning": Pruning(sparsity=0.5, schedule="one-shot", until=0.0, every=1)})
-    trainer = Trainer(stage, Run(recipe, make("modes", {}), tmp_path, 0, torch.device("cpu"), lambda *_: None))
-    before = {n: w.detach().clone() for n, (_, w, _) in trainer.masks.masks.items()}
-    trainer._train()
-    for name, (mask, weight, _) in trainer.masks.masks.items():
+    training = prepared(stage, TrainingRun(recipe, make("modes", {}), tmp_path, 0, torch.device("cpu"), lambda *_: None))
+    before = {n: w.detach().clone() for n, (_, w, _) in training.masks.masks.items()}
+    training.loop.run()
+    for name, (mask, weight, _) in training.masks.masks.items():
         assert torch.equal(weight[~mask.mask], before[name][~mask.mask]) and not torch.equal(weight, before[name])
 
 
@@ -173,11 +177,11 @@ def test_movement_scores_are_the_summed_products_of_weights_and_gradients() -> N
     torch.testing.assert_close(mask.scores, wanted)
 
 
-def digits_trainer(settings: tuple[str, ...], folder: Path) -> Trainer:
+def digits_training(settings: tuple[str, ...], folder: Path) -> Training:
     """The stage ``pqk`` of the recipe, on the images of digits."""
     recipe = load("pqk", settings)
     stage = next(s for s in recipe.stages if s.name == "pqk")
-    return Trainer(stage, Run(recipe, make("digits", {"flat": False}), folder, 0, torch.device("cpu"), lambda *_: None))
+    return prepared(stage, TrainingRun(recipe, make("digits", {"flat": False}), folder, 0, torch.device("cpu"), lambda *_: None))
 
 
 def test_movement_pass_trains_by_its_own_sparsity(tmp_path: Path) -> None:
@@ -189,12 +193,12 @@ def test_movement_pass_trains_by_its_own_sparsity(tmp_path: Path) -> None:
         "stages.pqk.pqk=null",
         "stages.pqk.steps=30",
     )
-    trainer = digits_trainer(settings, tmp_path)
-    trainer._train()
-    masks = [mask.mask for mask, _, _ in trainer.masks.masks.values()]
+    training = digits_training(settings, tmp_path)
+    training.loop.run()
+    masks = [mask.mask for mask, _, _ in training.masks.masks.values()]
     assert 1 - torch.cat([m.reshape(-1) for m in masks]).float().mean() == pytest.approx(0.6, abs=0.02)
     with pytest.raises(QGraphError, match="those of prune-movement"):
-        digits_trainer((*settings[:3], "stages.pqk.pruning={kind: magnitude}", *settings[4:]), tmp_path)
+        digits_training((*settings[:3], "stages.pqk.pruning={kind: magnitude}", *settings[4:]), tmp_path)
 
 
 def test_masked_models_are_float_models() -> None:
@@ -245,10 +249,10 @@ def test_the_full_net_has_batchnorm_statistics_of_its_own(tmp_path: Path) -> Non
         "stages.pqk.steps=10",
         "stages.pqk.pqk={start: 0, warmup: 0.5}",
     )
-    trainer = digits_trainer(settings, tmp_path)
-    assert trainer.full is not None
-    trainer._train()
-    mine = [trainer.student.get_buffer(p) for p in trainer.student.meta["statistics"]]
+    training = digits_training(settings, tmp_path)
+    assert training.full is not None
+    training.loop.run()
+    mine = [training.modules.student.get_buffer(p) for p in training.modules.student.meta["statistics"]]
     assert len(mine) == 6
-    for a, b in zip(mine, trainer.full.statistics.buffers(), strict=True):
+    for a, b in zip(mine, training.full.statistics.buffers(), strict=True):
         assert a.shape == b.shape and not torch.equal(a, b)
