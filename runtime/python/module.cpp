@@ -8,9 +8,9 @@
 #include <algorithm>
 
 #include "qgraph/runtime.h"
-#include "src/read.h"
-#include "src/write.h"
-#include "train/fake_quantize.h"
+#include "tooling/fake_quantize.h"
+#include "tooling/read.h"
+#include "tooling/write.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;

@@ -2,9 +2,9 @@
 #if defined(__x86_64__)
 #define QGRAPH_AMX_EMULATED
 #define QGRAPH_AMX_NAMESPACE amx_emulated
-#include "kernels/cpu/gemm/gemm_u8s8s32_amx_int8.cpp"
+#include "backend/cpu/isa/amx_int8/gemm_u8s8s32_amx_int8.cpp"
+#include "backend/cpu/isa/select.h"
 #include "product_test.h"
-#include "src/cpu.h"
 
 namespace qgraph {
 namespace {

@@ -7,9 +7,9 @@
 #include <numeric>
 #include <random>
 
-#include "kernels/weights.h"
+#include "backend/cpu/isa/select.h"
+#include "backend/cpu/ops/weights.h"
 #include "product_test.h"
-#include "src/cpu.h"
 
 namespace qgraph {
 namespace {

@@ -1,8 +1,8 @@
-#include "src/plan.h"
-
 #include <gtest/gtest.h>
 
 #include <random>
+
+#include "session/memory_plan.h"
 
 namespace qgraph {
 namespace {

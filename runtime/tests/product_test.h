@@ -7,7 +7,7 @@
 #include <limits>
 #include <random>
 
-#include "kernels/weights.h"
+#include "backend/cpu/ops/weights.h"
 
 namespace qgraph {
 

@@ -8,8 +8,8 @@
 #include <thread>
 
 #include "qgraph/runtime_c.h"
-#include "src/write.h"
 #include "tests/sample_program.h"
+#include "tooling/write.h"
 
 namespace qgraph {
 namespace {

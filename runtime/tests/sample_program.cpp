@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <list>
 
-#include "src/write.h"
+#include "tooling/write.h"
 
 namespace qgraph {
 namespace {

@@ -1,0 +1,34 @@
+// What a program file says about an op, and the fields of its tables.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "program_generated.h"
+
+namespace qgraph {
+
+/// The elements of a vector, none where it is absent; copied, since the FlatBuffers verifier does not look at the alignment of
+/// 8-byte elements.
+std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v);
+/// The text, empty where it is absent.
+std::string text(const flatbuffers::String* s);
+
+/// Attributes of one op with checked access; `what` names the op in errors.
+class Attributes {
+ public:
+  Attributes(const schema::Op* op, std::string what);
+  int64_t integer(const char* name) const;
+  int64_t integer(const char* name, int64_t otherwise, int64_t low, int64_t high) const;
+  float number(const char* name) const;
+  float number(const char* name, float otherwise) const;
+  std::vector<int64_t> integers(const char* name) const;
+  bool has(const char* name) const { return found_.count(name) != 0; }
+
+ private:
+  std::map<std::string, const schema::Attribute*> found_;
+  std::string what_;
+};
+
+}  // namespace qgraph
