@@ -42,4 +42,25 @@ class AlignedBytes {
   int8_t* data_ = nullptr;
 };
 
+/// Memory aligned to 64 bytes that grows.
+class Block {
+ public:
+  Block() = default;
+  ~Block() { std::free(data_); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  /// At least `bytes`; what was there is lost. Null when there is no memory.
+  uint8_t* reserve(size_t bytes) {
+    if (bytes <= size_) return data_;
+    std::free(data_);
+    data_ = static_cast<uint8_t*>(allocate_aligned(bytes));
+    size_ = data_ == nullptr ? 0 : bytes;
+    return data_;
+  }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
 }  // namespace qgraph

@@ -16,7 +16,7 @@ TEST(EmulatedTiles, ProductsEqualTheirSums) {
   test_product(amx_emulated::gemm, avx512_vnni::kernels(), random);
   test_sparse_product(amx_emulated::gemm, random);
   Kernels kernels = avx512_vnni::kernels();
-  kernels.pieces = false;
+  kernels.strided_rows = false;
   test_fused(amx_emulated::fused, kernels, random, tiles_take);
 }
 

@@ -95,15 +95,15 @@ TEST_P(EveryIsa, DepthwiseEqualsTheSumOfProducts) {
     }
     AlignedBytes packed;
     const auto size =
-        static_cast<size_t>(kernels.quads ? quad_elements(channels, count) : 2 * depthwise_elements(channels, count));
+        static_cast<size_t>(kernels.vnni4_layout ? vnni4_elements(channels, count) : 2 * depthwise_elements(channels, count));
     int8_t* w = packed.resize(size);
     std::fill(w, w + size, int8_t{0});
     std::vector<int32_t> acc(static_cast<size_t>(pixels * channels)), want(acc.size());
     for (int64_t c = 0; c < channels; ++c)
       for (int64_t t = 0; t < count; ++t) {
         const auto code = static_cast<int8_t>(round % 3 == 0 ? -128 : static_cast<int>(random() % 256) - 128);
-        if (kernels.quads)
-          w[quad_index(c, t, count)] = code;
+        if (kernels.vnni4_layout)
+          w[vnni4_index(c, t, count)] = code;
         else
           reinterpret_cast<int16_t*>(w)[depthwise_index(c, t, count)] = code;
         for (int64_t p = 0; p < pixels; ++p)
@@ -136,19 +136,19 @@ TEST_P(EveryIsa, FusedDepthwiseEqualsItsSteps) {
     for (auto& v : codes) v = static_cast<int8_t>(random());
     AlignedBytes packed;
     std::vector<int32_t> acc(static_cast<size_t>(pixels * n));
-    const int slide = static_cast<int>(random() % 3);
-    const int64_t taps = slide > 0 ? 12 : 1 + static_cast<int64_t>(random() % 12), step = n;
+    const int column_reuse = static_cast<int>(random() % 3);
+    const int64_t taps = column_reuse > 0 ? 12 : 1 + static_cast<int64_t>(random() % 12), step = n;
     std::vector<const uint8_t*> at(static_cast<size_t>(round_up(taps, 2)));
     for (auto& p : at) p = a.data() + random() % 40;
-    for (size_t i = 0; slide > 0 && i < at.size(); ++i)
-      if (i >= static_cast<size_t>(4 * slide)) at[i] = at[i - static_cast<size_t>(4 * slide)] + step;
-    int8_t* quads = packed.resize(static_cast<size_t>(quad_elements(n, taps)));
-    std::memset(quads, 0, static_cast<size_t>(quad_elements(n, taps)));
+    for (size_t i = 0; column_reuse > 0 && i < at.size(); ++i)
+      if (i >= static_cast<size_t>(4 * column_reuse)) at[i] = at[i - static_cast<size_t>(4 * column_reuse)] + step;
+    int8_t* weights = packed.resize(static_cast<size_t>(vnni4_elements(n, taps)));
+    std::memset(weights, 0, static_cast<size_t>(vnni4_elements(n, taps)));
     for (int64_t c = 0; c < n; ++c)
       for (int64_t t = 0; t < taps; ++t)
-        if (slide == 0 || t % 4 != 3) quads[quad_index(c, t, taps)] = codes[static_cast<size_t>(c * taps + t)];
-    kernels.fused_depthwise(at.data(), taps, quads, n, pixels, step, slide, e, got.data());
-    kernels.depthwise(at.data(), taps, quads, n, pixels, step, 0, acc.data());
+        if (column_reuse == 0 || t % 4 != 3) weights[vnni4_index(c, t, taps)] = codes[static_cast<size_t>(c * taps + t)];
+    kernels.fused_depthwise(at.data(), taps, weights, n, pixels, step, column_reuse, e, got.data());
+    kernels.depthwise(at.data(), taps, weights, n, pixels, step, 0, acc.data());
     reference.finish(e, acc.data(), n, pixels, n, want.data(), n, nullptr);
     ASSERT_EQ(got, want) << pixels << " " << n << " " << taps;
   }
@@ -207,7 +207,8 @@ TEST_P(EveryIsa, RowKernelsEqualTheReference) {
     });
     for (int op = 0; op < 6; ++op)
       both([&](const Kernels& k, uint8_t* y) {
-        k.binary(op, wide.data(), DType::I16, 5, 0.3f, 1, other.data(), DType::I16, -7, 0.7f, round % 2, n, e, y);
+        k.binary(static_cast<dialect::BinaryOp>(op), wide.data(), DType::I16, 5, 0.3f, 1, other.data(), DType::I16, -7, 0.7f,
+                 round % 2, n, e, y);
       });
     both([&](const Kernels& k, uint8_t* y) { k.requantize(narrow.data(), DType::U8, 9, gamma.data(), 1, n, e, y); });
     both([&](const Kernels& k, uint8_t* y) { k.quantize(t.data(), 0.1f, n, e, y); });

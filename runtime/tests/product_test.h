@@ -7,9 +7,12 @@
 #include <limits>
 #include <random>
 
+#include "backend/cpu/ops/epilogue.h"
 #include "backend/cpu/ops/weights.h"
 
 namespace qgraph {
+
+using namespace cpu;
 
 inline void test_product(decltype(Kernels::gemm) gemm, const Kernels& kernels, std::mt19937& random) {
   const int64_t sizes[] = {1, 2, 3, 4, 5, 7, 15, 16, 17, 31, 33, 48, 63, 65, 100};
@@ -79,10 +82,10 @@ struct AnyEpilogue {
     e.residual_type = wide ? DType::I16 : DType::U8;
     e.residual_zero = static_cast<int32_t>(random() % 200);
     e.residual_multiplier = normal(random);
-    e.staged = random() % 2;
-    e.mid_low = -static_cast<float>(random() % 300);
-    e.mid_high = e.mid_low + static_cast<float>(random() % 400);
-    e.mid_multiplier = normal(random);
+    e.intermediate = random() % 2;
+    e.intermediate_low = -static_cast<float>(random() % 300);
+    e.intermediate_high = e.intermediate_low + static_cast<float>(random() % 400);
+    e.intermediate_multiplier = normal(random);
     e.type = random() % 3 == 0 ? DType::F32 : random() % 2 ? DType::U8 : DType::I16;
     if (e.type == DType::I16) {
       e.zero = random() % 2 ? 0 : -2000;
@@ -140,7 +143,7 @@ void test_fused(decltype(Kernels::fused) fused, const Kernels& kernels, std::mt1
       ASSERT_EQ(got, want) << rows << " " << columns << " " << k << " round " << round;
     };
     check({a.data(), k}, a.data());
-    if (!kernels.pieces || k % kDepth != 0 || !taken(w, any, rows)) continue;
+    if (!kernels.strided_rows || k % kDepth != 0 || !taken(w, any, rows)) continue;
     const int64_t length = k % (3 * kDepth) == 0 ? k / 3 : k % (2 * kDepth) == 0 ? k / 2 : kDepth;
     const int64_t step = random() % 2 ? length : length + static_cast<int64_t>(random() % 40);
     std::vector<uint8_t> places(static_cast<size_t>(k / length * step + 100)), whole;

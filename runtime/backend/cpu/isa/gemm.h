@@ -32,12 +32,22 @@ inline int8_t code_in(int8_t byte, int s, int bits, const Levels& levels) {
   return levels[static_cast<size_t>(static_cast<uint8_t>(byte) >> (s * bits) & ((1 << bits) - 1))];
 }
 
+/// Throws Error: there are no kernels for codes of so many bits.
+[[noreturn]] void refuse_bits(int bits);
+
 /// Call f with the bits of a code as a constant.
 template <typename F>
 void with_bits(int bits, F&& f) {
-  if (bits == 8) return f(std::integral_constant<int, 8>());
-  if (bits == 4) return f(std::integral_constant<int, 4>());
-  return f(std::integral_constant<int, 2>());
+  switch (bits) {
+    case 8:
+      return f(std::integral_constant<int, 8>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 2:
+      return f(std::integral_constant<int, 2>());
+    default:
+      refuse_bits(bits);
+  }
 }
 
 /// Kernels::fused of instruction sets that have none.
@@ -54,7 +64,7 @@ namespace avx512_vnni {
 bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, const Epilogue& e, void* y,
            int64_t row_stride, const void* residual);
 void fused_depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels,
-                     int64_t step, int slide, const Epilogue& e, uint8_t* y);
+                     int64_t step, int column_reuse, const Epilogue& e, uint8_t* y);
 /// Expand `words` words of P panels of fewer bits, `from` bytes apart, to 8 bits, `to` bytes apart.
 void expand_panels(const int8_t* packed, int64_t from, int panels, int64_t words, int bits, const Levels& levels, int8_t* out,
                    int64_t to);
@@ -68,11 +78,11 @@ void sparse_gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeight
 #define QGRAPH_DECLARE_GEMM(isa, row_step, avx512)                                                                               \
   namespace isa {                                                                                                                \
   constexpr int64_t kRowStep = row_step;                                                                                         \
-  constexpr bool kSparse = avx512, kQuads = avx512;                                                                              \
+  constexpr bool kSparse = avx512, kVnni4Layout = avx512;                                                                        \
   void gemm(const uint8_t* a, int64_t lda, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns, int32_t* acc,  \
             int64_t ldc);                                                                                                        \
   void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step, \
-                 int slide, int32_t* acc);                                                                                       \
+                 int column_reuse, int32_t* acc);                                                                                \
   }
 QGRAPH_DECLARE_GEMM(reference, 1, false)
 QGRAPH_DECLARE_GEMM(portable, 4, false)

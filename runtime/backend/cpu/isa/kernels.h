@@ -4,11 +4,11 @@
 // are stored with 128 added), 16-bit ones int16. Float steps are single IEEE operations in the written order.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
-#include "qgraph/runtime.h"
+#include "ops/codes.h"
+#include "ops/dialect_generated.h"
 
 namespace qgraph {
 
@@ -22,25 +22,10 @@ constexpr int64_t kTileRows = 64, kTileColumns = 64;
 /// Rows that attention takes at a time.
 constexpr int64_t kAttentionRows = 48;
 
-/// Bytes of one element of an unpacked type.
-inline size_t byte_size(DType type) { return static_cast<size_t>(bits(type) / 8); }
-
-/// What the fields of packed codes stand for, by their unsigned value; four entries repeat where there are two bits.
-using Levels = std::array<int8_t, 16>;
-
-/// The levels of two's complement.
-struct SignedLevels {
-  Levels four{0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1},
-      two{0, 1, -2, -1, 0, 1, -2, -1, 0, 1, -2, -1, 0, 1, -2, -1};
-  constexpr const Levels& of(int bits) const { return bits == 2 ? two : four; }
-};
-inline constexpr SignedLevels kSigned;
-
-/// What packed weights of 8 bits leave out. A word is 16 columns of 4 neighbours along the depth.
-///   TwoOfFour  two of every four neighbours: for 32 of depth 64 bytes of places, then 4 words of kept codes. Word s holds
-///              the codes kept of the depths 8 s to 8 s + 7; byte j of its place is at bit 2 s of byte j of the column's places.
-///   Words      words of zeros.
-enum class SparseForm : int { Dense = 0, TwoOfFour = 1, Words = 2 };
+// The forms of SparseForm, as they are packed; a word is 16 columns of 4 neighbours along the depth.
+//   TwoOfFour  two of every four neighbours: for 32 of depth 64 bytes of places, then 4 words of kept codes. Word s holds
+//              the codes kept of the depths 8 s to 8 s + 7; byte j of its place is at bit 2 s of byte j of the column's places.
+//   Words      words of zeros are left out.
 
 /// Weights packed for the matrix kernels: [panel][K / 4][16 columns][4], zero padded, and the sum of each column. With fewer
 /// bits, 8 / bits neighbours along K / 4 share their bytes, the first in the lowest bits, and `levels` says what they stand for.
@@ -70,19 +55,21 @@ inline int64_t depthwise_index(int64_t channel, int64_t tap, int64_t taps) {
   return (channel / kGroup * (round_up(taps, 2) / 2) + tap / 2) * kGroup * 2 + place * 2 + tap % 2;
 }
 
-/// With Kernels::quads they are int8: [64 channels][four taps][4 words][16 channels][4 taps], zero padded; word j has the
+/// In the vnni4 layout they are int8: [64 channels][four taps][4 words][16 channels][4 taps], zero padded; word j has the
 /// channels 4 j to 4 j + 3 of each sixteen.
-constexpr int64_t kQuadGroup = 64;
-inline int64_t quad_elements(int64_t channels, int64_t taps) { return round_up(channels, kQuadGroup) * round_up(taps, 4); }
-inline int64_t quad_index(int64_t channel, int64_t tap, int64_t taps) {
-  const int64_t c = channel % kQuadGroup, word = (channel / kQuadGroup * (round_up(taps, 4) / 4) + tap / 4) * 4 + c % 16 / 4;
+constexpr int64_t kVnni4Channels = 64;
+inline int64_t vnni4_elements(int64_t channels, int64_t taps) { return round_up(channels, kVnni4Channels) * round_up(taps, 4); }
+inline int64_t vnni4_index(int64_t channel, int64_t tap, int64_t taps) {
+  const int64_t c = channel % kVnni4Channels,
+                word = (channel / kVnni4Channels * (round_up(taps, 4) / 4) + tap / 4) * 4 + c % 16 / 4;
   return word * 64 + c / 16 * 16 + c % 4 * 4 + tap % 4;
 }
 
 /// How an int32 accumulator becomes an output element:
 ///   static    t = float(acc + bias) * multiplier[c]
 ///   per token t = (float(acc + bias) * row_scale[r]) * multiplier[c] + bias_f[c]
-///   staged    t = rne(clamp(t, mid_low, mid_high)) * mid_multiplier     (the sum reads codes, not accumulators)
+///   intermediate code
+///             t = rne(clamp(t, intermediate_low, intermediate_high)) * intermediate_multiplier
 ///   residual  t = t + float(res - residual_zero) * residual_multiplier
 ///   y = clamp(rne(t), low, high) + zero     (low and high already without the zero point)   or   y = t (float32)
 struct Epilogue {
@@ -95,8 +82,8 @@ struct Epilogue {
   DType residual_type = DType::I16;
   int32_t residual_zero = 0;
   float residual_multiplier = 0;
-  bool staged = false;
-  float mid_low = 0, mid_high = 0, mid_multiplier = 0;
+  bool intermediate = false;  // whether t becomes a code before the residual is added
+  float intermediate_low = 0, intermediate_high = 0, intermediate_multiplier = 0;
   DType type = DType::U8;
   float low = 0, high = 255;
   int32_t zero = 0;
@@ -128,22 +115,23 @@ struct Curve {
   int shift = 0;
 };
 
-/// Rows of bytes: row r begins at a + r * lda; or, where `at` is given, it is in pieces of `length` bytes, a multiple of 4: the
-/// first at at[r], each `step` bytes after the one before.
+/// Rows of bytes: row r begins at a + r * lda; or, where `at` is given, it is strided: segments of `length` bytes, a multiple of
+/// 4, the first at at[r], each `step` bytes after the one before.
 struct Rows {
   const uint8_t* a = nullptr;
   int64_t lda = 0;
   const uint8_t* const* at = nullptr;
   int64_t length = 0, step = 0;
 
-  int64_t pieces(int64_t k) const { return at == nullptr ? 1 : k / length; }
+  int64_t segments(int64_t k) const { return at == nullptr ? 1 : k / length; }
   const uint8_t* row(int64_t r) const { return at == nullptr ? a + r * lda : at[r]; }
 };
 
 /// What Kernels::fused takes on, where it is there for such weights and epilogues at all.
 inline bool can_fuse(const PackedWeights& w, const Epilogue& e, bool residual) {
   return w.form == SparseForm::Dense && w.bits == 8 && e.type == DType::U8 && e.multiplier_stride == 1 &&
-         e.row_scale == nullptr && e.bias_f == nullptr && e.bounded && (!residual || (e.staged && e.residual_type == DType::U8));
+         e.row_scale == nullptr && e.bias_f == nullptr && e.bounded &&
+         (!residual || (e.intermediate && e.residual_type == DType::U8));
 }
 
 struct Kernels {
@@ -152,14 +140,14 @@ struct Kernels {
   /// Rows that gemm takes at a time.
   int64_t row_step = 1;
 
-  /// Whether fused takes whatever can_fuse says, and rows in pieces.
-  bool pieces = false;
+  /// Whether fused takes whatever can_fuse says, and strided rows.
+  bool strided_rows = false;
 
   /// Whether gemm reads sparse forms; without it weights are packed dense.
   bool sparse = false;
 
-  /// Whether depthwise takes its weights in quads.
-  bool quads = false;
+  /// Whether depthwise takes its weights in the vnni4 layout.
+  bool vnni4_layout = false;
 
   /// Whether curve is quicker than a table of it.
   bool curves = false;
@@ -175,11 +163,11 @@ struct Kernels {
                int64_t ldc);
 
   /// acc[p * channels + c] = sum_t taps[t][p * step + c] * w[c, t] for `pixels` pixels. `taps` has an even number of pointers to
-  /// the first pixel's bytes; what those at `count` and beyond point to is read and counts nothing. With `slide`, which needs
-  /// quads, the taps are three columns of three and one without weight, and column j of a pixel is column j + slide of the one
-  /// before it.
+  /// the first pixel's bytes; what those at `count` and beyond point to is read and counts nothing. With `column_reuse`, which
+  /// needs the vnni4 layout, the taps are three columns of three and one without weight, and column j of a pixel is column
+  /// j + column_reuse of the one before it.
   void (*depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels, int64_t step,
-                    int slide, int32_t* acc);
+                    int column_reuse, int32_t* acc);
 
   /// Subtract zero_a * column_sums (and zero_b * row sums - k * zero_a * zero_b where row_sums is given).
   void (*correct)(int32_t* acc, int64_t ldc, int64_t rows, int64_t columns, const int32_t* column_sums, int32_t zero_a,
@@ -197,7 +185,7 @@ struct Kernels {
 
   /// depthwise and a static, bounded epilogue to bytes in one: y[p * channels + c]; it has a bias. Null where there is none.
   void (*fused_depthwise)(const uint8_t* const* taps, int64_t count, const void* w, int64_t channels, int64_t pixels,
-                          int64_t step, int slide, const Epilogue& e, uint8_t* y);
+                          int64_t step, int column_reuse, const Epilogue& e, uint8_t* y);
 
   /// One row: v = (float(x - zero) * scale) * channel[i] (channel may be null); codes = rne(v * (127 / max|v|)) + 128.
   /// Returns max|v| / 127.
@@ -221,10 +209,10 @@ struct Kernels {
   void (*layer_norm)(const void* x, DType type, int64_t n, float epsilon, const float* gamma, const float* beta,
                      const Epilogue& e, void* y);
 
-  /// y = (float(a - za) * ma) op (float(b - zb) * mb); op: 0 add, 1 sub, 4 max, 5 min; for 2 mul, 3 div the operands
-  /// come first: t = (fa op fb) * ma. b_stride 0 broadcasts one element, same for a.
-  void (*binary)(int op, const void* a, DType a_type, int32_t za, float ma, int64_t a_stride, const void* b, DType b_type,
-                 int32_t zb, float mb, int64_t b_stride, int64_t n, const Epilogue& e, void* y);
+  /// y = (float(a - za) * ma) op (float(b - zb) * mb); for Mul and Div the operands come first: t = (fa op fb) * ma. b_stride 0
+  /// broadcasts one element, same for a.
+  void (*binary)(dialect::BinaryOp op, const void* a, DType a_type, int32_t za, float ma, int64_t a_stride, const void* b,
+                 DType b_type, int32_t zb, float mb, int64_t b_stride, int64_t n, const Epilogue& e, void* y);
 
   /// y[i] = quantize(float(x[i] - zero) * multiplier[i * stride]).
   void (*requantize)(const void* x, DType type, int32_t zero, const float* multiplier, int64_t stride, int64_t n,
@@ -243,7 +231,7 @@ struct Kernels {
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
 };
 
-/// gemm and finish; `acc` is scratch of kTileRows x kTileColumns. Rows in pieces must be what the kernels can fuse.
+/// gemm and finish; `acc` is scratch of kTileRows x kTileColumns. Strided rows must be what the kernels can fuse.
 inline void product(const Kernels& kernels, const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, int64_t columns,
                     const Epilogue& e, void* y, int64_t row_stride, const void* residual, int32_t* acc) {
   if (kernels.fused(a, rows, w, column, columns, e, y, row_stride, residual)) return;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #endif
 
+#include "backend/cpu/isa/gemm.h"
 #include "qgraph/runtime.h"
 
 namespace qgraph {
@@ -64,6 +65,8 @@ std::vector<std::string> available_isas() {
     if (isa.supported()) names.emplace_back(isa.name);
   return names;
 }
+
+void refuse_bits(int bits) { throw Error("there are no kernels for codes of " + std::to_string(bits) + " bits"); }
 
 const Kernels& select_kernels(const std::string& isa, std::string* chosen) {
   std::string wanted = isa;

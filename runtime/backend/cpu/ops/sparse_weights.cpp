@@ -4,7 +4,7 @@
 
 #include "backend/cpu/ops/weights.h"
 
-namespace qgraph {
+namespace qgraph::cpu {
 namespace {
 
 constexpr int64_t kWord = kPanel * kDepth;
@@ -57,18 +57,6 @@ void pack_words(const int8_t* codes, int64_t n, int64_t depth, SparseMemory& mem
 
 }  // namespace
 
-bool fits(const WeightCodes& w, int64_t n, int64_t depth, SparseForm form) {
-  if (w.width() != 8) return form == SparseForm::Dense;
-  if (form != SparseForm::TwoOfFour) return true;
-  for (int64_t c = 0; c < n; ++c)
-    for (int64_t d = 0; d < depth; d += kDepth) {
-      const uint8_t* four = w.info.data + c * depth + d;
-      if (std::min<int64_t>(kDepth, depth - d) - std::count(four, four + std::min<int64_t>(kDepth, depth - d), 0) > 2)
-        return false;
-    }
-  return true;
-}
-
 PackedWeights pack_sparse(const WeightCodes& w, int64_t n, int64_t depth, SparseForm form, SparseMemory& memory) {
   const auto* codes = reinterpret_cast<const int8_t*>(w.info.data);
   memory.sums.assign(static_cast<size_t>(round_up(n, kPanel)), 0);
@@ -81,4 +69,4 @@ PackedWeights pack_sparse(const WeightCodes& w, int64_t n, int64_t depth, Sparse
   return {memory.data.data(), memory.sums.data(), n, depth, 8, kSigned.four, form, memory.starts.data(), memory.depths.data()};
 }
 
-}  // namespace qgraph
+}  // namespace qgraph::cpu

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace qgraph {
+namespace qgraph::cpu {
 namespace {
 
 // A panel of 8 bits, `bytes` long, into the fields of one of `bits`.
@@ -20,20 +20,9 @@ void squeeze(const int8_t* panel, int64_t bytes, int width, int8_t* out) {
 
 }  // namespace
 
-WeightCodes read_codes(const OpSource& s, size_t index) {
-  const TensorInfo& w = s.input(index);
-  const bool is_signed = w.type == DType::I8 || w.type == DType::I4 || w.type == DType::I2;
-  const auto require = [&](bool ok, const char* why) {
-    if (!ok) throw Error(s.info.what() + ": " + why);
-  };
-  require(w.data != nullptr && (is_signed || w.type == DType::U4 || w.type == DType::U2), "the weights must be constant codes");
-  WeightCodes codes{w, kSigned.of(bits(w.type))};
-  if (is_signed) return codes;
-  const std::vector<int64_t> levels = s.attributes.integers("levels");
-  const size_t count = size_t{1} << bits(w.type);
-  require(levels.size() == count, "there must be a level for each unsigned code");
-  for (int64_t level : levels) require(level >= -128 && level <= 127, "a level is no int8");
-  for (size_t i = 0; i < codes.levels.size(); ++i) codes.levels[i] = static_cast<int8_t>(levels[i % count]);
+std::vector<int8_t> unpack_codes(const WeightCodes& w) {
+  std::vector<int8_t> codes(static_cast<size_t>(elements(w.info.shape)));
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = w.at(static_cast<int64_t>(i));
   return codes;
 }
 
@@ -67,4 +56,4 @@ PackedWeights pack_codes(const WeightCodes& w, int64_t from, int64_t n, int64_t 
   return result;
 }
 
-}  // namespace qgraph
+}  // namespace qgraph::cpu

@@ -8,7 +8,7 @@ const Kernels& amx_int8::kernels() {
     Kernels borrowed = avx512_vnni::kernels();
     borrowed.isa = "amx_int8";
     borrowed.row_step = amx_int8::kRowStep;
-    borrowed.pieces = false;
+    borrowed.strided_rows = false;
     borrowed.gemm = amx_int8::gemm;
     borrowed.fused = amx_int8::fused;
     return borrowed;

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kChunk = 1024;  // depth of a block: six rows of words stay in L1
 constexpr int64_t kBlockRows = 6;
 
-// As one piece: GCC 12 schedules the intrinsics so that sums are spilled, and 12 sums, 2 words of weights, the activations and
+// Both at once: GCC 12 schedules the intrinsics so that sums are spilled, and 12 sums, 2 words of weights, the activations and
 // the products fill the 16 registers.
 inline void dot(__m256i& sum, __m256i x, __m256i w) {
   __m256i product;

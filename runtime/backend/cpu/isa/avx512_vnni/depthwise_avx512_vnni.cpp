@@ -8,7 +8,7 @@
 namespace qgraph::avx512_vnni {
 namespace {
 
-constexpr int kHeld = 3;  // quads of taps whose weights fit the registers: a window of 3 x 3
+constexpr int kHeld = 3;  // groups of four taps whose weights fit the registers: a window of 3 x 3
 
 // Four words of 16 channels, or their sums; by value, so that they stay in registers.
 struct Four {
@@ -65,16 +65,16 @@ inline Four words_of(const void* from, int64_t count) {
 // The sums of a group of channels for all pixels, which begin with `nothing`, to to(pixel, sum).
 template <typename Mask, typename To>
 void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int8_t* weights, Mask mask, int64_t pixels,
-           int64_t step, int slide, Four nothing, To&& to) {
-  const int64_t quads = round_up(count, 4) / 4;
+           int64_t step, int column_reuse, Four nothing, To&& to) {
+  const int64_t fours = round_up(count, 4) / 4;
   const auto quad = [&](int64_t q) -> Four {
     const int8_t* from = weights + q * 4 * 64;
     return {_mm512_load_si512(from), _mm512_load_si512(from + 64), _mm512_load_si512(from + 128), _mm512_load_si512(from + 192)};
   };
-  if (quads != kHeld) {
+  if (fours != kHeld) {
     for (int64_t p = 0; p < pixels; ++p) {
       Four sum = nothing;
-      for (int64_t q = 0; q < quads; ++q) {
+      for (int64_t q = 0; q < fours; ++q) {
         const auto tap = [&](int64_t t) { return load(taps[std::min(4 * q + t, count - 1)] + channel + p * step, mask); };
         sum = add(sum, beside(tap(0), tap(1), tap(2), tap(3)), quad(q));
       }
@@ -88,7 +88,7 @@ void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int
   const auto tap = [&](int t, int64_t p) { return load(some[t] + p * step, mask); };
   const auto three = [&](int t, int64_t p) { return beside(tap(t, p), tap(t + 1, p), tap(t + 2, p), _mm512_setzero_si512()); };
   const auto four = [&](int t, int64_t p) { return beside(tap(t, p), tap(t + 1, p), tap(t + 2, p), tap(t + 3, p)); };
-  if (slide == 1) {
+  if (column_reuse == 1) {
     const Four middle = three(4, 0);
     Four now = add(add(nothing, three(0, 0), first), middle, second), next = add(nothing, middle, first);
     for (int64_t p = 0; p < pixels; ++p) {
@@ -97,7 +97,7 @@ void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int
       now = add(next, last, second);
       next = add(nothing, last, first);
     }
-  } else if (slide == 2) {
+  } else if (column_reuse == 2) {
     Four now = add(nothing, three(0, 0), first);
     for (int64_t p = 0; p < pixels; ++p) {
       const Four last = three(8, p);
@@ -112,10 +112,10 @@ void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int
 // f(first channel, how many, their weights, their mask) for all groups of 64 channels.
 template <typename F>
 void groups(int64_t channels, int64_t count, const void* weights, F&& f) {
-  for (int64_t c = 0; c < channels; c += kQuadGroup) {
-    const int64_t left = std::min(kQuadGroup, channels - c);
+  for (int64_t c = 0; c < channels; c += kVnni4Channels) {
+    const int64_t left = std::min(kVnni4Channels, channels - c);
     const auto* from = static_cast<const int8_t*>(weights) + c * round_up(count, 4);
-    if (left == kQuadGroup)
+    if (left == kVnni4Channels)
       f(c, left, from, Lanes::Full{});
     else
       f(c, left, from, (__mmask64{1} << left) - 1);
@@ -125,10 +125,10 @@ void groups(int64_t channels, int64_t count, const void* weights, F&& f) {
 }  // namespace
 
 void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels, int64_t step,
-               int slide, int32_t* acc) {
+               int column_reuse, int32_t* acc) {
   const __m512i zero = _mm512_setzero_si512();
   groups(channels, count, weights, [&](int64_t c, int64_t left, const int8_t* w, auto mask) {
-    group(taps, count, c, w, mask, pixels, step, slide, {zero, zero, zero, zero}, [&](int64_t p, Four sum) {
+    group(taps, count, c, w, mask, pixels, step, column_reuse, {zero, zero, zero, zero}, [&](int64_t p, Four sum) {
       const Four x = turned(sum);
       int32_t* to = acc + p * channels + c;
       store(to, x.a, left);
@@ -140,12 +140,12 @@ void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, i
 }
 
 void fused_depthwise(const uint8_t* const* taps, int64_t count, const void* weights, int64_t channels, int64_t pixels,
-                     int64_t step, int slide, const Epilogue& e, uint8_t* y) {
+                     int64_t step, int column_reuse, const Epilogue& e, uint8_t* y) {
   const Bytes<true> bytes(e);
   groups(channels, count, weights, [&](int64_t c, int64_t left, const int8_t* w, auto mask) {
     const Four m = words_of(e.multiplier + c, left);
     const auto part = [](__m512i x, __m512i m) { return Lanes::mul(Lanes::real(x), _mm512_castsi512_ps(m)); };
-    group(taps, count, c, w, mask, pixels, step, slide, words_of(e.bias + c, left), [&](int64_t p, Four sum) {
+    group(taps, count, c, w, mask, pixels, step, column_reuse, words_of(e.bias + c, left), [&](int64_t p, Four sum) {
       store(y + p * channels + c, bytes.by_lanes(part(sum.a, m.a), part(sum.b, m.b), part(sum.c, m.c), part(sum.d, m.d)), mask);
     });
   });

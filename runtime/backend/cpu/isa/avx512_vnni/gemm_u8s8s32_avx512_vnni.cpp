@@ -109,10 +109,10 @@ void tile(const Rows& rows, int64_t row, const int8_t* b, int64_t panel, int64_t
   // unrolled early by the compiler so that the accumulators live in registers
   __m512i sum[R][P];
   UNROLL for (int r = 0; r < R; ++r) UNROLL for (int p = 0; p < P; ++p) sum[r][p] = sums.begin(r, p);
-  const int64_t pieces = rows.pieces(k), length = k / pieces, full = length / (kDepth * kFields);
+  const int64_t segments = rows.segments(k), length = k / segments, full = length / (kDepth * kFields);
   const uint8_t* x_of[R];
   UNROLL for (int r = 0; r < R; ++r) x_of[r] = rows.row(row + r);
-  int64_t piece = 0;
+  int64_t segment = 0;
   for (int64_t w = 0; w < full; b += 64, ahead += 64) {
     __m512i bytes[P];
     UNROLL for (int p = 0; p < P; ++p) bytes[p] = _mm512_load_si512(b + p * panel);
@@ -125,12 +125,12 @@ void tile(const Rows& rows, int64_t row, const int8_t* b, int64_t panel, int64_t
         UNROLL for (int p = 0; p < P; ++p) dot(sum[r][p], x, weights[p]);
       }
     }
-    if (++w == full && ++piece < pieces) {
+    if (++w == full && ++segment < segments) {
       UNROLL for (int r = 0; r < R; ++r) x_of[r] += rows.step;
       w = 0;
     }
   }
-  if (full * kFields * kDepth < length) {  // of one piece
+  if (full * kFields * kDepth < length) {  // of one segment
     UNROLL for (int s = 0; s < kFields; ++s) {
       UNROLL for (int r = 0; r < R; ++r) {
         const __m512i x = _mm512_set1_epi32(static_cast<int>(any_word(x_of[r], (full * kFields + s) * kDepth, k)));
@@ -172,7 +172,8 @@ void columns_of(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, in
                 int64_t ldc, int64_t columns, const Levels& levels) {
   if (bits == 8) return wide<P>({a, lda}, rows, b, panel, k, Accumulators<P>(acc, ldc, columns, true));
   if (bits == 4) return narrow<P, 4>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
-  narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
+  if (bits == 2) return narrow<P, 2>(a, lda, rows, b, panel, k, acc, ldc, columns, levels);
+  refuse_bits(bits);
 }
 
 template <int P, Extra kExtra>
@@ -216,8 +217,8 @@ bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, 
   constexpr decltype(&finished_columns<1, Extra::kNone>) kRuns[2][4] = {
       {finished_columns<1, Extra::kNone>, finished_columns<2, Extra::kNone>, finished_columns<3, Extra::kNone>,
        finished_columns<4, Extra::kNone>},
-      {finished_columns<1, Extra::kStagedU8>, finished_columns<2, Extra::kStagedU8>, finished_columns<3, Extra::kStagedU8>,
-       finished_columns<4, Extra::kStagedU8>}};
+      {finished_columns<1, Extra::kIntermediateU8>, finished_columns<2, Extra::kIntermediateU8>,
+       finished_columns<3, Extra::kIntermediateU8>, finished_columns<4, Extra::kIntermediateU8>}};
   const int64_t panel = panel_bytes(w.k, w.bits);
   for (int64_t c = 0; c < columns; c += 4 * kPanel) {
     const int64_t some = std::min<int64_t>(4 * kPanel, columns - c), panels = (some + kPanel - 1) / kPanel;

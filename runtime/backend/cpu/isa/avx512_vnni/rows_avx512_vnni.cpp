@@ -11,7 +11,7 @@ namespace qgraph::avx512_vnni {
 namespace {
 
 #define QGRAPH_FUSED
-constexpr bool kPieces = true;
+constexpr bool kStridedRows = true;
 constexpr auto kFused = fused;
 constexpr auto kFusedDepthwise = fused_depthwise;
 

@@ -1,0 +1,83 @@
+#include "ops/index.h"
+
+#include <algorithm>
+
+#include "ops/shape.h"
+
+namespace qgraph::ops {
+
+ShapeOf::ShapeOf(const OpSource& s)
+    : IndexOp(s),
+      whole_size(kind() == "Size"),
+      start_(s.attributes.integer("start", 0, -kMaxRank, kMaxRank)),
+      end_(s.attributes.integer("end", kMaxRank, -kMaxRank, kMaxRank)) {
+  require(s.output_type() == DType::I64, "the output must be int64");
+}
+
+void ShapeOf::infer(const Values& v) {
+  const int64_t rank = in(v, 0).rank();
+  auto clamp = [&](int64_t at) { return std::min(std::max<int64_t>(at < 0 ? at + rank : at, 0), rank); };
+  first = clamp(start_);
+  out(v).shape = whole_size ? Shape{} : Shape{std::max<int64_t>(clamp(end_) - first, 0)};
+}
+
+void Cast::infer(const Values& v) { out(v).shape = in(v, 0, {DType::F32, DType::I64, DType::I32, DType::Bool}).shape; }
+
+Elementwise::Elementwise(const OpSource& s)
+    : IndexOp(s),
+      compares_(kind() == "Equal" || kind() == "Greater" || kind() == "Less" || kind() == "GreaterOrEqual" ||
+                kind() == "LessOrEqual"),
+      logic_(kind() == "And" || kind() == "Or" || kind() == "Xor") {}
+
+void Elementwise::infer(const Values& v) {
+  const Tensor &a = in(v, 0, {DType::F32, DType::I64, DType::I32, DType::Bool}),
+               &b = in(v, 1, {DType::F32, DType::I64, DType::I32, DType::Bool});
+  require(a.type == b.type, "the operands differ in type");
+  require(!logic_ || a.type == DType::Bool, "logic needs bool operands");
+  require(out(v).type == (compares_ || logic_ ? DType::Bool : a.type), "the output has the wrong type");
+  out(v).shape = broadcast(a.shape, b.shape, what());
+}
+
+void Unary::infer(const Values& v) {
+  const Tensor& x = in(v, 0, {DType::F32, DType::I64, DType::Bool});
+  require(kind() != "Not" || x.type == DType::Bool, "Not needs bool");
+  require(kind() != "IsNaN" || x.type == DType::F32, "IsNaN needs float32");
+  require((kind() != "Neg" && kind() != "Abs") || x.type != DType::Bool, "bool has no sign");
+  require(out(v).type == (kind() == "IsNaN" ? DType::Bool : x.type), "the output has the wrong type");
+  out(v).shape = x.shape;
+}
+
+void Where::infer(const Values& v) {
+  const Tensor &a = in(v, 1), &b = in(v, 2);
+  require(a.type == b.type && a.type == out(v).type, "the branches differ in type");
+  out(v).shape = broadcast(broadcast(in(v, 0, {DType::Bool}).shape, a.shape, what()), b.shape, what());
+}
+
+void Range::infer(const Values& v) {
+  for (size_t i = 0; i < 3; ++i) {
+    require(in(v, i, {DType::I64}).known, "its bounds depend on the data, not on the input shapes");
+    require(in(v, i).size() == 1, "its bounds must be scalars");
+  }
+  require(out(v).type == DType::I64, "the output must be int64");
+  start = *in(v, 0).as<int64_t>();
+  step = *in(v, 2).as<int64_t>();
+  const int64_t limit = *in(v, 1).as<int64_t>(), bound = int64_t{1} << 40;
+  require(step != 0 && std::max({start, limit, step}) < bound && std::min({start, limit, step}) > -bound, "bad bounds");
+  const int64_t span = limit - start;
+  out(v).shape = {std::max<int64_t>(0, (span + step + (step > 0 ? -1 : 1)) / step)};
+}
+
+Fill::Fill(const OpSource& s) : IndexOp(s) {
+  require(s.input(1).data != nullptr && elements(s.input(1).shape) == 1, "the value must be one constant");
+}
+
+void Fill::infer(const Values& v) {
+  const Tensor& shape = in(v, 0, {DType::I64});
+  require(shape.known, "the shape depends on the data, not on the input shapes");
+  require(in(v, 1).type == out(v).type, "the output has the wrong type");
+  out(v).shape.assign(shape.as<int64_t>(), shape.as<int64_t>() + shape.size());
+  require(out(v).rank() <= kMaxRank, "more than 8 dims");
+  elements(out(v).shape);
+}
+
+}  // namespace qgraph::ops

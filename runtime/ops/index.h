@@ -1,0 +1,75 @@
+// The small float, int64 and bool ops that shapes, indices and masks need.
+#pragma once
+
+#include "ops/op.h"
+
+namespace qgraph::ops {
+
+class IndexOp : public Op {
+ public:
+  bool foldable(const Values& v) const override { return v.out[0]->size() <= (1 << 16); }
+
+ protected:
+  using Op::Op;
+};
+
+/// Shape and Size.
+class ShapeOf : public IndexOp {
+ public:
+  explicit ShapeOf(const OpSource& s);
+  bool reads_only_shapes() const override { return true; }
+  void infer(const Values& v) override;
+
+  bool whole_size;    // Size: the number of elements
+  int64_t first = 0;  // the first dim of the output
+
+ private:
+  int64_t start_, end_;
+};
+
+class Cast : public IndexOp {
+ public:
+  explicit Cast(const OpSource& s) : IndexOp(s) {}
+  void infer(const Values& v) override;
+};
+
+/// Arithmetic, comparison and logic of two operands of one type.
+class Elementwise : public IndexOp {
+ public:
+  explicit Elementwise(const OpSource& s);
+  void infer(const Values& v) override;
+
+ private:
+  bool compares_, logic_;
+};
+
+/// Not, IsNaN, Neg and Abs.
+class Unary : public IndexOp {
+ public:
+  explicit Unary(const OpSource& s) : IndexOp(s) {}
+  void infer(const Values& v) override;
+};
+
+class Where : public IndexOp {
+ public:
+  explicit Where(const OpSource& s) : IndexOp(s) {}
+  void infer(const Values& v) override;
+};
+
+/// Inputs: start, limit, step.
+class Range : public IndexOp {
+ public:
+  explicit Range(const OpSource& s) : IndexOp(s) {}
+  void infer(const Values& v) override;
+
+  int64_t start = 0, step = 1;
+};
+
+/// ConstantOfShape. Inputs: shape; constant 1 is the value (one element).
+class Fill : public IndexOp {
+ public:
+  explicit Fill(const OpSource& s);
+  void infer(const Values& v) override;
+};
+
+}  // namespace qgraph::ops

@@ -1,0 +1,37 @@
+#include "ops/quantization.h"
+
+namespace qgraph {
+
+OutputFormat read_output_format(const OpSource& source) {
+  OutputFormat f;
+  f.type = source.output_type();
+  const Attributes& a = source.attributes;
+  if (f.type == DType::F32) return f;
+  if (f.type != DType::U8 && f.type != DType::I16)
+    throw Error(source.info.what() + ": the output cannot be " + name(f.type) + "; compile the program again");
+  const int64_t low = f.type == DType::U8 ? 0 : -32768, high = f.type == DType::U8 ? 255 : 32767;
+  f.zero = static_cast<int32_t>(a.integer("y_zero", 0, low, high));
+  f.low = static_cast<int32_t>(a.integer("clamp_min", low, low, high)) - f.zero;
+  f.high = static_cast<int32_t>(a.integer("clamp_max", high, low, high)) - f.zero;
+  if (f.low > f.high) throw Error(source.info.what() + ": clamp_min is above clamp_max");
+  return f;
+}
+
+Residual read_residual(const OpSource& source, size_t index) {
+  Residual r;
+  if (!source.has(index)) return r;
+  const Attributes& a = source.attributes;
+  r.given = true;
+  r.type = source.input(index).type;
+  r.zero = read_zero(a, "residual_zero");
+  r.multiplier = a.number("residual_multiplier");
+  r.intermediate = a.integer("staged", 0, 0, 1) != 0;
+  if (!r.intermediate) return r;
+  const int32_t zero = read_zero(a, "mid_zero");
+  r.intermediate_low = read_zero(a, "mid_min") - zero;
+  r.intermediate_high = static_cast<int32_t>(a.integer("mid_max", 255, -32768, 32767)) - zero;
+  r.intermediate_multiplier = a.number("mid_multiplier");
+  return r;
+}
+
+}  // namespace qgraph

@@ -1,0 +1,64 @@
+#include "session/placement.h"
+
+#include "ops/registry.h"
+
+namespace qgraph {
+
+Backends::Backends(std::vector<std::unique_ptr<Backend>> given) : list(std::move(given)), memories{nullptr} {
+  for (const auto& backend : list)
+    if (DeviceMemory* memory = backend->memory()) memories.push_back(memory);
+}
+
+size_t Backends::space_of(Backend& backend) const {
+  size_t space = 0;
+  while (memories[space] != backend.memory()) ++space;
+  return space;
+}
+
+Backend* Backends::host() const {
+  for (const auto& backend : list)
+    if (backend->memory() == nullptr) return backend.get();
+  return nullptr;
+}
+
+std::string Backends::names() const {
+  std::string text;
+  for (const auto& backend : list) text += (text.empty() ? "" : ", ") + backend->name();
+  return text;
+}
+
+namespace {
+
+PlacedOp place(const OpSource& source, const Backends& backends) {
+  PlacedOp placed;
+  placed.op = make_op(source);
+  if (placed.op->view()) return placed;
+  for (const auto& backend : backends.list) {
+    placed.kernel = backend->make_kernel(*placed.op, source);
+    if (placed.kernel == nullptr) continue;
+    placed.backend = backend.get();
+    placed.space = backends.space_of(*backend);
+    return placed;
+  }
+  placed.op->fail("no backend of this session (" + backends.names() + ") has a kernel for it; add a backend that has one");
+}
+
+}  // namespace
+
+std::vector<PlacedOp> place_ops(Program& program, const Backends& backends) {
+  std::vector<PlacedOp> ops;
+  for (const OpInfo& info : program.ops()) {
+    for (int i : info.inputs) program.expand(i);
+    ops.push_back(place(OpSource(info, program.tensors()), backends));
+    for (int i : info.inputs) program.release(i);
+  }
+  for (size_t i = 0; i < ops.size(); ++i) {
+    const std::vector<int>& inputs = program.ops()[i].inputs;
+    for (size_t j = 0; j < inputs.size(); ++j)
+      if (ops[i].kernel == nullptr || ops[i].kernel->reads(j)) program.expand(inputs[j]);
+  }
+  for (int i : program.outputs()) program.expand(i);
+  return ops;
+}
+
+}  // namespace qgraph
