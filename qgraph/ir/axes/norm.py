@@ -7,10 +7,11 @@ from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import keep_whole, rank, rule
 
 from qgraph.ir.patterns import attr
+from qgraph.ir.scopes import where
 
 
-@rule("BatchNormalization", "InstanceNormalization")
-def channel_norm(graph: AxisGraph, node: ir.Node) -> None:
+@rule("BatchNormalization")
+def batch_norm(graph: AxisGraph, node: ir.Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
     for axis in range(rank(x)):
@@ -18,6 +19,14 @@ def channel_norm(graph: AxisGraph, node: ir.Node) -> None:
     for parameter in node.inputs[1:]:
         if parameter is not None:
             graph.same(parameter, 0, y, 1)
+
+
+@rule("InstanceNormalization")
+def instance_norm(graph: AxisGraph, node: ir.Node) -> None:
+    batch_norm(graph, node)
+    x = node.inputs[0]
+    assert x is not None
+    graph.freeze(x, range(2, rank(x)), f"{where(node)} takes its statistics over this axis")
 
 
 @rule("LayerNormalization", "RMSNormalization")
@@ -28,11 +37,23 @@ def layer_norm(graph: AxisGraph, node: ir.Node) -> None:
     keep_whole(graph, node, list(range(first, rank(x))), "takes its statistics over this axis")
 
 
-@rule("Softmax", "LogSoftmax", "Hardmax")
+@rule("Softmax", "LogSoftmax", "Hardmax", "LpNormalization")
 def softmax(graph: AxisGraph, node: ir.Node) -> None:
     keep_whole(graph, node, [attr(node, "axis", -1)], "works over this axis")
 
 
-@rule("GroupNormalization", "LRN", "LpNormalization", "MeanVarianceNormalization")
-def across_channels(graph: AxisGraph, node: ir.Node) -> None:
-    keep_whole(graph, node, [attr(node, "axis", 1)], "mixes channels")
+@rule("GroupNormalization")
+def group_norm(graph: AxisGraph, node: ir.Node) -> None:
+    x = node.inputs[0]
+    assert x is not None
+    keep_whole(graph, node, list(range(1, rank(x))), "takes its statistics over this axis")
+
+
+@rule("LRN")
+def lrn(graph: AxisGraph, node: ir.Node) -> None:
+    keep_whole(graph, node, [1], "mixes channels")
+
+
+@rule("MeanVarianceNormalization")
+def mean_variance(graph: AxisGraph, node: ir.Node) -> None:
+    keep_whole(graph, node, attr(node, "axes", [0, 2, 3]), "takes its statistics over this axis")

@@ -36,4 +36,7 @@ def reduce(graph: AxisGraph, node: ir.Node) -> None:
 
 @rule("CumSum")
 def cum_sum(graph: AxisGraph, node: ir.Node) -> None:
-    keep_whole(graph, node, [attr(node, "axis", -1)], "works over this axis")
+    x, axis = node.inputs[0], constant(node.inputs[1])
+    assert x is not None
+    axes = list(range(rank(x))) if axis is None else [int(axis.reshape(()))]
+    keep_whole(graph, node, axes, "adds along this axis")

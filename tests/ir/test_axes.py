@@ -1,0 +1,124 @@
+"""The rule for axes of every op: what it says can go together is removed, and the op must compute the same of what is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from qgraph.ir.axes import AXIS_RULES, AxisGraph
+from tests.conftest import run_onnx
+from tests.passes.graphs import model_of
+
+RNG = np.random.default_rng(0)
+
+CASES = [  # the call, the shapes of its inputs, how many of their units can go one at a time
+    ("Relu(a)", [(2, 3)], 5),
+    ("Add(a, b)", [(2, 3, 4), (3, 4)], 9),
+    ("Add(a, b)", [(2, 3), (1,)], 5),
+    ("Where(b, a, a)", [(2, 3), (2, 3)], 5),
+    ("Gemm(a, b, c)", [(2, 3), (3, 4), (4,)], 9),
+    ("Gemm<transA=1, transB=1>(a, b)", [(3, 2), (4, 3)], 9),
+    ("MatMul(a, b)", [(2, 3, 4), (4, 5)], 14),
+    ("MatMul(a, b)", [(2, 3, 4), (2, 4, 5)], 14),
+    ("MatMul(a, b)", [(3,), (3, 2)], 5),
+    ("Conv(a, b, c)", [(1, 3, 5, 5), (4, 3, 2, 2), (4,)], 7),
+    ("ConvTranspose(a, b, c)", [(1, 3, 4, 4), (3, 4, 2, 2), (4,)], 7),
+    ("BatchNormalization(a, b, c, d, e)", [(2, 3, 4), (3,), (3,), (3,), (3,)], 9),
+    ("InstanceNormalization(a, b, c)", [(2, 3, 4), (3,), (3,)], 5),
+    ("LayerNormalization(a, b)", [(2, 3, 4), (4,)], 5),
+    ("LayerNormalization<axis=1>(a, b)", [(2, 3, 4), (3, 4)], 2),
+    ("Softmax(a)", [(2, 3, 4)], 5),
+    ("LogSoftmax<axis=1>(a)", [(2, 3, 4)], 6),
+    ("LRN<size=3>(a)", [(2, 3, 4, 4)], 10),
+    ("LpNormalization<axis=1>(a)", [(2, 3, 4)], 6),
+    ("LpNormalization(a)", [(2, 3, 4)], 5),
+    ("GroupNormalization<num_groups=1>(a, b, c)", [(2, 4, 3), (4,), (4,)], 2),
+    ("MeanVarianceNormalization<axes=[0,2]>(a)", [(2, 3, 4)], 3),
+    ("MeanVarianceNormalization<axes=[0,2,3]>(a)", [(2, 3, 4, 4)], 3),
+    ("Hardmax(a)", [(2, 3, 4)], 5),
+    ("LpPool<kernel_shape=[2,2]>(a)", [(2, 3, 4, 4)], 5),
+    ("MaxPool<kernel_shape=[2,2]>(a)", [(2, 3, 4, 4)], 5),
+    ("AveragePool<kernel_shape=[2,2]>(a)", [(2, 3, 4, 4)], 5),
+    ("GlobalAveragePool(a)", [(2, 3, 4, 4)], 5),
+    ("GlobalMaxPool(a)", [(2, 3, 4, 4)], 5),
+    ("ReduceMean(a, i1)", [(2, 3, 4)], 6),
+    ("ReduceMax<keepdims=0>(a, i1)", [(2, 3, 4)], 6),
+    ("ReduceSum(a)", [(2, 3)], 0),
+    ("ArgMax<axis=1, keepdims=0>(a)", [(2, 3, 4)], 6),
+    ("TopK<axis=1>(a, i2)", [(2, 3, 4)], 6),
+    ("CumSum(a, i1)", [(2, 3, 4)], 6),
+    ("Transpose<perm=[2,0,1]>(a)", [(2, 3, 4)], 9),
+    ("Expand(a, wide)", [(3, 1)], 0),
+    ("Expand(a, wide)", [(3, 4)], 0),
+    ("Pad(a, pads)", [(2, 3)], 2),
+    ("Reshape(a, same)", [(2, 3, 4)], 9),
+    ("Concat<axis=1>(a, b)", [(2, 3), (2, 4)], 9),
+    ("Slice(a, i1, i2, i1)", [(2, 3, 4)], 6),
+    ("Gather<axis=1>(a, i1)", [(2, 3, 4)], 6),
+    ("Gather<axis=0>(a, i2)", [(3, 4)], 4),
+    ("Flatten(a)", [(2, 3, 4)], 5),
+    ("Squeeze(a, i1)", [(2, 1, 4)], 6),
+    ("Unsqueeze(a, i1)", [(2, 4)], 6),
+    ("Resize(a, , scales)", [(2, 3, 4, 4)], 5),
+]
+
+
+def model_with(call: str, arrays: dict[str, np.ndarray]) -> ir.Model:
+    """A model of one op whose inputs are all initializers."""
+    op = call.split("(")[0].split("<")[0]
+    constants = [f"int64[1] i{n} = {{{n}}}" for n in (1, 2)] + ["float[4] scales = {1, 1, 2, 2}"]
+    constants += ["int64[2] wide = {3, 4}", "int64[4] pads = {0, 1, 0, 1}", "int64[3] same = {0, 0, 0}"]
+    for name, values in arrays.items():
+        kind = "bool" if op == "Where" and name == "b" else "float"
+        numbers = [str(int(v > 0)) if kind == "bool" else repr(float(v)) for v in values.reshape(-1)]
+        constants.append(f"{kind}[{','.join(map(str, values.shape))}] {name} = {{{', '.join(numbers)}}}")
+    made = "y, index" if op == "TopK" else "y"
+    return model_of(f"g () => ({'int64' if op == 'ArgMax' else 'float'}[] y) <{', '.join(constants)}> {{ {made} = {call} }}")
+
+
+@pytest.mark.parametrize(("call", "shapes", "units"), CASES)
+def test_what_goes_together_can_go(call: str, shapes: list[tuple[int, ...]], units: int) -> None:
+    arrays = {n: RNG.uniform(0.5, 2, s).astype(np.float32) for n, s in zip("abcde", shapes, strict=False)}
+    model = model_with(call, arrays)
+    (y,) = model.graph.outputs
+    if y.shape is None:  # ONNX infers none for GroupNormalization
+        y.shape = model.graph.initializers["a"].shape
+    axes = AxisGraph(model)
+    axes.frozen = {axis: why for axis, why in axes.frozen.items() if not why.endswith("of the model")}
+    count = 0
+    for group in axes.groups():
+        for unit in np.flatnonzero(group.free) if group.units > 1 else ():
+            kept = {(v.name, axis): group.unit_of[group.nodes[v, axis]] != unit for v, axis in group.nodes}
+            full = arrays
+            if not any(name == y.name for name, _ in kept):  # a sum over this axis: what goes must be zero
+                full = {n: zeroed(array, n, kept) for n, array in arrays.items()}
+            whole = run_onnx(model_with(call, full), {})[0]
+            less = {n: keep(array, n, kept) for n, array in arrays.items()}
+            np.testing.assert_allclose(run_onnx(model_with(call, less), {})[0], keep(whole, y.name, kept), rtol=1e-5)
+            count += 1
+    assert count == units
+
+
+def keep(array: np.ndarray, name: str | None, kept: dict[tuple[str | None, int], np.ndarray]) -> np.ndarray:
+    """``array`` without the indices that go from each axis of the value ``name``."""
+    for axis in range(array.ndim):
+        if (name, axis) in kept:
+            array = array.compress(kept[name, axis], axis)
+    return array
+
+
+def zeroed(array: np.ndarray, name: str, kept: dict[tuple[str | None, int], np.ndarray]) -> np.ndarray:
+    """``array`` with zeros where indices go."""
+    for axis in range(array.ndim):
+        if (name, axis) in kept:
+            array = array * kept[name, axis].reshape([-1 if a == axis else 1 for a in range(array.ndim)])
+    return array
+
+
+def test_every_case_has_a_rule_and_an_op_without_one_freezes_what_it_touches() -> None:
+    assert {call.split("(")[0].split("<")[0] for call, _, _ in CASES} <= set(AXIS_RULES)
+    model = model_with("Det(a)", {"a": np.eye(3, dtype=np.float32)})
+    reasons = AxisGraph(model).frozen
+    a = model.graph.initializers["a"]
+    assert [reasons[a, axis] for axis in (0, 1)] == ["Det node 'y' has no rule for pruning"] * 2
