@@ -114,6 +114,17 @@ def test_sixteen_bits_are_made_eight_where_a_product_reads_them() -> None:
     assert [v.producer().inputs[2].dtype.name for v in product.inputs] == ["UINT8", "UINT8"]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("move", ["MaxPool<kernel_shape=[2,2]>(x)", "Slice(x, one, two, one)", "Gather<axis=1>(x, one)"])
+def test_what_only_moves_elements_keeps_their_codes(move: str) -> None:
+    """The scale is that of all of x, though what is left of it has a smaller range."""
+    text = (
+        f"g (float[1,2,2,2] x) => (float[a,b,c,d] y) <int64[1] one = {{1}}, int64[1] two = {{2}}> {{ m = {move} y = Sigmoid(m) }}"
+    )
+    x = np.array([[[[-128, 5], [1, 2]], [[3, 4], [127, -3]]]], np.float32)
+    by_name = quantizers(quantized(text, {"x": x}, "activations=uint8"))
+    assert by_name["x"] == by_name["m"] == ("uint8", 1, 128)
+
+
 def test_readers_outside_the_plan_read_the_same_value() -> None:
     text = """g (float[2,2] x) => (float[2,2] y, float[2,2] z) <float[2,2] w = {1, 2, 3, 4}> {
         y = MatMul(x, w) h = Hardmax(x) z = Identity(h) }"""

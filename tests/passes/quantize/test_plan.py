@@ -63,6 +63,13 @@ def test_residual_streams_have_16_bits_and_linears_over_tokens_their_own_quantiz
     assert all(zero == 0 for _, _, zero in quantizers(model).values())  # symmetric
 
 
+def test_both_sides_of_a_residual_sum_have_16_bits() -> None:
+    text = """g (float[1,3,2] x, float[1,3,2] z) => (float[1,3,2] y) <float[2] gamma = {1, 1}, float[2] beta = {0, 0}> {
+        t = Transpose<perm=[0,1,2]>(z) r = Add(x, t) y = LayerNormalization(r, gamma, beta) }"""
+    types, kept, _ = planned(text)
+    assert types == dict.fromkeys(["x", "z", "t", "r"], "int16") and kept == {}
+
+
 def test_static_activations_leave_no_16_bits() -> None:
     types, _, model = planned(BLOCK, "activations=uint8")
     assert set(types.values()) == {"uint8"} and set(types) == {"x", "n", "s", "r"}
@@ -79,7 +86,8 @@ def test_attention_scores_are_never_stored() -> None:
 
 def test_a_mask_near_minus_infinity_is_not_quantized() -> None:
     text = "g (float[2,3] x) => (float[2,3] y) <float[3] mask = {%s}> { m = Add(x, mask) s = Softmax(m) y = Mul(s, s) }"
-    finite, _, _ = planned(text % "0, 0, -9", "activations=uint8")
+    finite, kept, _ = planned(text % "0, 0, -9", "activations=uint8")
+    assert kept == {}
     masked, _, _ = planned(text % "0, 0, -1e30", "activations=uint8")
     assert "m" in finite and set(masked) == {"s"}
 
