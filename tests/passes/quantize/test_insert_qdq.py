@@ -125,6 +125,13 @@ def test_what_only_moves_elements_keeps_their_codes(move: str) -> None:
     assert by_name["x"] == by_name["m"] == ("uint8", 1, 128)
 
 
+def test_linears_over_the_same_tokens_share_their_quantizer() -> None:
+    text = """g (float[1,2,2] x) => (float[1,2,2] y) <float[2,2] w = {1, 2, 3, 4}, float[2,2] v = {4, 3, 2, 1}> {
+        a = MatMul(x, w) b = MatMul(x, v) y = Sub(a, b) }"""
+    model = quantized(text, {"x": SPAN[None]}, "placement=linear")
+    assert [n.op_type for n in model.graph].count("FakeQuantizeTokens") == 1
+
+
 def test_readers_outside_the_plan_read_the_same_value() -> None:
     text = """g (float[2,2] x) => (float[2,2] y, float[2,2] z) <float[2,2] w = {1, 2, 3, 4}> {
         y = MatMul(x, w) h = Hardmax(x) z = Identity(h) }"""
