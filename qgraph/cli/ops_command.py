@@ -63,6 +63,6 @@ def _value(row: InputSpec | OutputSpec) -> str:
 def _attribute(row: AttributeSpec) -> str:
     start = f"  {row.name}: {row.kind}; {row.range}"
     facts = [f"a code of {row.codes_of}"] if row.codes_of else []
-    facts += [f"with {row.when}"] if row.when else []
+    facts += [f"with {row.condition.lower()}"] if row.when else []
     facts.append("required" if row.required else "optional" if row.default is None else f"default {row.default}")
     return "; ".join([start, *facts, *([row.meaning] if row.meaning else [])])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qgraph.execute.integer.common import Arrays, F, codes, defines
+from qgraph.execute.integer.common import Arrays, F, codes, defines, known
 from qgraph.execute.integer.norm import probabilities
 
 
@@ -19,6 +19,6 @@ def attention(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     q, k, v = (u.astype(np.int64).transpose(turn) - z for u, z in ((q, a["q_zero"]), (k, a["k_zero"]), (v, a["v_zero"])))
     t = (q @ k.swapaxes(-1, -2)).astype(np.float32) * F(a["scale"])
     if mask is not None:
-        t = t + mask
+        t = known(t + mask).astype(np.float32)  # a NaN score counts as -infinity
     acc = probabilities(t, 255, np.dtype(np.uint8)).astype(np.int64) @ v
     return codes((acc.astype(np.float32) * F(a["multiplier"])).transpose(turn), a, dtype)

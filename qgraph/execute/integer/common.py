@@ -28,12 +28,17 @@ def defines(op: str) -> Callable[[Definition], Definition]:
 
 
 def codes(t: np.ndarray, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
-    """Round half to even, add the zero point, clamp; float32 passes through."""
+    """Round half to even, add the zero point, clamp; NaN is the lowest code. float32 passes through."""
     if dtype == np.float32:
         return np.asarray(t, np.float32)
     info, zero = np.iinfo(dtype), a.get("y_zero", 0)
     low, high = a.get("clamp_min", info.min), a.get("clamp_max", info.max)
-    return np.clip(np.rint(np.asarray(t, np.float64)) + zero, low, high).astype(dtype)
+    return np.clip(np.rint(known(np.asarray(t, np.float64))) + zero, low, high).astype(dtype)
+
+
+def known(t: np.ndarray) -> np.ndarray:
+    """``t`` with -infinity for NaN."""
+    return np.where(np.isnan(t), -np.inf, t)
 
 
 def real(x: np.ndarray, zero: int) -> np.ndarray:

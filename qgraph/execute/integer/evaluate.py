@@ -42,4 +42,6 @@ def _standard(node: ir.Node, inputs: Arrays, opset: int) -> list[np.ndarray]:
     given = [v for v in made if v is not None]
     graph = ir.Graph(given, copy.outputs, nodes=[copy], opset_imports={"": opset}, name="one")
     evaluator = ReferenceEvaluator(ir.to_proto(ir.Model(graph, ir_version=10)))
-    return evaluator.run(None, {f"x{i}": x for i, x in enumerate(inputs) if x is not None})  # type: ignore[return-value]
+    results = evaluator.run(None, {f"x{i}": x for i, x in enumerate(inputs) if x is not None})
+    # rows of packed tables leave them as bytes
+    return [array.astype(v.dtype.numpy(), copy=False) for array, v in zip(results, node.outputs, strict=True)]  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qgraph.execute.integer.common import Arrays, F, codes, defines, real
+from qgraph.execute.integer.common import Arrays, F, codes, defines, known, real
 
 
 def _normalise(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
@@ -42,9 +42,9 @@ def group_norm(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 
 def _exponentials(t: np.ndarray) -> np.ndarray:
     """rne(2^20 exp(t - max)) along the last axis, by a polynomial of degree 5 on the fraction of t / ln 2."""
-    with np.errstate(over="ignore"):  # masked scores lie at the end of float32
+    with np.errstate(over="ignore", invalid="ignore"):  # masked scores lie at the end of float32
         x = (t - t.max(-1, keepdims=True)) * F(1.44269504)
-    x = np.maximum(x, F(-30))
+    x = np.where(x > -30, x, F(-30))  # nor NaN, of two infinities
     n = np.rint(x)
     f = x - n
     p = np.full_like(f, 0.0013333558)
@@ -58,10 +58,11 @@ def probabilities(t: np.ndarray, top: float, dtype: np.dtype) -> np.ndarray:
     dead = np.isneginf(t).all(-1, keepdims=True)
     e = _exponentials(np.where(dead, F(0), t).astype(np.float32))
     total = e.sum(-1, keepdims=True).astype(np.float32)
-    if dtype == np.float32:
-        return np.where(dead, F(0), e.astype(np.float32) / total)
-    high = 255 if dtype == np.uint8 else 32767
-    return np.where(dead, 0, np.clip(np.rint(e.astype(np.float32) * (F(top) / total)), 0, high)).astype(dtype)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if dtype == np.float32:
+            return np.where(dead, F(0), e.astype(np.float32) / total)
+        p = known(np.rint(e.astype(np.float32) * (F(top) / total)))
+    return np.where(dead, 0, np.clip(p, 0, 255 if dtype == np.uint8 else 32767)).astype(dtype)
 
 
 @defines("Softmax")
@@ -69,6 +70,13 @@ def softmax(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     assert x[0] is not None
     t = np.moveaxis(real(x[0], a["x_zero"]) * F(a["scale"]), a["axis"], -1)
     return np.ascontiguousarray(np.moveaxis(probabilities(t, a["top"], dtype), -1, a["axis"]))
+
+
+def _power(base: float, exponent: float) -> float:
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return math.inf
 
 
 @defines("LocalResponseNorm")
@@ -80,6 +88,6 @@ def response_norm(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarra
         first, last = max(0, c - (size - 1) // 2), min(whole.shape[1], c + size // 2 + 1)
         squares[:, c] = (whole[:, first:last] ** 2).sum(1)
     base = np.float64(F(a["bias"])) + np.float64(F(a["factor"])) * squares
-    power = np.vectorize(lambda b: math.pow(b, -float(F(a["beta"]))), otypes=[np.float64])
+    power = np.vectorize(lambda b: _power(b, -float(F(a["beta"]))), otypes=[np.float64])
     gain = power(base).astype(np.float32) if base.size else base.astype(np.float32)
     return codes((whole.astype(np.float32) * F(a["multiplier"])) * gain, a, dtype)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qgraph.execute.integer.common import Arrays, F, codes, defines, real
+from qgraph.execute.integer.common import Arrays, F, codes, defines, known, real
 from qgraph.ir.integer_ops import BinaryOp
 from qgraph.numerics import piecewise
 
@@ -39,7 +39,7 @@ def quantize_tokens(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> tuple[n
         v = v * channel.reshape(-1)
     peak = np.abs(v).max(-1, keepdims=True, initial=0).astype(np.float32)
     inverse = F(127) / np.where(peak == 0, F(1), peak)
-    return (np.clip(np.rint(v * inverse), -127, 127) + 128).astype(np.uint8), peak / F(127)
+    return (np.clip(np.rint(known(v * inverse)), -127, 127) + 128).astype(np.uint8), peak / F(127)
 
 
 @defines("Lookup")
@@ -58,7 +58,7 @@ def curve(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     data, coefficients = x[:2]
     assert data is not None and coefficients is not None
     t = piecewise.evaluate(data, coefficients, a["start"], a["shift"])
-    return codes(np.nan_to_num(t, nan=-np.inf), a, dtype)
+    return codes(t, a, dtype)
 
 
 @defines("Binary")
@@ -75,5 +75,4 @@ def binary(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
             BinaryOp.MAX: lambda: np.maximum(p * ma, q * mb),
             BinaryOp.MIN: lambda: np.minimum(p * ma, q * mb),
         }[BinaryOp(a["op"])]()
-    low = np.iinfo(dtype).min if dtype != np.float32 else np.nan  # 0 / 0 is the lowest code
-    return codes(np.nan_to_num(t, nan=-np.inf) if not np.isnan(low) else t, a, dtype)
+    return codes(t, a, dtype)

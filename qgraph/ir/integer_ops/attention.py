@@ -26,7 +26,7 @@ ATTENTION = OpSpec(
     ),
     equation=(
         "s[r, i] = sum over width of (q[r] - q_zero) * (k[i] - k_zero)\n"
-        "t[r, i] = float(s[r, i]) * scale; with a mask: t = t + mask[r, i]\n"
+        "t[r, i] = float(s[r, i]) * scale; with a mask: t = t + mask[r, i], NaN as -infinity\n"
         "p[r] = softmax(t[r], 255), uint8                                    (see Softmax)\n"
         "acc[r, w] = sum over i of p[r, i] * (v[i, w] - v_zero)\n"
         "y = quantized(float(acc) * multiplier)"

@@ -34,12 +34,16 @@ def axis(name: str = "axis", default: int | None = 0, meaning: str = "negative o
     return AttributeSpec(name, "int", -MAX_RANK, MAX_RANK - 1, default, required=default is None, meaning=meaning)
 
 
+def _of_y(name: str, default: int | None, meaning: str) -> AttributeSpec:
+    return AttributeSpec(name, "int", *WIDE, default, codes_of="y", when="y", when_types=CODES, meaning=meaning)
+
+
 Y_CODES = (
-    AttributeSpec("y_zero", "int", *WIDE, 0, codes_of="y", meaning="zero point of y"),
-    AttributeSpec("clamp_min", "int", *WIDE, codes_of="y", meaning="lowest code of y; left out: that of its type"),
-    AttributeSpec("clamp_max", "int", *WIDE, codes_of="y", meaning="highest code of y; left out: that of its type"),
+    _of_y("y_zero", 0, "zero point of y"),
+    _of_y("clamp_min", None, "lowest code of y; left out: that of its type"),
+    _of_y("clamp_max", None, "highest code of y; left out: that of its type"),
 )
-"""How y is stored: see ``quantized`` in the notation. Without meaning where y is float32."""
+"""How y is stored: see ``quantized`` in the notation."""
 
 LEVELS = AttributeSpec(
     "levels",

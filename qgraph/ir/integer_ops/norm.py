@@ -13,7 +13,7 @@ NORMALISED = (
 )
 SOFTMAX_EQUATION = (
     "t = float(x - x_zero) * scale along the axis; softmax(t, top):\n"
-    "u = max((t - max t) * 1.44269504, -30); n = rne(u); f = u - n\n"
+    "u = (t - max t) * 1.44269504, -30 where that is not above -30; n = rne(u); f = u - n\n"
     "e = rne(p(f) * 2^(n + 20)), p of degree 5 in f, from the highest term:\n"
     "    0.0013333558, 0.0096181291, 0.0555041087, 0.2402265070, 0.6931471806, 1\n"
     "y = clamp(rne(float(e) * (top / float(sum of e))), 0, 255 or 32767)      uint8 or int16\n"
@@ -74,8 +74,8 @@ LOCAL_RESPONSE_NORM = OpSpec(
     attributes=(
         AttributeSpec("size", "int", 1, 1 << 16, 1, meaning="neighbouring channels that count"),
         common.zero_point("x_zero", "x"),
-        common.number("factor", "alpha / size * (scale of x)^2"),
-        common.number("bias", "added to the sum"),
+        common.number("factor", "alpha / size * (scale of x)^2", low=0.0),
+        common.positive("bias", "added to the sum"),
         common.number("beta", "exponent"),
         common.number("multiplier", "scale of x / scale of y"),
         *common.Y_CODES,

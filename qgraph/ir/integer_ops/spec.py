@@ -70,8 +70,8 @@ class AttributeSpec:
     """An attribute: ``low <= value <= high``, each value of a list.
 
     Without ``required`` it may be left out, which means ``default``; None there is what ``meaning`` says. ``codes_of`` names the
-    input or output whose type limits it further. ``when`` names an input or an attribute without which (not given, or 0) this
-    one is not given either; with ``when_types``, that input must have one of them.
+    input or output whose type limits it further. ``when`` names an input, an output or an attribute without which (left out, or
+    0) this one is not given either; with ``when_types``, that input or output must have one of them.
     """
 
     name: str
@@ -96,6 +96,11 @@ class AttributeSpec:
         low = {-FLOAT_MAX: "finite", 0.0: "finite, at least 0", FLOAT_TINY: "finite, above 0"}
         return low[self.low]
 
+    @property
+    def condition(self) -> str:
+        """``when`` in words."""
+        return f"{self.when} of type {' or '.join(t.name for t in self.when_types)}" if self.when_types else self.when
+
 
 @dataclasses.dataclass(frozen=True)
 class OpSpec:
@@ -115,7 +120,7 @@ class OpSpec:
 
     @property
     def defaults(self) -> dict[str, int | float]:
-        """What attributes that are left out mean, where that is a number."""
+        """What attributes that are left out mean, where that is a number and they always have a meaning."""
         return {a.name: a.default for a in self.attributes if a.default is not None and not a.when}
 
 
@@ -173,7 +178,7 @@ def _check_attributes(node: ir.Node, spec: OpSpec, types: dict[str, ir.DataType 
                 f"{where(node)} has the attribute {name!r}, which {spec.op_type} has not{suggest(name, rows)}{known}"
             )
         if not _applies(row, node, types):
-            raise QGraphError(f"{where(node)} has the attribute {name!r}, which means nothing without {_condition(row)}")
+            raise QGraphError(f"{where(node)} has the attribute {name!r}, which means nothing without {row.condition}")
         _check_value(node, row, attribute, types)
     for row in spec.attributes:
         if row.required and row.name not in node.attributes and _applies(row, node, types):
@@ -188,10 +193,6 @@ def _applies(row: AttributeSpec, node: ir.Node, types: dict[str, ir.DataType | N
         return not row.when_types or kind is None or kind in row.when_types
     found = node.attributes.get(row.when)
     return found is not None and bool(found.value)
-
-
-def _condition(row: AttributeSpec) -> str:
-    return f"{row.when} of type {' or '.join(t.name for t in row.when_types)}" if row.when_types else row.when
 
 
 KINDS = {"int": ir.AttributeType.INT, "ints": ir.AttributeType.INTS, "float": ir.AttributeType.FLOAT}

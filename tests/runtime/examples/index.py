@@ -1,0 +1,83 @@
+"""Small ops on float32, int64, int32 and bool."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from qgraph.ir.integer_ops import INTEGER_OPS
+from tests.runtime.examples.example import SEEDS, Case, Example, example
+from tests.runtime.examples.movement import ANY, SHAPES, data, int64
+
+NAMES = {"FLOAT": "float32", "INT64": "int64", "INT32": "int32", "BOOL": "bool"}
+
+
+def types(op: str) -> list[str]:
+    """Names of the types of an op's first input."""
+    return [NAMES[t.name] for t in INTEGER_OPS["", op].inputs[0].types]
+
+
+def result(op: str, kind: str) -> str:
+    """Name of the type of an op's output, for inputs of ``kind``."""
+    row = INTEGER_OPS["", op].outputs[0]
+    return kind if row.same_as else NAMES[row.types[0].name]
+
+
+@example("Shape", "Size")
+def shape(draw: st.DrawFn, op: str) -> Example:
+    x, _ = data(draw, draw(SHAPES))
+    attributes = {"start": draw(st.integers(-4, 4)), "end": draw(st.integers(-4, 4))} if op == "Shape" else {}
+    return Example([x], draw(st.sampled_from([{}, attributes])), ("int64",))
+
+
+@example("Cast")
+def cast(draw: st.DrawFn, op: str) -> Example:
+    case, source = Case(draw(SEEDS)), draw(st.sampled_from(types(op)))
+    x = case.any((3, 5), source)
+    if source == "float32":  # in the range of every target: beyond it NumPy has no definition
+        x = np.clip(x, -1e6, 1e6)
+    return Example([x], {}, (draw(st.sampled_from(types(op))),))
+
+
+@example("Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual")
+@example("And", "Or", "Xor")
+def pair(draw: st.DrawFn, op: str) -> Example:
+    case, kind = Case(draw(SEEDS)), draw(st.sampled_from(types(op)))
+    left, right = draw(st.sampled_from([((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 0)), ((), ())]))
+    a, b = np.asarray(case.any(left, kind)), np.asarray(case.any(right, kind))
+    if op in ("Equal", "GreaterOrEqual", "LessOrEqual") and left == right:
+        b = np.where(case.rng.random(right) < 0.5, a, b)
+    if op in ("Div", "Mod"):  # see what the equations say of 0
+        b = np.where(b == 0, np.ones_like(b), b)
+    if op == "Div" and kind != "float32":
+        b = np.where(b == -1, np.ones_like(b), b)
+    return Example([a, b], {"fmod": 0} if op == "Mod" and draw(st.booleans()) else {}, (result(op, kind),))
+
+
+@example("Not", "IsNaN", "Neg", "Abs")
+def unary(draw: st.DrawFn, op: str) -> Example:
+    case, kind = Case(draw(SEEDS)), draw(st.sampled_from(types(op)))
+    x = case.any(draw(SHAPES), kind)
+    if op == "IsNaN":
+        x = np.where(case.rng.random(x.shape) < 0.3, np.float32(np.nan), x)
+    return Example([x], {}, (result(op, kind),))
+
+
+@example("Where")
+def where(draw: st.DrawFn, op: str) -> Example:
+    case, kind = Case(draw(SEEDS)), draw(ANY)
+    shapes = draw(st.sampled_from([((2, 3), (2, 3), (2, 3)), ((2, 1), (3,), ()), ((), (2, 3), (3,)), ((3,), (), (2, 1))]))
+    condition, a, b = (np.asarray(case.any(s, t)) for s, t in zip(shapes, ("bool", kind, kind), strict=True))
+    return Example([condition, a, b], {}, (kind,))
+
+
+@example("Range")
+def range_(draw: st.DrawFn, op: str) -> Example:
+    start, limit, step = draw(st.integers(-9, 9)), draw(st.integers(-9, 9)), draw(st.sampled_from([1, 2, -1, -3]))
+    return Example([np.array(v, np.int64) for v in (start, limit, step)], {}, ("int64",), constants=(0, 1, 2))
+
+
+@example("ConstantOfShape")
+def constant_of_shape(draw: st.DrawFn, op: str) -> Example:
+    value, kind = data(draw, (1,))
+    return Example([int64(*draw(st.lists(st.integers(0, 4), max_size=3))), value], {}, (kind,), constants=(0, 1))
