@@ -30,7 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 RENAMED: dict[str, str | None] = {"qgraph.range": None, "qgraph.minmax": None, "qgraph.smooth": None}
-"""Keys of metadata in ONNX files, old name -> new name, None where it is gone; a file that differs in nothing else is the same."""
+"""Keys of metadata in ONNX files: old name -> new name, None where it is gone. They make no difference."""
 UNORDERED = {"metadata_props": "key", "initializer": "name", "value_info": "name"}
 """Fields of ONNX files whose order means nothing and may change from run to run, and what they are sorted by."""
 PARTS = ("tensors", "ops", "inputs", "outputs", "metadata")
