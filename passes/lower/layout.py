@@ -111,14 +111,12 @@ class Sinker:
                 factors = constant(node.inputs[1])
                 if factors is None or factors.size != 1:
                     return
-            elif op == "Lookup" and "axis" in node.attributes:
+            elif "axis" in node.attributes:
                 changed = {"axis": forward[attr(node, "axis") % rank]}
-            elif op == "Softmax":
-                changed = {"axis": forward[attr(node, "axis", -1) % rank]}
-            elif op in ("Pad", "ReduceMean"):
+            elif any(a.name == "axes" for a in INTEGER_OPS[node.domain, op].attributes):
                 axes = attr(node, "axes") or list(range(rank))
                 changed = {"axes": [forward[a % rank] for a in axes]}
-                if op == "ReduceMean" and not attr(node, "keepdims", 1):
+                if not attr(node, "keepdims", 1):
                     self._reduce(node, inputs, changed, rank)
                     return
         else:

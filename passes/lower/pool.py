@@ -49,20 +49,28 @@ def average_pool(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) 
 @lowers("GlobalAveragePool", "ReduceMean")
 def mean(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
-    n = rank(node.inputs[0])  # type: ignore[arg-type]
-    if x is None or n is None:
+    reduction = reduced_axes(node)
+    if x is None or reduction is None:
         return None
-    keep = 1
-    if node.op_type == "GlobalAveragePool":
-        axes = list(range(2, n))
-    else:
-        given = constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else None
-        if given is None and len(node.inputs) > 1 and node.inputs[1] is not None:
-            return None
-        empty = given is None or given.size == 0
-        if empty and attr(node, "noop_with_empty_axes", 0):
-            return low.requantized(x, node, value, out)
-        axes = list(range(n)) if empty else [int(a) for a in given]  # type: ignore[union-attr]
-        keep = attr(node, "keepdims", 1)
-    attributes = {"axes": axes, "keepdims": keep, "x_zero": x.zero_point, "multiplier": f32(x.scale / out.scale)}
+    if not reduction["axes"]:
+        return low.requantized(x, node, value, out)
+    attributes = {**reduction, "x_zero": x.zero_point, "multiplier": f32(x.scale / out.scale)}
     return low.build.kernel(node, "ReduceMean", [x.value], out, attributes, value)
+
+
+def reduced_axes(node: ir.Node) -> dict[str, Any] | None:
+    """Attributes ``axes`` (empty: nothing is reduced) and ``keepdims`` of a reduction; None where they are computed."""
+    n = rank(node.inputs[0])  # type: ignore[arg-type]
+    if n is None:
+        return None
+    if node.op_type.startswith("Global"):
+        return {"axes": list(range(2, n)), "keepdims": 1}
+    given = node.inputs[1] if len(node.inputs) > 1 else None
+    axes = constant(given)
+    if given is not None and axes is None:
+        return None
+    if axes is None or axes.size == 0:
+        listed = [] if attr(node, "noop_with_empty_axes", 0) else list(range(n))
+    else:
+        listed = [int(a) for a in axes]
+    return {"axes": listed, "keepdims": attr(node, "keepdims", 1)}

@@ -48,15 +48,10 @@ void Pool::infer(const Values& v) {
   out(v).shape = shape;
 }
 
-ReduceMean::ReduceMean(const OpSource& s)
-    : Op(s),
-      output(read_output_format(s)),
-      x_zero(read_zero(s.attributes, "x_zero")),
-      multiplier(s.attributes.number("multiplier")),
-      axes_(s.attributes.integers("axes")),
-      keep_dims_(s.attributes.integer("keepdims", 1, 0, 1) != 0) {}
+Reduction::Reduction(const OpSource& s)
+    : Op(s), axes_(s.attributes.integers("axes")), keep_dims_(s.attributes.integer("keepdims", 1, 0, 1) != 0) {}
 
-void ReduceMean::infer(const Values& v) {
+void Reduction::infer(const Values& v) {
   const Tensor& x = in(v, 0, {DType::U8, DType::I16});
   std::vector<bool> reduced(x.shape.size());
   for (int64_t a : axes_) {
@@ -75,5 +70,11 @@ void ReduceMean::infer(const Values& v) {
   last_kept = !reduced.empty() && !reduced.back();
   out(v).shape = shape;
 }
+
+ReduceMean::ReduceMean(const OpSource& s)
+    : Reduction(s),
+      output(read_output_format(s)),
+      x_zero(read_zero(s.attributes, "x_zero")),
+      multiplier(s.attributes.number("multiplier")) {}
 
 }  // namespace qgraph::ops

@@ -23,21 +23,30 @@ class Pool : public Op {
   int spatial_ = 2;
 };
 
-class ReduceMean : public Op {
+/// Axes that are reduced, of codes.
+class Reduction : public Op {
  public:
-  explicit ReduceMean(const OpSource& s);
   void infer(const Values& v) override;
 
-  OutputFormat output;
-  int32_t x_zero;
-  float multiplier;
   bool last_kept = false;           // whether the last axis is not reduced
   Shape kept_shape, reduced_shape;  // the input's dims of each kind
   std::vector<int64_t> kept_strides, reduced_strides;
 
+ protected:
+  explicit Reduction(const OpSource& s);
+
  private:
   std::vector<int64_t> axes_;
   bool keep_dims_;
+};
+
+class ReduceMean : public Reduction {
+ public:
+  explicit ReduceMean(const OpSource& s);
+
+  OutputFormat output;
+  int32_t x_zero;
+  float multiplier;
 };
 
 }  // namespace qgraph::ops

@@ -117,6 +117,16 @@ class PoolKernel : public CpuKernel {
   Epilogue epilogue_;
 };
 
+/// The place of element i of the axes with these dims and strides.
+int64_t offset(int64_t i, const Shape& shape, const std::vector<int64_t>& strides) {
+  int64_t at = 0;
+  for (size_t d = shape.size(); d-- > 0;) {
+    at += i % shape[d] * strides[d];
+    i /= shape[d];
+  }
+  return at;
+}
+
 class ReduceMeanKernel : public CpuKernel {
  public:
   ReduceMeanKernel(const ops::ReduceMean& op, const OpSource&, const Workspace& workspace)
@@ -161,14 +171,6 @@ class ReduceMeanKernel : public CpuKernel {
     for (int64_t i = 0; i < n; ++i) sum += read_code(x, start + offset(i, op_.reduced_shape, op_.reduced_strides)) - op_.x_zero;
     const float one = 1.0f, t = (static_cast<float>(sum) * op_.multiplier) / static_cast<float>(n);
     c.kernels->requantize(&t, DType::F32, 0, &one, 0, 1, epilogue_, c.out[0]->as<uint8_t>() + o * (bits(epilogue_.type) / 8));
-  }
-  static int64_t offset(int64_t i, const Shape& shape, const std::vector<int64_t>& strides) {
-    int64_t at = 0;
-    for (size_t d = shape.size(); d-- > 0;) {
-      at += i % shape[d] * strides[d];
-      i /= shape[d];
-    }
-    return at;
   }
 
   const ops::ReduceMean& op_;
