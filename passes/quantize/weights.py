@@ -84,20 +84,21 @@ class Weights:
                 params = weight_params(array, self.kind, block_axis, block=self.block)
             else:
                 params = weight_params(array, self.kind, axis)
-                params = self._carry_bias(node, params, input_scale)
+                params = self._carry_bias(node, array, params, input_scale)
             self.done[key] = self._dequantized(node, value, array, params), params
         result, params = self.done[key]
         node.replace_input_with(1, result)
         return params
 
     @staticmethod
-    def _carry_bias(node: ir.Node, params: QParams, input_scale: float | None) -> QParams:
+    def _carry_bias(node: ir.Node, array: np.ndarray, params: QParams, input_scale: float | None) -> QParams:
         """Raise the scale of a channel whose bias would not fit int32 (or would vanish on a dead channel)."""
         bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
         if bias is None or input_scale is None or bias.ndim != 1 or bias.shape != params.scale.shape:
             return params
         least = np.abs(bias) / (input_scale * BIAS_LIMIT)
-        dead = (params.scale == 1.0) & (bias != 0)
+        others = tuple(i for i in range(array.ndim) if i != params.axis)
+        dead = (np.abs(array).max(others) < params.scale / 2) & (bias != 0)  # all codes are zero
         scale = np.where(dead, least * 2**10, np.maximum(params.scale, least)).astype(np.float32)
         return QParams(params.type, scale, params.zero_point, params.axis)
 

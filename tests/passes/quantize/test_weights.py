@@ -161,6 +161,15 @@ def test_a_channel_of_zeros_keeps_its_bias() -> None:
     np.testing.assert_allclose(run_onnx(model, {"x": x})[0][:, 1:], [[0.4, 0]] * 4, rtol=1e-4, atol=1e-6)
 
 
+def test_a_channel_whose_scale_is_one_is_not_taken_for_one_of_zeros() -> None:
+    w = np.array([[127, 1], [-64, 0]], np.float32)
+    x = np.array([[-1, 1], [127, 2], [-128, 0]], np.float32)  # a scale of 1 too, so that nothing is rounded
+    model, _, values = biased(w, np.array([1, 127], np.float32), x)
+    np.testing.assert_array_equal(array(model.graph.initializers["w_scale"])[0], 1)
+    np.testing.assert_allclose(values, [1, 127], rtol=1e-6)
+    np.testing.assert_allclose(run_onnx(model, {"x": x})[0], x @ w + [1, 127], rtol=1e-6)
+
+
 def test_a_bias_beyond_int32_raises_the_scale_of_its_channel() -> None:
     w = np.array([[1, 1e-9], [-1, 2e-9]], np.float32)
     x = RNG.uniform(-1, 1, (4, 2)).astype(np.float32)
