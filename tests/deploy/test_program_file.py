@@ -1,4 +1,4 @@
-"""The numbers of types and encodings in a program file are those of its schema."""
+"""The numbers of types and encodings in a program file are those of its schema, in Python and in C++."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from qgraph.deploy import program_file
 
-SCHEMA = Path(__file__).resolve().parents[2] / "runtime" / "schema" / "program.fbs"
+RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
+SCHEMA = RUNTIME / "schema" / "program.fbs"
+SHORT = {"F": "FLOAT", "I": "INT", "U": "UINT"}
 
 
 def enum(name: str) -> dict[str, int]:
@@ -19,6 +21,15 @@ def enum(name: str) -> dict[str, int]:
 def test_types_have_the_numbers_of_the_schema() -> None:
     ours = {kind.name.replace("FLOAT", "FLOAT32"): number for kind, number in program_file.TYPES.items()}
     assert {name.upper(): number for name, number in enum("Type").items()} == ours
+
+
+def test_the_types_of_the_runtime_have_the_numbers_of_the_schema() -> None:
+    header = (RUNTIME / "include" / "qgraph" / "runtime.h").read_text()
+    found = re.search(r"enum class DType : int8_t { (.*?) }", header)
+    assert found is not None
+    members = dict(entry.split(" = ") for entry in found[1].split(", "))
+    theirs = {re.sub(r"^[FIU](?=\d)", lambda m: SHORT[m[0]], name).upper(): int(number) for name, number in members.items()}
+    assert {name.upper(): number for name, number in enum("Type").items()} == theirs
 
 
 def test_encodings_have_the_numbers_of_the_schema() -> None:

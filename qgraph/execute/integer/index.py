@@ -1,4 +1,4 @@
-"""Small ops, where ONNX's reference evaluator does not do."""
+"""Small ops, where ONNX says less than the dialect, or its reference evaluator does not do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,46 @@ from qgraph.execute.integer.common import Arrays, defines
 @defines("Cast")
 def cast(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     assert x[0] is not None  # a program keeps the target as the type of the output only
-    return x[0].astype(dtype)
+    if x[0].dtype != np.float32 or dtype.kind != "i":
+        return x[0].astype(dtype)
+    info, wide = np.iinfo(dtype), x[0].astype(np.float64)
+    low, high = wide <= info.min, wide >= float(info.max)
+    inside = np.where(low | high | np.isnan(wide), 0, wide).astype(dtype)
+    return np.where(low, info.min, np.where(high, info.max, inside)).astype(dtype)
+
+
+@defines("Div")
+def divide(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    p, q = x[:2]
+    assert p is not None and q is not None
+    if dtype == np.float32:
+        with np.errstate(all="ignore"):
+            return np.asarray(p / q)
+    safe = np.where(q == 0, 1, q).astype(np.int64)
+    floor, rest = np.divmod(p.astype(np.int64), safe)
+    towards_zero = floor + ((rest != 0) & (floor < 0))
+    return np.where(q == 0, 0, towards_zero).astype(dtype)
+
+
+@defines("Mod")
+def modulo(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    p, q = x[:2]
+    assert p is not None and q is not None
+    return np.where(q == 0, 0, np.mod(p, np.where(q == 0, 1, q))).astype(dtype)
+
+
+@defines("Max")
+def maximum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    p, q = x[:2]
+    assert p is not None and q is not None
+    return np.where(p > q, p, q)
+
+
+@defines("Min")
+def minimum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    p, q = x[:2]
+    assert p is not None and q is not None
+    return np.where(p < q, p, q)
 
 
 @defines("ConstantOfShape")

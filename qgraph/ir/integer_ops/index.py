@@ -61,11 +61,11 @@ OPS = (
     _pair("Add", NUMBERS, f"y = a + b, {WRAPS}"),
     _pair("Sub", NUMBERS, f"y = a - b, {WRAPS}"),
     _pair("Mul", NUMBERS, f"y = a * b, {WRAPS}"),
-    _pair("Div", NUMBERS, "y = a / b, one IEEE operation; integers towards 0, and 0 where b is 0"),
+    _pair("Div", NUMBERS, "y = a / b, one IEEE operation; integers towards 0, and 0 where b is 0; -2^63 / -1 is open"),
     _pair(
         "Mod",
         INTEGERS,
-        "y = a - b * floor(a / b); 0 where b is 0",
+        "y = a - b * floor(a / b); 0 where b is 0; that of -2^63 and -1 is open",
         attributes=(AttributeSpec("fmod", "int", 0, 0, 0, meaning="the sign is that of b"),),
     ),
     _pair("Max", NUMBERS, "y = a > b ? a : b"),
