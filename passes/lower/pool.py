@@ -58,6 +58,20 @@ def mean(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Va
     return low.build.kernel(node, "ReduceMean", [x.value], out, attributes, value)
 
 
+@lowers("ReduceMax")
+def largest(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
+    x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
+    reduction = reduced_axes(node)
+    if x is None or reduction is None:
+        return None
+    if not reduction["axes"]:
+        return low.requantized(x, node, value, out)
+    name = value.name or "max"
+    made = low.build.add(node, "ReduceMax", [x.value], reduction, name=name, type=x.spec.type, shape=value.shape)
+    low.build.note(made, x.spec)
+    return low.requantized(QuantizedValue(made, x.spec), node, value, out)
+
+
 def reduced_axes(node: ir.Node) -> dict[str, Any] | None:
     """Attributes ``axes`` (empty: nothing is reduced) and ``keepdims`` of a reduction; None where they are computed."""
     n = rank(node.inputs[0])  # type: ignore[arg-type]

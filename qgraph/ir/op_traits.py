@@ -206,7 +206,7 @@ _ROWS = (
     OpTraits("ReduceL2", "pool", no_integer=FLOAT),
     OpTraits("ReduceLogSum", "pool", no_integer=FLOAT),
     OpTraits("ReduceLogSumExp", "pool", no_integer=FLOAT),
-    OpTraits("ReduceMax", "pool", no_integer=FLOAT),
+    OpTraits("ReduceMax", "pool", PART),
     OpTraits("ReduceMean", "pool", T.KEEPS_ZERO),
     OpTraits("ReduceMin", "pool", no_integer=FLOAT),
     OpTraits("ReduceProd", "pool", no_integer=FLOAT),

@@ -77,4 +77,8 @@ ReduceMean::ReduceMean(const OpSource& s)
       x_zero(read_zero(s.attributes, "x_zero")),
       multiplier(s.attributes.number("multiplier")) {}
 
+ReduceMax::ReduceMax(const OpSource& s) : Reduction(s) {
+  require(s.output_type() == s.input(0).type, "the output's type must be the input's");
+}
+
 }  // namespace qgraph::ops

@@ -1,4 +1,4 @@
-// MaxPool, AveragePool (one or two spatial axes, channels last), ReduceMean.
+// MaxPool, AveragePool (one or two spatial axes, channels last), ReduceMean, ReduceMax.
 #pragma once
 
 #include "ops/quantization.h"
@@ -47,6 +47,11 @@ class ReduceMean : public Reduction {
   OutputFormat output;
   int32_t x_zero;
   float multiplier;
+};
+
+class ReduceMax : public Reduction {
+ public:
+  explicit ReduceMax(const OpSource& s);
 };
 
 }  // namespace qgraph::ops

@@ -43,6 +43,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"MaxPool", make<ops::Pool>},
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},
+      {"ReduceMax", make<ops::ReduceMax>},
       {"Resize", make<ops::Resize>},
       {"Reshape", make<ops::View>},
       {"Squeeze", make<ops::View>},

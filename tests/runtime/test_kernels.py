@@ -99,7 +99,7 @@ DRAWN = {
     ("Resize", "linear"): "says the type of y; both are drawn",
     ("Pad", "mode"): "modes differ in the pads that they take; all are drawn",
     ("Pad", "axes"): "axes of the input",
-    ("ReduceMean", "axes"): "axes of the input",
+    **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",

@@ -63,3 +63,9 @@ def reduce_mean(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     total = (x[0].astype(np.int64) - a["x_zero"]).sum(axes, keepdims=bool(a["keepdims"]))
     count = math.prod(x[0].shape[i] for i in axes)
     return codes(total.astype(np.float32) * F(a["multiplier"]) / F(max(count, 1)), a, dtype)
+
+
+@defines("ReduceMax")
+def reduce_max(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    return x[0].max(tuple(a["axes"]), keepdims=bool(a["keepdims"]), initial=np.iinfo(dtype).min)  # type: ignore[no-any-return]

@@ -66,4 +66,14 @@ REDUCE_MEAN = OpSpec(
     any_layout=True,
 )
 
-OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN)
+REDUCE_MAX = OpSpec(
+    "ReduceMax",
+    "pool",
+    inputs=(InputSpec("x", CODES),),
+    outputs=(OutputSpec("y", CODES, same_as="x"),),
+    attributes=REDUCE_MEAN.attributes[:2],
+    equation="y = the largest code along the axes; none: the lowest code of the type",
+    any_layout=True,
+)
+
+OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN, REDUCE_MAX)

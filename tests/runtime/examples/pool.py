@@ -1,4 +1,4 @@
-"""MaxPool, AveragePool, ReduceMean."""
+"""MaxPool, AveragePool, ReduceMean, ReduceMax."""
 
 from __future__ import annotations
 
@@ -50,3 +50,10 @@ def reduce_mean(draw: st.DrawFn, op: str) -> Example:
         **case.output(dtype),
     }
     return Example([case.codes((2, 3, 5, 4), kind)], attributes, (dtype,))
+
+
+@example("ReduceMax")
+def reduce_max(draw: st.DrawFn, op: str) -> Example:
+    case, axes, kind = Case(draw(SEEDS)), draw(st.sets(st.integers(0, 3), min_size=1)), draw(KINDS)
+    attributes = {"axes": sorted(axes), "keepdims": draw(st.integers(0, 1))}
+    return Example([case.codes((2, 3, 5, 4), kind)], attributes, (kind,))

@@ -1,4 +1,4 @@
-// MaxPool, AveragePool, ReduceMean.
+// MaxPool, AveragePool, ReduceMean, ReduceMax.
 #include "ops/pool.h"
 
 #include <algorithm>
@@ -177,12 +177,49 @@ class ReduceMeanKernel : public CpuKernel {
   Epilogue epilogue_;
 };
 
+class ReduceMaxKernel : public CpuKernel {
+ public:
+  ReduceMaxKernel(const ops::ReduceMax& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
+
+  size_t prepare(const Values&) override { return 0; }
+  void compute(const Context& c) override {
+    if (elements(op_.kept_shape) == 0) return;
+    if (c.in[0]->type == DType::U8)
+      largest<uint8_t>(c);
+    else
+      largest<int16_t>(c);
+  }
+
+ private:
+  template <typename T>
+  void largest(const Context& c) const {
+    const T* x = c.in[0]->as<T>();
+    T* y = c.out[0]->as<T>();
+    const int64_t n = elements(op_.reduced_shape), each = op_.last_kept ? op_.kept_shape.back() : 1;
+    // rows of kept elements that lie side by side are compared at once
+    c.pool->parallel(elements(op_.kept_shape) / each, std::max<int64_t>(1, 4096 / each), [&](int64_t begin, int64_t end, int) {
+      for (int64_t o = begin; o < end; ++o) {
+        const T* from = x + offset(o * each, op_.kept_shape, op_.kept_strides);
+        T* to = y + o * each;
+        std::fill(to, to + each, std::numeric_limits<T>::min());
+        for (int64_t i = 0; i < n; ++i) {
+          const T* row = from + offset(i, op_.reduced_shape, op_.reduced_strides);
+          for (int64_t j = 0; j < each; ++j) to[j] = std::max(to[j], row[j]);
+        }
+      }
+    });
+  }
+
+  const ops::ReduceMax& op_;
+};
+
 }  // namespace
 
 void add_pool_kernels(KernelTable& table) {
   table.emplace_back("MaxPool", make<PoolKernel, ops::Pool>);
   table.emplace_back("AveragePool", make<PoolKernel, ops::Pool>);
   table.emplace_back("ReduceMean", make<ReduceMeanKernel, ops::ReduceMean>);
+  table.emplace_back("ReduceMax", make<ReduceMaxKernel, ops::ReduceMax>);
 }
 
 }  // namespace qgraph::cpu
