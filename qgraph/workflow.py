@@ -12,21 +12,21 @@ from qgraph.analyze import cost
 from qgraph.data import Batch
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.io import size_of
-from qgraph.ir.snapshot import take
+from qgraph.ir.snapshot import Snapshot
 from qgraph.pipeline import PassContext, PassReport, Pipeline
 
-_CLEAN = "canonicalize,fold-batchnorm,fuse-bias"
+_PREPARE = "canonicalize,fold-batchnorm,fuse-bias"
 PRESETS = {
-    "int8": f"{_CLEAN},calibrate,smooth-quant,quantize,bias-correction",
-    "int8-dynamic": f"{_CLEAN},quantize{{activations=tokens placement=linear}}",
-    "w4a8": f"{_CLEAN},calibrate,smooth-quant,quantize{{weights=int4 weight-block=32}},bias-correction",
+    "int8": f"{_PREPARE},calibrate,smooth-quant,quantize,bias-correction",
+    "int8-dynamic": f"{_PREPARE},quantize{{activations=tokens placement=linear}}",
+    "w4a8": f"{_PREPARE},calibrate,smooth-quant,quantize{{weights=int4 weight-block=32}},bias-correction",
 }
 CHECKED = 2
 """Batches of the data that the fidelity check runs on."""
 
 
 @dataclasses.dataclass
-class Report:
+class TransformReport:
     """What ``transform`` did.
 
     Attributes:
@@ -74,7 +74,7 @@ def transform(
     seed: int = 0,
     record: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
-) -> Report:
+) -> TransformReport:
     """Run ``passes`` (or the passes of ``preset``) on ``model`` in place.
 
     Args:
@@ -88,7 +88,7 @@ def transform(
     """
     pipeline = pipeline_of(passes, preset)
     before = model.clone()
-    start = take(model).json() if record else {}
+    start = Snapshot.of(model).json() if record else {}
     context = PassContext(data=data, seed=seed, record=record)
     if progress is not None:
         context.progress = progress
@@ -99,7 +99,7 @@ def transform(
     worst, outputs = _fidelity(context, before, model, data) if data is not None else ([], {})
     bad = {name: db for name, db in outputs.items() if db < min_sqnr}
     sizes = size_of(before), size_of(model)
-    result = Report(str(pipeline), reports, *sizes, cost.layers(model), kept, worst, outputs, start)
+    result = TransformReport(str(pipeline), reports, *sizes, cost.layers(model), kept, worst, outputs, start)
     if bad and not force:
         listed = ", ".join(f"{name} {db:.1f} dB" for name, db in bad.items())
         layers = ", ".join(f"{name} ({db:.1f} dB)" for name, db in worst)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from qgraph.capture import from_factory
 from qgraph.errors import QGraphError
-from qgraph.ir.snapshot import Snapshot, difference, take
+from qgraph.ir.snapshot import Snapshot, difference
 from qgraph.pipeline import AnalysisState, MeasuredRange, Pass, PassContext, PassReport, Pipeline, passes, register
 
 TEXT = "canonicalize,calibrate{method=entropy percentile=99.5},quantize{weights=int4 exclude=[Gemm,*.head]}"
@@ -91,7 +91,7 @@ def test_third_party_pass_and_record_of_the_graph() -> None:
 
     text = '<ir_version: 10, opset_import: ["" : 21]> g (float[2] x) => (float[2] y) { a = Relu(x) y = Abs(a) }'
     model = ir.from_onnx_text(text)
-    before = take(model)
+    before = Snapshot.of(model)
     (report,) = Pipeline("test-drop-relu").run(model, PassContext(record=True))
     assert report.counts == {"relus": 1}
     after = Snapshot.from_json(json.loads(json.dumps(report.graph)))

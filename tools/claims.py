@@ -19,7 +19,7 @@ from qgraph.execute.quantizers import bucket_quantize, round_stochastic
 from qgraph.numerics.affine import INT_TYPES, dequantize, from_range, quantize
 from qgraph.numerics.coding import entropy, huffman_bits
 from qgraph.train.recipe import load
-from qgraph.train.report import Report, interval
+from qgraph.train.report import TrainingReport, interval
 from qgraph.train.run import train
 
 Row = tuple[str, str, str]
@@ -75,7 +75,7 @@ CLAIMS = [
 ]
 
 
-def trained(reports: dict[str, Report]) -> Iterator[Row]:
+def trained(reports: dict[str, TrainingReport]) -> Iterator[Row]:
     for claim in CLAIMS:
         gaps = [d for d in reports[claim.recipe].differences() if (d["first"], d["second"]) == (claim.first, claim.second)]
         mean, half = gaps[0]["difference"] * 100, gaps[0]["interval"] * 100
@@ -128,7 +128,7 @@ def _holds(ok: object) -> str:
 @click.option("--seeds", default=5, show_default=True)
 def main(out: str, seeds: int) -> None:
     """Train what is missing and print the table."""
-    reports: dict[str, Report] = {}
+    reports: dict[str, TrainingReport] = {}
     for name in dict.fromkeys(claim.recipe for claim in CLAIMS):
         click.echo(f"{name} ...", err=True)
         report = train(load(name), Path(out) / name, seeds=seeds)

@@ -94,16 +94,16 @@ def show_tree(path: str, against: str | None, data: str | None) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
-    from qgraph.analyze.facts import Picture
+    from qgraph.analyze.metrics import AnalyzedModel
     from qgraph.data import Data
     from qgraph.errors import QGraphError
 
     if (against is None) != (data is None):
         raise QGraphError("SQNR needs both --against FLOAT.onnx and --data")
-    picture = Picture(path)
+    analyzed = AnalyzedModel(path)
     if against is not None and data is not None:
-        picture.against(against, itertools.islice(Data(data), 1))
-    sums = picture.modules()
+        analyzed.against(against, itertools.islice(Data(data), 1))
+    sums = analyzed.modules()
     branches: dict[str, Tree] = {}
 
     def line(name: str, scope: str) -> Text:
@@ -113,7 +113,7 @@ def show_tree(path: str, against: str | None, data: str | None) -> None:
         parts.append(f"{total.sqnr:.1f} dB" if total.sqnr is not None else "")
         return Text.assemble((name, "bold"), "  ", ", ".join(p for p in parts if p))
 
-    branches[""] = Tree(line(picture.path.name, ""))
+    branches[""] = Tree(line(analyzed.path.name, ""))
     for scope in sorted(sums, key=natural):
         if scope:
             parent, _, name = scope.rpartition(".")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from qgraph.train.report import Report
+    from qgraph.train.report import TrainingReport
 
 
 @click.command("train")
@@ -54,7 +54,7 @@ def command(recipe: str, out: str, settings: tuple[str, ...], seeds: int, device
         print_report(report, out)
 
 
-def print_report(report: Report, out: str) -> None:
+def print_report(report: TrainingReport, out: str) -> None:
     """The tables that end a run."""
     from rich.console import Console
     from rich.table import Table

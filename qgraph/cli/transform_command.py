@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from qgraph.workflow import Report
+    from qgraph.workflow import TransformReport
 
 
 @click.command("transform")
@@ -66,7 +66,7 @@ def command(
     show(result, output)
 
 
-def show(result: Report, output: str) -> None:
+def show(result: TransformReport, output: str) -> None:
     """Print the report that ends a transform."""
     from rich.console import Console
     from rich.table import Table

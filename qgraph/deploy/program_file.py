@@ -155,7 +155,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
         dims = [str(d) if d >= 0 else (symbols[i] if i < len(symbols) else "?") for i, d in enumerate(shape)]
         value = Value(kind.name.lower(), "[" + ", ".join(dims) + "]" if shape or data is not None else "")
         if data is not None:
-            value.constant, value.bytes, value.print = True, len(data), zlib.crc32(data)
+            value.constant, value.bytes, value.checksum = True, len(data), zlib.crc32(data)
             if (width := _sparse_width(kind)) is not None and len(shape) > 1:
                 codes[name] = unpack(np.frombuffer(data, np.uint8), width, math.prod(shape)).reshape(shape)
         if (base := name.removesuffix(LAST)) in scales:

@@ -7,24 +7,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-Flow = Literal["kept", "pruned", "all"]
+GradientScope = Literal["kept", "pruned", "all"]
 
 
 class _Mask(torch.autograd.Function):
     """y = w * mask (or w); the gradient reaches the kept elements, the pruned ones, or all."""
 
     @staticmethod
-    def forward(ctx: Any, w: Tensor, mask: Tensor, whole: bool, flow: Flow, scores: Tensor | None) -> Tensor:
+    def forward(ctx: Any, w: Tensor, mask: Tensor, unmasked: bool, scope: GradientScope, scores: Tensor | None) -> Tensor:
         ctx.save_for_backward(w, mask, scores)
-        ctx.flow = flow
-        return w.clone() if whole else w * mask
+        ctx.gradient_scope = scope
+        return w.clone() if unmasked else w * mask
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         w, mask, scores = ctx.saved_tensors
         if scores is not None:  # movement pruning: dL/dS = dL/dW' * W (Sanh et al. 2020, section 4), summed
             scores.sub_(grad * w)
-        flowing = grad if ctx.flow == "all" else grad * (mask if ctx.flow == "kept" else ~mask)
+        flowing = grad if ctx.gradient_scope == "all" else grad * (mask if ctx.gradient_scope == "kept" else ~mask)
         return flowing, None, None, None, None
 
 
@@ -34,8 +34,8 @@ class MaskWeight(nn.Module):
     Attributes:
         mask: bool buffer, the shape of the weight.
         scores: float buffer, what movement pruning ranks by; empty unless ``watch`` was called.
-        whole: let all elements through, pruned ones too: the teacher's view of the same weights.
-        flow: which elements the gradient reaches.
+        unmasked: let all elements through, pruned ones too: the teacher's view of the same weights.
+        gradient_scope: which elements the gradient reaches.
     """
 
     mask: Tensor
@@ -45,7 +45,7 @@ class MaskWeight(nn.Module):
         super().__init__()
         self.register_buffer("mask", mask.bool())
         self.register_buffer("scores", torch.zeros(0))
-        self.whole, self.flow = False, "kept"
+        self.unmasked, self.gradient_scope = False, "kept"
 
     def watch(self) -> None:
         """Sum scores for movement pruning."""
@@ -53,4 +53,4 @@ class MaskWeight(nn.Module):
 
     def forward(self, w: Tensor) -> Tensor:
         scores = self.scores if self.scores.numel() and self.training else None
-        return _Mask.apply(w, self.mask, self.whole, self.flow, scores)  # type: ignore[no-any-return]
+        return _Mask.apply(w, self.mask, self.unmasked, self.gradient_scope, scores)  # type: ignore[no-any-return]

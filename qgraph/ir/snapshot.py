@@ -29,14 +29,14 @@ SHOWN = 200
 class Value:
     """A value: its type (``float32``), shape (``[batch, 384]``), and for a constant what it holds.
 
-    ``scale`` and ``zero_point`` describe the codes of a quantized value; ``print`` changes when a constant's elements do.
+    ``scale`` and ``zero_point`` describe the codes of a quantized value; ``checksum`` changes when a constant's elements do.
     """
 
     type: str = ""
     shape: str = ""
     constant: bool = False
     bytes: int = 0
-    print: int = 0
+    checksum: int = 0
     scale: str = ""
     zero_point: str = ""
 
@@ -74,6 +74,29 @@ class Snapshot:
         }
 
     @staticmethod
+    def of(model: ir.Model) -> Snapshot:
+        """The snapshot of a model of any dialect."""
+        values: dict[str, Value] = {}
+        nodes = []
+        name_of = Ids()
+        for node in model.graph:
+            for value in (*node.inputs, *node.outputs):
+                if value is not None and value.name not in values:
+                    values[value.name or ""] = _value(value)
+            attributes = {a.name: str(a.value)[:SHOWN] for a in node.attributes.values() if a.type != ir.AttributeType.TENSOR}
+            op = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            inputs = [(v.name or "") if v is not None else "" for v in node.inputs]
+            outputs = [v.name or "" for v in node.outputs]
+            name = node.name or ""
+            identity = name_of(node.op_type, name, outputs)
+            nodes.append(Node(identity, op, name, module_path(node), source_line(node), attributes, inputs, outputs))
+            _quantization(node, values)
+        for value in (*model.graph.inputs, *model.graph.outputs):
+            values.setdefault(value.name or "", _value(value))
+        sides = ([v.name or "" for v in side] for side in (model.graph.inputs, model.graph.outputs))
+        return Snapshot(nodes, values, *sides)
+
+    @staticmethod
     def from_json(data: dict[str, Any]) -> Snapshot:
         """The inverse of ``json``; raises KeyError or TypeError for other data."""
         nodes = [Node(**n) for n in data["nodes"]]
@@ -101,35 +124,12 @@ class Ids:
         return base if self.given[base] == 1 else f"{base} ({self.given[base]})"
 
 
-def take(model: ir.Model) -> Snapshot:
-    """The snapshot of a model of any dialect."""
-    values: dict[str, Value] = {}
-    nodes = []
-    name_of = Ids()
-    for node in model.graph:
-        for value in (*node.inputs, *node.outputs):
-            if value is not None and value.name not in values:
-                values[value.name or ""] = _value(value)
-        attributes = {a.name: str(a.value)[:SHOWN] for a in node.attributes.values() if a.type != ir.AttributeType.TENSOR}
-        op = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-        inputs = [(v.name or "") if v is not None else "" for v in node.inputs]
-        outputs = [v.name or "" for v in node.outputs]
-        name = node.name or ""
-        identity = name_of(node.op_type, name, outputs)
-        nodes.append(Node(identity, op, name, module_path(node), source_line(node), attributes, inputs, outputs))
-        _quantization(node, values)
-    for value in (*model.graph.inputs, *model.graph.outputs):
-        values.setdefault(value.name or "", _value(value))
-    sides = ([v.name or "" for v in side] for side in (model.graph.inputs, model.graph.outputs))
-    return Snapshot(nodes, values, *sides)
-
-
 def _value(value: ir.Value) -> Value:
     shape = "" if value.shape is None else "[" + ", ".join(str(d if isinstance(d, int) else d.value) for d in value.shape) + "]"
     made = Value(value.dtype.name.lower() if value.dtype is not None else "", shape)
     if value.const_value is not None and value.producer() is None:
         made.constant, made.bytes = True, value.const_value.nbytes
-        made.print = zlib.crc32(value.const_value.tobytes())
+        made.checksum = zlib.crc32(value.const_value.tobytes())
     return made
 
 
@@ -169,5 +169,5 @@ def difference(before: Snapshot, after: Snapshot) -> Change:
 
 
 def _looks(node: Node, snapshot: Snapshot) -> tuple[Any, ...]:
-    prints = [snapshot.values[name].print for name in node.inputs if name]
-    return node.op, node.attributes, node.inputs, prints
+    checksums = [snapshot.values[name].checksum for name in node.inputs if name]
+    return node.op, node.attributes, node.inputs, checksums

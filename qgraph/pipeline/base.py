@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
-from qgraph.ir.snapshot import take
+from qgraph.ir.snapshot import Snapshot
 from qgraph.pipeline.context import PassContext
 from qgraph.pipeline.options import print_value
 
@@ -72,7 +72,7 @@ class Pass(ir.passes.InPlacePass):
         report.seconds = time.perf_counter() - start
         report.nodes_after = len(model.graph)
         if self.context.record:
-            report.graph = take(model).json()
+            report.graph = Snapshot.of(model).json()
         return ir.passes.PassResult(model, bool(report.counts))
 
     def __call__(self, subject: ir.Model | ir.passes.PassResult, /) -> ir.passes.PassResult:

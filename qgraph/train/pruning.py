@@ -50,9 +50,9 @@ class Masks:
             self._check_lengths(spec, stage)
         for mask, _, _ in self.masks.values():
             if spec is not None and spec.regrow:
-                mask.flow = "all"
+                mask.gradient_scope = "all"
             if spec is not None and spec.kind == "movement":
-                mask.flow = "all"
+                mask.gradient_scope = "all"
                 mask.watch()
 
     @staticmethod
@@ -155,19 +155,19 @@ class FullNet:
     @contextlib.contextmanager
     def view(self) -> Iterator[None]:
         """The student as the full net."""
-        flow: Any = {"unimportant": "pruned", "all": "all", "none": "pruned"}[self.spec.teacher_update]
+        scope: Any = {"unimportant": "pruned", "all": "all", "none": "pruned"}[self.spec.teacher_update]
         frozen = {m: m.frozen for m in self.student.modules() if isinstance(m, FakeQuantize)}
-        flows = [mask.flow for mask, _, _ in self.masks.masks.values()]
+        scopes = [mask.gradient_scope for mask, _, _ in self.masks.masks.values()]
         try:
             for mask, _, _ in self.masks.masks.values():
-                mask.whole, mask.flow = True, flow
+                mask.unmasked, mask.gradient_scope = True, scope
             for module in frozen:
                 module.frozen = True
             self.statistics.swap(self.student)
             yield
         finally:
-            for old, (mask, _, _) in zip(flows, self.masks.masks.values(), strict=True):
-                mask.whole, mask.flow = False, old
+            for old, (mask, _, _) in zip(scopes, self.masks.masks.values(), strict=True):
+                mask.unmasked, mask.gradient_scope = False, old
             for module, was in frozen.items():
                 module.frozen = was
             self.statistics.swap(self.student)
@@ -197,6 +197,6 @@ class FullNet:
         found = copy.deepcopy(self.student)
         for module in found.modules():
             if isinstance(module, MaskWeight):
-                module.whole = True
+                module.unmasked = True
         copy.deepcopy(self.statistics).swap(found)
         return found.eval()

@@ -50,7 +50,7 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 @dataclasses.dataclass
-class Report:
+class TrainingReport:
     """Results of a recipe: ``runs`` has a list of stages for each seed."""
 
     recipe: Recipe
@@ -146,7 +146,7 @@ def _change(row: dict[str, Any]) -> str:
     return "-" if math.isnan(row["loss_after"]) else f"{row['loss_before']:.3f} → {row['loss_after']:.3f}"
 
 
-def write(report: Report, out: Path) -> None:
+def write(report: TrainingReport, out: Path) -> None:
     """Write ``report.json``, ``report.html`` and, where TensorBoard is installed, its event files."""
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / "report.json") as temporary:
@@ -180,7 +180,7 @@ HEAD = (
 )
 
 
-def page(report: Report) -> str:
+def page(report: TrainingReport) -> str:
     """The report as one HTML file without outside parts."""
     return document(report.recipe.name, content(report.json()))
 

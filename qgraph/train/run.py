@@ -13,7 +13,7 @@ from qgraph.train.build import build_graph, load_graph
 from qgraph.train.context import StageResult, StepProgress, TrainingRun, finished, process
 from qgraph.train.data import Dataset, make
 from qgraph.train.recipe import Recipe, Source, Stage
-from qgraph.train.report import Report, write
+from qgraph.train.report import TrainingReport, write
 from qgraph.train.stage import prepare, run_stage
 
 
@@ -39,7 +39,7 @@ def train(
     seeds: int = 1,
     progress: StepProgress = lambda name, step, steps, losses: None,
     device: str = "",
-) -> Report | None:
+) -> TrainingReport | None:
     """Run ``recipe`` and write its models and reports under ``out``.
 
     A run that was stopped goes on where its last checkpoint is. Under ``torchrun`` every process takes its part of each batch,
@@ -69,7 +69,7 @@ def train(
         torch.distributed.destroy_process_group()
     if rank != 0:  # the first process measures
         return None
-    report = Report(recipe, runs, recipe.seed)
+    report = TrainingReport(recipe, runs, recipe.seed)
     write(report, out)
     return report
 

@@ -13,11 +13,11 @@ import onnx_ir as ir
 import pytest
 import torch
 from click.testing import CliRunner
-from qgraph.tools.viewer.report import activation, make, weight_levels
+from qgraph.tools.viewer.report import Candidate, activation, make, weight_levels
 
 from qgraph.execute.onnxruntime import session
 from qgraph.analyze.compare import compare
-from qgraph.analyze.facts import Picture
+from qgraph.analyze.metrics import AnalyzedModel
 from qgraph.capture import from_factory, from_torch
 from qgraph.cli import cli
 from qgraph.deploy.program import compile
@@ -90,6 +90,29 @@ def test_accuracy_where_there_are_labels(folder: Path) -> None:
     assert f"{(scores.argmax(1) == batch['label']).mean():.1%}" in page.cells
 
 
+def test_rounds_of_zero_time_nothing_and_a_candidate_measures_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a benchmark ran")
+
+    monkeypatch.setattr(AnalyzedModel, "time", refuse)
+    monkeypatch.setattr("qgraph.tools.bench.engines.measure", refuse)
+    files = [str(folder / name) for name in ("float.onnx", "int8.onnx", "int8.qgp")]
+    page = Page(make(files, [BATCH], rounds=0))
+    assert {"summary", "layers-2"} <= page.ids and "time-2" not in page.ids
+    with pytest.raises(AssertionError, match="a benchmark ran"):
+        make(files, [BATCH], rounds=1)
+    monkeypatch.setattr("qgraph.deploy.session.Session", refuse)
+    assert Candidate(AnalyzedModel(folder / "int8.qgp"), 0).seconds is None
+
+
+def test_a_program_is_counted_as_it_is_when_it_is_timed(folder: Path) -> None:
+    program, model = AnalyzedModel(folder / "int8.qgp"), AnalyzedModel(folder / "int8.onnx")
+    counted = program.count_macs()
+    assert all(metrics.seconds is None for metrics in program.metrics.values())
+    program.time()
+    assert counted == sum(metrics.macs or 0 for metrics in program.metrics.values()) == model.count_macs() > 10_000
+
+
 def test_two_hundred_layers_in_half_a_minute(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layers = [part for _ in range(200) for part in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
@@ -111,21 +134,21 @@ def test_two_hundred_layers_in_half_a_minute(tmp_path: Path) -> None:
 
 def test_grids_are_the_quantizers(folder: Path) -> None:
     model = io.load(folder / "int8.onnx")
-    picture = Picture(folder / "int8.onnx")
+    analyzed = AnalyzedModel(folder / "int8.onnx")
     conv = nodes(model, "Conv")[1]
     levels = weight_levels(conv)
     assert levels is not None and len(levels) == 256 and levels[128] == 0
     source, grid, kind = activation(conv)
     assert kind == "uint8" and grid is not None and len(grid) == 256 and 0.0 in grid
-    shown = picture.snapshot.values[next(iter(source.uses())).node.outputs[0].name or ""]
+    shown = analyzed.snapshot.values[next(iter(source.uses())).node.outputs[0].name or ""]
     assert np.diff(grid)[0] == pytest.approx(float(shown.scale), rel=1e-4)
 
 
 def test_values_of_a_program_have_the_shapes_of_its_run(folder: Path) -> None:
-    picture = Picture(folder / "int8.qgp")
-    assert picture.time(BATCH) > 0
-    assert picture.snapshot.values[picture.snapshot.outputs[0]].shape == "[8, 10]"
-    assert all(picture.snapshot.values[name].shape for node in picture.snapshot.nodes for name in node.outputs)
+    analyzed = AnalyzedModel(folder / "int8.qgp")
+    assert analyzed.time(BATCH) > 0
+    assert analyzed.snapshot.values[analyzed.snapshot.outputs[0]].shape == "[8, 10]"
+    assert all(analyzed.snapshot.values[name].shape for node in analyzed.snapshot.nodes for name in node.outputs)
 
 
 def test_training_folders_and_mistakes(folder: Path, tmp_path: Path) -> None:
@@ -149,12 +172,12 @@ def test_training_folders_and_mistakes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_tree_sums_the_modules(folder: Path) -> None:
-    picture = Picture(folder / "int8.qgp")
-    whole = picture.modules()[""]
-    assert whole.bits == 8 and whole.bytes == sum(f.bytes for f in picture.facts.values())
-    assert {picture.facts[n.id].value_bits for n in picture.snapshot.nodes} >= {8.0, 32.0}
-    quantized = Picture(folder / "int8.onnx")
-    assert {quantized.facts[n.id].value_bits for n in quantized.snapshot.nodes if n.op == "Conv"} <= {8.0, 16.0, 32.0}
+    analyzed = AnalyzedModel(folder / "int8.qgp")
+    whole = analyzed.modules()[""]
+    assert whole.bits == 8 and whole.bytes == sum(f.bytes for f in analyzed.metrics.values())
+    assert {analyzed.metrics[n.id].value_bits for n in analyzed.snapshot.nodes} >= {8.0, 32.0}
+    quantized = AnalyzedModel(folder / "int8.onnx")
+    assert {quantized.metrics[n.id].value_bits for n in quantized.snapshot.nodes if n.op == "Conv"} <= {8.0, 16.0, 32.0}
     done = CliRunner().invoke(cli, ["inspect", str(folder / "int8.onnx"), "--tree"])
     assert done.exit_code == 0 and re.search(r"int8.onnx +8 bits, [\d.]+ kB", done.output), done.output
     done = CliRunner().invoke(cli, ["inspect", str(folder / "int8.onnx"), "--tree", "--against", "x.onnx"])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from qgraph.analyze.facts import Facts
+from qgraph.analyze.metrics import NodeMetrics
 from qgraph.ir.snapshot import Change, Node, Snapshot, Value
 
 MARKS = {"added": "#009e73", "removed": "#d55e00", "changed": "#e69f00"}
@@ -14,13 +14,13 @@ MARKS = {"added": "#009e73", "removed": "#d55e00", "changed": "#e69f00"}
 
 
 def graph(
-    snapshot: Snapshot, name: str, facts: Mapping[str, Facts] | None = None, change: Change | None = None
+    snapshot: Snapshot, name: str, metrics: Mapping[str, NodeMetrics] | None = None, change: Change | None = None
 ) -> dict[str, Any]:
     """One graph: hierarchy from module paths, types and shapes on edges, what is known of each node as attributes."""
     producers = snapshot.producers()
     marks = {i: kind for kind in MARKS for i in getattr(change, kind)} if change is not None else {}
     nodes = [_end(f"input {i}", "Input", snapshot, [], i) for i in snapshot.inputs]
-    nodes += [_node(n, snapshot, producers, (facts or {}).get(n.id), marks.get(n.id, "")) for n in snapshot.nodes]
+    nodes += [_node(n, snapshot, producers, (metrics or {}).get(n.id), marks.get(n.id, "")) for n in snapshot.nodes]
     for o in snapshot.outputs:
         source = _source(o, snapshot, producers)
         nodes.append(_end(f"output {o}", "Output", snapshot, [source] if source else [], o))
@@ -59,7 +59,9 @@ def _source(value: str, snapshot: Snapshot, producers: Mapping[str, Node]) -> di
     return None
 
 
-def _node(node: Node, snapshot: Snapshot, producers: Mapping[str, Node], facts: Facts | None, mark: str) -> dict[str, Any]:
+def _node(
+    node: Node, snapshot: Snapshot, producers: Mapping[str, Node], metrics: NodeMetrics | None, mark: str
+) -> dict[str, Any]:
     edges = []
     attributes = {"value": node.outputs[0] if node.outputs else "", "node": node.name, "module": node.scope, "source": node.line}
     for index, name in enumerate(node.inputs):
@@ -69,8 +71,8 @@ def _node(node: Node, snapshot: Snapshot, producers: Mapping[str, Node], facts: 
         elif name:
             attributes[f"input {index}"] = describe(name, snapshot.values[name])
     attributes |= node.attributes
-    if facts is not None:
-        attributes |= told(facts)
+    if metrics is not None:
+        attributes |= told(metrics)
     if mark:
         attributes["this step"] = mark
     made: dict[str, Any] = {
@@ -98,18 +100,18 @@ def describe(name: str, value: Value) -> str:
     return f"{name}: {value.type}{value.shape}{size}{codes}"
 
 
-def told(facts: Facts) -> dict[str, str]:
-    """Facts as text with units."""
+def told(metrics: NodeMetrics) -> dict[str, str]:
+    """NodeMetrics as text with units."""
     lines = {
-        "weight bits": f"{facts.bits:g}" if facts.bits is not None else "",
-        "value bits": f"{facts.value_bits:g}" if facts.value_bits is not None else "",
-        "weight bytes": f"{facts.bytes:,}" if facts.bytes else "",
-        "zeros": f"{facts.sparsity:.1%}" if facts.sparsity is not None else "",
-        "multiply-accumulates": f"{facts.macs:,}" if facts.macs else "",
-        "time": f"{facts.seconds * 1e6:.1f} us" if facts.seconds is not None else "",
-        "SQNR": f"{facts.sqnr:.1f} dB" if facts.sqnr is not None else "",
-        "noise made here": f"{facts.noise:.3%} of the signal" if facts.noise is not None else "",
-        "cosine": f"{facts.cosine:.6f}" if facts.cosine is not None else "",
-        "tap": facts.tap,
+        "weight bits": f"{metrics.bits:g}" if metrics.bits is not None else "",
+        "value bits": f"{metrics.value_bits:g}" if metrics.value_bits is not None else "",
+        "weight bytes": f"{metrics.bytes:,}" if metrics.bytes else "",
+        "zeros": f"{metrics.sparsity:.1%}" if metrics.sparsity is not None else "",
+        "multiply-accumulates": f"{metrics.macs:,}" if metrics.macs else "",
+        "time": f"{metrics.seconds * 1e6:.1f} us" if metrics.seconds is not None else "",
+        "SQNR": f"{metrics.sqnr:.1f} dB" if metrics.sqnr is not None else "",
+        "noise made here": f"{metrics.noise:.3%} of the signal" if metrics.noise is not None else "",
+        "cosine": f"{metrics.cosine:.6f}" if metrics.cosine is not None else "",
+        "tap": metrics.tap,
     }
     return {k: v for k, v in lines.items() if v}

@@ -9,7 +9,7 @@ from typing import Any
 
 from qgraph.tools.viewer.adapter import MARKS
 
-from qgraph.analyze.facts import Facts
+from qgraph.analyze.metrics import NodeMetrics
 from qgraph.ir.snapshot import Change
 
 CIVIDIS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")
@@ -75,15 +75,15 @@ class Overlay:
         return {graph: data}
 
 
-def overlays(facts: Mapping[str, Facts]) -> list[Overlay]:
+def overlays(metrics: Mapping[str, NodeMetrics]) -> list[Overlay]:
     """The overlays that have something to show."""
-    total = sum(f.seconds for f in facts.values() if f.seconds is not None)
+    total = sum(f.seconds for f in metrics.values() if f.seconds is not None)
 
-    def of(read: Callable[[Facts], float | None]) -> dict[str, float | str]:
-        found = {k: read(f) for k, f in facts.items()}
+    def of(read: Callable[[NodeMetrics], float | None]) -> dict[str, float | str]:
+        found = {k: read(f) for k, f in metrics.items()}
         return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
 
-    taps = {k: f.tap for k, f in facts.items() if f.tap}
+    taps = {k: f.tap for k, f in metrics.items() if f.tap}
     palette = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00")
     made = [
         Overlay("sqnr", "SQNR", "dB", of(lambda f: f.sqnr), "low"),

@@ -7,17 +7,18 @@ import dataclasses
 import html
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.tools.viewer import Status
 
 from qgraph.analyze import charts
 from qgraph.execute.onnxruntime import check_batch, session
 from qgraph.analyze.compare import Runner
-from qgraph.analyze.facts import Picture
+from qgraph.analyze.metrics import AnalyzedModel
 from qgraph.analyze.page import document, table
 from qgraph.data import LABEL, Batch
 from qgraph.errors import QGraphError
@@ -26,27 +27,28 @@ from qgraph.ir.patterns import constant, is_op
 WORST = 10
 SAMPLE = 1 << 18
 """Elements of a tensor that a histogram looks at."""
-Progress = Callable[[str], None]
 
 
 @dataclasses.dataclass
 class Candidate:
-    """A model file with what was measured of it."""
+    """A model file with what was measured of it.
 
-    picture: Picture
+    Attributes:
+        macs: multiply-accumulates at free dims of 1.
+        outputs: SQNR in dB of each output against the first file.
+        accuracy: part of the labels that it names, where the data has labels.
+        seconds: median time of a run, where runs were timed.
+    """
+
+    analyzed: AnalyzedModel
+    macs: int
     outputs: dict[str, float] = dataclasses.field(default_factory=dict)
     accuracy: float | None = None
     seconds: float | None = None
-    macs: int = 0
-
-    def __post_init__(self) -> None:
-        if self.picture.is_program:
-            self.picture.time()
-        self.macs = sum(f.macs or 0 for f in self.picture.facts.values())
 
     @property
     def name(self) -> str:
-        return self.picture.path.name
+        return self.analyzed.path.name
 
     @property
     def sqnr(self) -> float | None:
@@ -56,9 +58,9 @@ class Candidate:
     def by_bits(self) -> dict[float, float]:
         """Bytes of weights by bits an element."""
         found: dict[float, float] = collections.defaultdict(float)
-        for facts in self.picture.facts.values():
-            if facts.bits is not None:
-                found[round(facts.bits, 2)] += facts.bytes
+        for metrics in self.analyzed.metrics.values():
+            if metrics.bits is not None:
+                found[round(metrics.bits, 2)] += metrics.bytes
         return dict(found)
 
 
@@ -70,7 +72,7 @@ def make(
     shapes: Sequence[str] = (),
     threads: int = 1,
     rounds: int = 3,
-    progress: Progress = lambda text: None,
+    progress: Status = lambda text: None,
 ) -> str:
     """The report as HTML.
 
@@ -91,17 +93,18 @@ def make(
     candidates: list[Candidate] = []
     for path in files:
         progress(f"reading {path}")
-        candidates.append(Candidate(Picture(path)))
+        analyzed = AnalyzedModel(path)
+        candidates.append(Candidate(analyzed, analyzed.count_macs()))
     for candidate in candidates[1:] if data else []:
         progress(f"comparing {candidate.name} with {candidates[0].name}")
-        candidate.outputs = candidate.picture.against(files[0], data)
+        candidate.outputs = candidate.analyzed.against(files[0], data)
     for candidate in candidates if data and all(LABEL in batch for batch in data) else []:
-        candidate.accuracy = accuracy(candidate.picture.path, data)
+        candidate.accuracy = accuracy(candidate.analyzed.path, data)
     if rounds and files:
         _time(candidates, source, shapes, threads, rounds, progress)
     for candidate in candidates:
-        if rounds and candidate.picture.is_program:
-            candidate.picture.time(data[0] if data else None, threads)
+        if rounds and candidate.analyzed.is_program:
+            candidate.analyzed.time(data[0] if data else None, threads)
     if candidates:
         parts.append(("summary", "Summary", summary(candidates, threads)))
         if len(candidates) > 2:
@@ -110,12 +113,13 @@ def make(
         if candidate.outputs:
             parts.append((f"layers-{number}", f"Layers of {candidate.name}", layers(candidate)))
     for number, candidate in enumerate(candidates):
-        if rounds and candidate.picture.is_program:
+        if rounds and candidate.analyzed.is_program:
             parts.append((f"time-{number}", f"Time in {candidate.name}", times(candidate, threads)))
-    graphs = [c for c in candidates[1:] if c.picture.model is not None and c.outputs]
-    if graphs and candidates[0].picture.model is not None:
+    graphs = [c for c in candidates[1:] if c.analyzed.model is not None and c.outputs]
+    if graphs and candidates[0].analyzed.model is not None:
         progress("drawing the worst layers")
-        parts.append(("worst", f"The worst layers of {graphs[-1].name}", worst(candidates[0].picture, graphs[-1].picture, data)))
+        text = worst(candidates[0].analyzed, graphs[-1].analyzed, data)
+        parts.append(("worst", f"The worst layers of {graphs[-1].name}", text))
     parts += [(f"run-{i}", f"Training in {folder.name}", training(folder)) for i, folder in enumerate(folders)]
     body = "".join(f'<section id="{anchor}"><h2>{html.escape(title)}</h2>{text}</section>' for anchor, title, text in parts)
     title = "qgraph report: " + ", ".join([c.name for c in candidates] + [f.name for f in folders])
@@ -123,12 +127,12 @@ def make(
 
 
 def _time(
-    candidates: list[Candidate], data: str | None, shapes: Sequence[str], threads: int, rounds: int, progress: Progress
+    candidates: list[Candidate], data: str | None, shapes: Sequence[str], threads: int, rounds: int, progress: Status
 ) -> None:
     from qgraph.tools.bench.engines import Job, measure
 
     progress("timing the files, each in processes of its own")
-    jobs = [Job(str(c.picture.path), data, tuple(shapes), threads) for c in candidates]
+    jobs = [Job(str(c.analyzed.path), data, tuple(shapes), threads) for c in candidates]
     for candidate, result in zip(candidates, measure(jobs, rounds), strict=True):
         candidate.seconds = result.median
 
@@ -158,13 +162,13 @@ def summary(candidates: list[Candidate], threads: int) -> str:
         widths = ", ".join(f"{bits:g}: {size / 1e6:.2f}" for bits, size in sorted(c.by_bits().items(), reverse=True))
         took = "-" if c.seconds is None else f"{c.seconds * 1e3:.2f}"
         gain = "-" if c.seconds is None or first.seconds is None else f"{first.seconds / c.seconds:.2f} x"
-        size = c.picture.size
+        size = c.analyzed.size
         row = [
             c.name,
-            c.picture.dialect,
-            len(c.picture.snapshot.nodes),
+            c.analyzed.dialect,
+            len(c.analyzed.snapshot.nodes),
             f"{size / 1e6:.3f}",
-            f"{size / first.picture.size:.3f} x",
+            f"{size / first.analyzed.size:.3f} x",
         ]
         right = "-" if c.accuracy is None else f"{c.accuracy:.1%}"
         rows.append([*row, widths or "-", f"{c.macs / 1e6:.2f}" if c.macs else "-", _db(c.sqnr), right, took, gain])
@@ -192,18 +196,18 @@ def summary(candidates: list[Candidate], threads: int) -> str:
 def choice(candidates: list[Candidate]) -> str:
     """The files as points, where something is known to compare them by."""
     if all(c.accuracy is not None for c in candidates):
-        rows = [(c.name, c.picture.size / 1e6, c.seconds and c.seconds * 1e3, 100 * (c.accuracy or 0.0)) for c in candidates]
+        rows = [(c.name, c.analyzed.size / 1e6, c.seconds and c.seconds * 1e3, 100 * (c.accuracy or 0.0)) for c in candidates]
         return charts.candidates(rows, "accuracy (%)")
     rated = [c for c in candidates if c.sqnr is not None and math.isfinite(c.sqnr)]
     if not rated:
         return "<p>Give --data to see what each file keeps.</p>"
-    rows = [(c.name, c.picture.size / 1e6, c.seconds and c.seconds * 1e3, c.sqnr or 0.0) for c in rated]
+    rows = [(c.name, c.analyzed.size / 1e6, c.seconds and c.seconds * 1e3, c.sqnr or 0.0) for c in rated]
     return charts.candidates(rows, "SQNR of the worst output (dB)")
 
 
 def layers(candidate: Candidate) -> str:
     """The curve of SQNR and the nodes that lose most."""
-    nodes = [(n, candidate.picture.facts[n.id]) for n in candidate.picture.snapshot.nodes]
+    nodes = [(n, candidate.analyzed.metrics[n.id]) for n in candidate.analyzed.snapshot.nodes]
     known = [(n.id, f.sqnr) for n, f in nodes if f.sqnr is not None]
     noisy = sorted(((n, f) for n, f in nodes if f.noise), key=lambda item: -(item[1].noise or 0))[:WORST]
     rows = [[n.id, n.op, n.scope, _db(f.sqnr), f"{f.noise:.3%}", f"{f.cosine:.6f}"] for n, f in noisy]
@@ -216,20 +220,20 @@ def layers(candidate: Candidate) -> str:
 
 def times(candidate: Candidate, threads: int) -> str:
     """The ops that take longest."""
-    found = [(n.id, f.seconds) for n in candidate.picture.snapshot.nodes if (f := candidate.picture.facts[n.id]).seconds]
+    found = [(n.id, f.seconds) for n in candidate.analyzed.snapshot.nodes if (f := candidate.analyzed.metrics[n.id]).seconds]
     total = sum(s for _, s in found if s)
     top = sorted(((f"{name}", 1e6 * s) for name, s in found if s), key=lambda row: -row[1])[:20]
     share = sum(v for _, v in top) / 1e6 / total
     return charts.bars(top, "us a run", f"The {len(top)} slowest ops: {share:.0%} of {total * 1e3:.2f} ms, {threads} thread(s)")
 
 
-def worst(reference: Picture, picture: Picture, data: Sequence[Batch]) -> str:
+def worst(reference: AnalyzedModel, analyzed: AnalyzedModel, data: Sequence[Batch]) -> str:
     """Weights and activations of the layers with the least SQNR, and the numbers that their codes can stand for."""
-    model = picture.model
+    model = analyzed.model
     assert model is not None
-    linear = {identity: name for name, identity in picture.readers.items() if name in reference.weights}
-    rated = sorted((i for i in linear if _sqnr(picture, i) is not None), key=lambda i: _sqnr(picture, i) or 0.0)[:WORST]
-    nodes = {shown.id: node for node, shown in zip(model.graph, picture.snapshot.nodes, strict=True)}
+    linear = {identity: name for name, identity in analyzed.readers.items() if name in reference.weights}
+    rated = sorted((i for i in linear if _sqnr(analyzed, i) is not None), key=lambda i: _sqnr(analyzed, i) or 0.0)[:WORST]
+    nodes = {shown.id: node for node, shown in zip(model.graph, analyzed.snapshot.nodes, strict=True)}
     inputs = {identity: activation(nodes[identity]) for identity in rated}
     values = _values(model, [value for value, _, _ in inputs.values()], data[0])
     parts = []
@@ -237,7 +241,8 @@ def worst(reference: Picture, picture: Picture, data: Sequence[Batch]) -> str:
         name, node = linear[identity], nodes[identity]
         array = sample(reference.weights[name])
         levels = weight_levels(node)
-        title = f"<h3>{html.escape(name)}</h3><p>SQNR {_db(_sqnr(picture, identity))}, {picture.facts[identity].bits:g} bits</p>"
+        said = f"SQNR {_db(_sqnr(analyzed, identity))}, {analyzed.metrics[identity].bits:g} bits"
+        title = f"<h3>{html.escape(name)}</h3><p>{said}</p>"
         drawn = charts.histogram(
             array, levels, "weights", f"Weights of {name}; lines: what its codes can stand for (one channel)"
         )
@@ -249,14 +254,14 @@ def worst(reference: Picture, picture: Picture, data: Sequence[Batch]) -> str:
     return "".join(parts) or "<p>No layer has weights in both files.</p>"
 
 
-def _sqnr(picture: Picture, identity: str) -> float | None:
+def _sqnr(analyzed: AnalyzedModel, identity: str) -> float | None:
     """SQNR of a layer: of its value, or of the sum with its bias."""
-    facts = picture.facts[identity]
-    if facts.sqnr is not None:
-        return facts.sqnr
-    makes = next(n.outputs for n in picture.snapshot.nodes if n.id == identity)
-    after = next((n for n in picture.snapshot.nodes if set(makes) & set(n.inputs)), None)
-    return picture.facts[after.id].sqnr if after is not None else None
+    metrics = analyzed.metrics[identity]
+    if metrics.sqnr is not None:
+        return metrics.sqnr
+    makes = next(n.outputs for n in analyzed.snapshot.nodes if n.id == identity)
+    after = next((n for n in analyzed.snapshot.nodes if set(makes) & set(n.inputs)), None)
+    return analyzed.metrics[after.id].sqnr if after is not None else None
 
 
 def sample(array: np.ndarray) -> np.ndarray:

@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qgraph.tools.viewer import adapter
+from qgraph.tools.viewer import Status, adapter
 from qgraph.tools.viewer.overlays import Overlay, changes, overlays
 
-from qgraph.analyze.facts import Picture
+from qgraph.analyze.metrics import AnalyzedModel
 from qgraph.data import Batch
 from qgraph.errors import QGraphError
 from qgraph.ir.snapshot import Change, Snapshot, difference
-
-Progress = Callable[[str], None]
 
 
 @dataclasses.dataclass
@@ -47,41 +45,46 @@ class Show:
         self.problems: list[str] = []
 
     def add(
-        self, title: str, snapshot: Snapshot, picture: Picture | None = None, change: Change | None = None, removed: bool = False
+        self,
+        title: str,
+        snapshot: Snapshot,
+        analyzed: AnalyzedModel | None = None,
+        change: Change | None = None,
+        removed: bool = False,
     ) -> int:
         """Draw one graph; returns its number."""
-        facts = picture.facts if picture is not None else None
+        metrics = analyzed.metrics if analyzed is not None else None
         title = title.replace("/", " ")
-        laid = overlays(facts) if facts is not None else []
+        laid = overlays(metrics) if metrics is not None else []
         if change is not None:
-            step = changes(change, removed, "difference" if picture is not None else "this step")
+            step = changes(change, removed, "difference" if analyzed is not None else "this step")
             laid = [step, *laid] if step.values else laid
-        self.drawn.append(Drawn(title, adapter.graph(snapshot, title, facts, change), laid))
+        self.drawn.append(Drawn(title, adapter.graph(snapshot, title, metrics, change), laid))
         return len(self.drawn) - 1
 
     def page(self) -> dict[str, Any]:
         """What the page needs to know, without the graphs."""
         number = 0
         drawn = []
-        for one in self.drawn:
+        for graph in self.drawn:
             rows = []
-            for overlay in one.overlays:
+            for overlay in graph.overlays:
                 rows.append({**overlay.json(), "number": number})
                 number += 1
-            places = {n["id"]: f"{n['label']} {n['namespace']}".strip() for n in one.graph["nodes"]}
-            drawn.append({"title": one.title, "nodes": len(one.graph["nodes"]), "overlays": rows, "places": places})
+            places = {n["id"]: f"{n['label']} {n['namespace']}".strip() for n in graph.graph["nodes"]}
+            drawn.append({"title": graph.title, "nodes": len(graph.graph["nodes"]), "overlays": rows, "places": places})
         scenes = [dataclasses.asdict(s) for s in self.scenes]
         return {"graphs": drawn, "scenes": scenes, "problems": self.problems}
 
     def node_data(self, number: int) -> dict[str, Any]:
         """The overlay of this number; raises IndexError where there is none."""
-        flat = [(one, overlay) for one in self.drawn for overlay in one.overlays]
-        one, overlay = flat[number]
-        return overlay.node_data(one.title)
+        flat = [(graph.title, overlay) for graph in self.drawn for overlay in graph.overlays]
+        title, overlay = flat[number]
+        return overlay.node_data(title)
 
 
 def build(
-    files: Sequence[str], report: str | None, data: Sequence[Batch], threads: int, progress: Progress = lambda text: None
+    files: Sequence[str], report: str | None, data: Sequence[Batch], threads: int, progress: Status = lambda text: None
 ) -> Show:
     """Read, measure and draw.
 
@@ -95,33 +98,33 @@ def build(
         QGraphError: no file and no report can be shown.
     """
     show = Show()
-    pictures = []
+    models = []
     for file in files:
         progress(f"reading {file}")
         try:
-            pictures.append(Picture(file))
+            models.append(AnalyzedModel(file))
         except QGraphError as error:
             show.problems.append(str(error))
-    for picture in pictures:
-        if picture.is_program:
-            progress(f"timing {picture.path.name}")
-            _try(show, lambda p=picture: p.time(data[0] if data else None, threads))  # type: ignore[misc]
-    if len(pictures) == 2 and data:
-        progress(f"comparing {pictures[1].path.name} with {pictures[0].path.name}")
-        _try(show, lambda: pictures[1].against(pictures[0].path, data))
+    for analyzed in models:
+        if analyzed.is_program:
+            progress(f"timing {analyzed.path.name}")
+            _try(show, lambda p=analyzed: p.time(data[0] if data else None, threads))  # type: ignore[misc]
+    if len(models) == 2 and data:
+        progress(f"comparing {models[1].path.name} with {models[0].path.name}")
+        _try(show, lambda: models[1].against(models[0].path, data))
     numbers = []
-    for picture in pictures:
-        numbers.append(show.add(picture.path.name, picture.snapshot, picture))
+    for analyzed in models:
+        numbers.append(show.add(analyzed.path.name, analyzed.snapshot, analyzed))
         show.scenes.append(
             Scene(
-                picture.path.name,
+                analyzed.path.name,
                 [numbers[-1]],
                 "model",
-                f"{picture.dialect} dialect, {len(picture.snapshot.nodes)} nodes, {picture.size / 1e6:.3f} MB",
+                f"{analyzed.dialect} dialect, {len(analyzed.snapshot.nodes)} nodes, {analyzed.size / 1e6:.3f} MB",
             )
         )
-    if len(pictures) == 2:
-        _side_by_side(show, pictures)
+    if len(models) == 2:
+        _side_by_side(show, models)
     if report is not None:
         _try(show, lambda: timeline(show, report))
     if not show.drawn:
@@ -137,13 +140,13 @@ def _try(show: Show, work: Callable[[], Any]) -> None:
         show.problems.append(str(error))
 
 
-def _side_by_side(show: Show, pictures: list[Picture]) -> None:
-    change = difference(pictures[0].snapshot, pictures[1].snapshot)
+def _side_by_side(show: Show, models: list[AnalyzedModel]) -> None:
+    change = difference(models[0].snapshot, models[1].snapshot)
     panes = [
         show.add(f"{p.path.name} {side}", p.snapshot, p, change, removed=side == "before")
-        for p, side in zip(pictures, ("before", "after"), strict=True)
+        for p, side in zip(models, ("before", "after"), strict=True)
     ]
-    show.scenes.append(Scene(f"{pictures[0].path.name} | {pictures[1].path.name}", panes, "diff", told(change)))
+    show.scenes.append(Scene(f"{models[0].path.name} | {models[1].path.name}", panes, "diff", told(change)))
 
 
 def told(change: Change) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of the README: ``python -m qgraph.tools.viewer.walkthrough FOLDER``.
+"""The models of the README: ``python -m qgraph.tools.viewer.walkthrough FOLDER``.
 
 A MiniLM whose masked attention scores were quantized in one layer, as tools that quantize every op do, and the way to that layer.
 """
@@ -47,7 +47,7 @@ def spoil(model: ir.Model, layer: int) -> str:
 
 
 def main(folder: Path) -> None:
-    """Take the pictures."""
+    """Take the models."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)

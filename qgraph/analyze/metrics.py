@@ -20,19 +20,19 @@ from qgraph.ir import io
 from qgraph.ir.dialects import QDQ, dialect_of
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import constant, is_op
-from qgraph.ir.snapshot import take
+from qgraph.ir.snapshot import Snapshot
 
 INDICES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING)
 """Types of constants that are no weights."""
-CLEAN = 100.0
+EQUAL_DB = 100.0
 """SQNR in dB above which a value counts as equal."""
 RUNS = 20
 """Runs of a program over which the times of its ops are averaged."""
 
 
 @dataclasses.dataclass
-class Facts:
-    """Facts of one node; None where there is nothing to know.
+class NodeMetrics:
+    """What is known of one node; None where there is nothing to know.
 
     Attributes:
         bits: of a stored weight element.
@@ -62,14 +62,14 @@ class Facts:
     tap: str = ""
 
 
-class Picture:
-    """A model file with its graph and the facts of its nodes.
+class AnalyzedModel:
+    """A model file with its graph and the metrics of its nodes.
 
     Attributes:
         path: the file.
         dialect: float, quantized or integer.
         snapshot: the graph.
-        facts: facts by id of node; every node has some.
+        metrics: metrics by id of node; every node has some.
         weights: name -> codes or floats of the weights of two dims or more.
         readers: name of weight -> id of the node that computes with it.
         model: the model; None for a program.
@@ -91,7 +91,7 @@ class Picture:
                 source = self.snapshot.producers().get(producer.inputs[0]) if producer and producer.inputs else None
                 for node in (producer, source):
                     if node is not None:
-                        self.facts[node.id].tap = name.split(".")[1]
+                        self.metrics[node.id].tap = name.split(".")[1]
 
         self._value_bits()
 
@@ -104,14 +104,14 @@ class Picture:
         for node in self.snapshot.nodes:
             if node.outputs and node.op not in QDQ:
                 name = node.outputs[0]
-                self.facts[node.id].value_bits = read_as.get(name, width(self.snapshot.values[name].type))
+                self.metrics[node.id].value_bits = read_as.get(name, width(self.snapshot.values[name].type))
 
     def _program(self) -> None:
         from qgraph.deploy.program_file import read
 
         self.dialect = "integer"
         self.snapshot, self.weights = read(self.path)
-        self.facts = {node.id: Facts() for node in self.snapshot.nodes}
+        self.metrics = {node.id: NodeMetrics() for node in self.snapshot.nodes}
         for node in self.snapshot.nodes:
             for name in node.inputs:
                 if name in self.weights:
@@ -121,8 +121,8 @@ class Picture:
     def _model(self) -> None:
         self.model = io.load(self.path)
         self.dialect = dialect_of(self.model)
-        self.snapshot = take(self.model)
-        self.facts = {node.id: Facts() for node in self.snapshot.nodes}
+        self.snapshot = Snapshot.of(self.model)
+        self.metrics = {node.id: NodeMetrics() for node in self.snapshot.nodes}
         ids = {node: shown.id for node, shown in zip(self.model.graph, self.snapshot.nodes, strict=True)}
         for value, reader in cost.weights(self.model):
             tensor = value.const_value
@@ -130,15 +130,15 @@ class Picture:
                 self._add(ids[reader], cost.stored_name(value), cost.bits_of(tensor.dtype), tensor.nbytes, masked(value))
         for node, identity in ids.items():
             if has(node, Trait.LINEAR):
-                self.facts[identity].macs = cost.node_macs(node)
+                self.metrics[identity].macs = cost.node_macs(node)
 
     def _add(self, identity: str, name: str, bits: float, size: int, array: np.ndarray) -> None:
-        facts = self.facts[identity]
+        metrics = self.metrics[identity]
         zeros = float((array == 0).mean()) if array.size else 0.0
-        whole = facts.elements + array.size
-        facts.sparsity = ((facts.sparsity or 0.0) * facts.elements + zeros * array.size) / max(1, whole)
-        facts.bits = ((facts.bits or 0.0) * facts.elements + bits * array.size) / max(1, whole)
-        facts.elements, facts.bytes = whole, facts.bytes + size
+        whole = metrics.elements + array.size
+        metrics.sparsity = ((metrics.sparsity or 0.0) * metrics.elements + zeros * array.size) / max(1, whole)
+        metrics.bits = ((metrics.bits or 0.0) * metrics.elements + bits * array.size) / max(1, whole)
+        metrics.elements, metrics.bytes = whole, metrics.bytes + size
         self.weights[name], self.readers[name] = array, identity
 
     @property
@@ -151,24 +151,31 @@ class Picture:
         tensors = [v.const_value for v in self.model.graph.initializers.values()] if self.model is not None else []
         return self.path.stat().st_size + sum(t.length or 0 for t in tensors if isinstance(t, ir.ExternalTensor))
 
-    def modules(self) -> dict[str, Facts]:
-        """Facts by module path, those of inner modules included: bits on average, bytes in all, SQNR of the worst value."""
-        sums: dict[str, Facts] = {"": Facts()}
+    def modules(self) -> dict[str, NodeMetrics]:
+        """Metrics by module path, those of inner modules included: bits on average, bytes in all, SQNR of the worst value."""
+        sums: dict[str, NodeMetrics] = {"": NodeMetrics()}
         for node in self.snapshot.nodes:
-            own = self.facts[node.id]
+            own = self.metrics[node.id]
             if own.bits is None and own.sqnr is None:
                 continue
             words = node.scope.split(".") if node.scope else []
             for depth in range(len(words) + 1):
-                total = sums.setdefault(".".join(words[:depth]), Facts())
+                total = sums.setdefault(".".join(words[:depth]), NodeMetrics())
                 if own.bits is not None:
                     whole = total.elements + own.elements
                     total.bits = round(((total.bits or 0) * total.elements + own.bits * own.elements) / max(1, whole), 3)
                     total.sparsity = ((total.sparsity or 0) * total.elements + (own.sparsity or 0) * own.elements) / max(1, whole)
                     total.elements, total.bytes = whole, total.bytes + own.bytes
                 if own.sqnr is not None:
-                    total.sqnr = min(own.sqnr, total.sqnr if total.sqnr is not None else CLEAN)
+                    total.sqnr = min(own.sqnr, total.sqnr if total.sqnr is not None else EQUAL_DB)
         return sums
+
+    def count_macs(self) -> int:
+        """Multiply-accumulates at free dims of 1; a program runs once for them, because its runtime counts them by shapes."""
+        if self.is_program:
+            for node, _, macs in self._profile(self._feed(None), threads=1, runs=1):
+                node.macs = macs
+        return sum(metrics.macs or 0 for metrics in self.metrics.values())
 
     def time(self, feed: Batch | None = None, threads: int = 1) -> float:
         """Time every op of a program on ``feed`` (random inputs without one), and note the shapes of its values there.
@@ -176,23 +183,35 @@ class Picture:
         Returns:
             Seconds of a run.
         """
-        from qgraph.data import random_inputs
         from qgraph.deploy.session import Session
 
-        session = Session(self.path, threads=threads, profile=True)
-        inputs = {name: np.asarray(feed[name]) for name in session.inputs} if feed is not None else random_inputs(session.inputs)
-        for _ in range(RUNS):
-            session.run(inputs)
+        inputs = self._feed(feed)
+        profiled = self._profile(inputs, threads, RUNS)
         kept = Session(self.path, threads=threads, keep=True)
         kept.run(inputs)
         for name, shape in kept.shapes().items():
             self.snapshot.values[name].shape = str(shape)
-        total = 0.0
-        for node, (_, _, seconds, calls, macs, _) in zip(self.snapshot.nodes, session.profile(), strict=True):
-            facts = self.facts[node.id]
-            facts.seconds, facts.macs = seconds / max(1, calls), macs or None
-            total += facts.seconds
-        return total
+        for metrics, seconds, macs in profiled:
+            metrics.seconds, metrics.macs = seconds, macs
+        return sum(seconds for _, seconds, _ in profiled)
+
+    def _feed(self, feed: Batch | None) -> dict[str, np.ndarray]:
+        """The inputs of a program from ``feed``, or random ones with free dims of 1."""
+        from qgraph.data import random_inputs
+        from qgraph.deploy.session import Session
+
+        wanted = Session(self.path, threads=1).inputs
+        return {name: np.asarray(feed[name]) for name in wanted} if feed is not None else random_inputs(wanted)
+
+    def _profile(self, inputs: Batch, threads: int, runs: int) -> list[tuple[NodeMetrics, float, int | None]]:
+        """Run a program; returns the metrics of each op with its seconds and multiply-accumulates a run."""
+        from qgraph.deploy.session import Session
+
+        session = Session(self.path, threads=threads, profile=True)
+        for _ in range(runs):
+            session.run(inputs)
+        rows = zip(self.snapshot.nodes, session.profile(), strict=True)
+        return [(self.metrics[node.id], row[2] / max(1, row[3]), row[4] or None) for node, row in rows]
 
     def _noise(self) -> None:
         """The noise that every node makes.
@@ -201,12 +220,12 @@ class Picture:
         """
         behind: dict[str, float] = {}
         for node in self.snapshot.nodes:
-            read = min((behind.get(name, CLEAN) for name in node.inputs if name), default=CLEAN)
-            facts = self.facts[node.id]
-            if facts.sqnr is not None:
-                facts.noise = max(0.0, 10 ** (-facts.sqnr / 10) - 10 ** (-read / 10))
+            read = min((behind.get(name, EQUAL_DB) for name in node.inputs if name), default=EQUAL_DB)
+            metrics = self.metrics[node.id]
+            if metrics.sqnr is not None:
+                metrics.noise = max(0.0, 10 ** (-metrics.sqnr / 10) - 10 ** (-read / 10))
             for name in node.outputs:
-                behind[name] = read if facts.sqnr is None or facts.sqnr >= CLEAN else facts.sqnr
+                behind[name] = read if metrics.sqnr is None or metrics.sqnr >= EQUAL_DB else metrics.sqnr
 
     def against(self, reference: str | os.PathLike[str], data: Iterable[Batch]) -> dict[str, float]:
         """Measure every value against the float model ``reference``; returns the outputs' SQNR in dB by name."""
@@ -214,8 +233,8 @@ class Picture:
         nodes = {node.id for node in self.snapshot.nodes}
         for value in (*result.values, *result.outputs):
             if value.name in nodes:
-                self.facts[value.name].sqnr = float(np.clip(value.sqnr, -CLEAN, CLEAN))
-                self.facts[value.name].cosine = value.cosine
+                self.metrics[value.name].sqnr = float(np.clip(value.sqnr, -EQUAL_DB, EQUAL_DB))
+                self.metrics[value.name].cosine = value.cosine
         self._noise()
         return {value.name: value.sqnr for value in result.outputs}
 
