@@ -26,8 +26,7 @@ def divide(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     p, q = x[:2]
     assert p is not None and q is not None
     if dtype == np.float32:
-        with np.errstate(all="ignore"):
-            return np.asarray(p / q)
+        return np.asarray(p / q)
     safe = np.where(q == 0, 1, q).astype(np.int64)
     floor, rest = np.divmod(p.astype(np.int64), safe)
     towards_zero = floor + ((rest != 0) & (floor < 0))

@@ -42,8 +42,7 @@ def group_norm(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 
 def _exponentials(t: np.ndarray) -> np.ndarray:
     """rne(2^20 exp(t - max)) along the last axis, by a polynomial of degree 5 on the fraction of t / ln 2."""
-    with np.errstate(over="ignore", invalid="ignore"):  # masked scores lie at the end of float32
-        x = (t - t.max(-1, keepdims=True)) * F(1.44269504)
+    x = (t - t.max(-1, keepdims=True)) * F(1.44269504)  # masked scores lie at the end of float32
     x = np.where(x > -30, x, F(-30))  # nor NaN, of two infinities
     n = np.rint(x)
     f = x - n
@@ -58,10 +57,9 @@ def probabilities(t: np.ndarray, top: float, dtype: np.dtype) -> np.ndarray:
     dead = np.isneginf(t).all(-1, keepdims=True)
     e = _exponentials(np.where(dead, F(0), t).astype(np.float32))
     total = e.sum(-1, keepdims=True).astype(np.float32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if dtype == np.float32:
-            return np.where(dead, F(0), e.astype(np.float32) / total)
-        p = known(np.rint(e.astype(np.float32) * (F(top) / total)))
+    if dtype == np.float32:
+        return np.where(dead, F(0), e.astype(np.float32) / total)
+    p = known(np.rint(e.astype(np.float32) * (F(top) / total)))
     return np.where(dead, 0, np.clip(p, 0, 255 if dtype == np.uint8 else 32767)).astype(dtype)
 
 

@@ -66,13 +66,12 @@ def binary(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     assert x[0] is not None and x[1] is not None
     p, q = real(x[0], a["a_zero"]), real(x[1], a["b_zero"])
     ma, mb = F(a["a_multiplier"]), F(a["b_multiplier"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = {
-            BinaryOp.ADD: lambda: p * ma + q * mb,
-            BinaryOp.SUB: lambda: p * ma - q * mb,
-            BinaryOp.MUL: lambda: (p * q) * ma,
-            BinaryOp.DIV: lambda: (p / q) * ma,
-            BinaryOp.MAX: lambda: np.maximum(p * ma, q * mb),
-            BinaryOp.MIN: lambda: np.minimum(p * ma, q * mb),
-        }[BinaryOp(a["op"])]()
+    t = {
+        BinaryOp.ADD: lambda: p * ma + q * mb,
+        BinaryOp.SUB: lambda: p * ma - q * mb,
+        BinaryOp.MUL: lambda: (p * q) * ma,
+        BinaryOp.DIV: lambda: (p / q) * ma,
+        BinaryOp.MAX: lambda: np.maximum(p * ma, q * mb),
+        BinaryOp.MIN: lambda: np.minimum(p * ma, q * mb),
+    }[BinaryOp(a["op"])]()
     return codes(t, a, dtype)
