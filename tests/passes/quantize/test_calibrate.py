@@ -107,7 +107,7 @@ def divergence(counts: np.ndarray, size: int) -> float:
 
 
 def test_entropy_finds_the_clip_of_least_divergence() -> None:
-    x = np.concatenate([RNG.laplace(0, 1, 20000), [-40, 40]])
+    x = np.concatenate([RNG.laplace(0, 1, 20000), [-100, 100]])
     low, high = covered(x, "calibrate{method=entropy}")
     edge = np.abs(x).max() / 2048
     counts, _ = np.histogram(np.abs(x), 2048, (0, np.abs(x).max()))
@@ -115,7 +115,7 @@ def test_entropy_finds_the_clip_of_least_divergence() -> None:
     best = min(divergence(counts, size) for size in sizes)
     chosen = min(sizes, key=lambda size: abs(size * edge - high))
     assert divergence(counts, chosen) == pytest.approx(best)
-    assert high < 20 and abs(low + high) < 0.1  # far outliers are cut, on both sides alike
+    assert high < 20 and abs(low + high) < 0.2  # far outliers are cut, on both sides alike
 
 
 def test_masks_never_set_a_range() -> None:
