@@ -58,7 +58,7 @@ def mean(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Va
     return low.build.kernel(node, "ReduceMean", [x.value], out, attributes, value)
 
 
-@lowers("ReduceMax")
+@lowers("GlobalMaxPool", "ReduceMax")
 def largest(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
     reduction = reduced_axes(node)

@@ -10,11 +10,11 @@ import onnx_ir.passes.common as common
 
 from qgraph.errors import QGraphError
 from qgraph.ir import io
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.dialects import MIN_OPSET, is_standard, opset, verify
 from qgraph.ir.scopes import where
 
 OLDEST = 7
-CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 
 
 def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
@@ -50,7 +50,7 @@ def prepare(model: ir.Model, origin: str) -> None:
             f"({onnx.defs.onnx_opset_version()}); upgrade onnx or export with an older opset"
         )
     for node in model.graph:
-        if node.op_type in CONTROL_FLOW and node.domain == "":
+        if has(node, Trait.CONTROL_FLOW):
             raise QGraphError(
                 f"{origin}: {where(node)} is control flow, which has no fixed graph; "
                 "export with the condition decided (constant inputs) or the loop unrolled"

@@ -197,7 +197,7 @@ _ROWS = (
     OpTraits("CumSum", "pool", T.SAME_SHAPE, no_integer=FLOAT),
     OpTraits("GlobalAveragePool", "pool", T.KEEPS_ZERO),
     OpTraits("GlobalLpPool", "pool", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("GlobalMaxPool", "pool", T.KEEPS_ZERO, no_integer=FLOAT),
+    OpTraits("GlobalMaxPool", "pool", PART),
     OpTraits("LpPool", "pool", no_integer=FLOAT),
     OpTraits("MaxPool", "pool", PART),
     OpTraits("MaxRoiPool", "pool", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),

@@ -192,6 +192,7 @@ def test_planes_side_by_side(tmp_path: Path, planes: int) -> None:
         ("y = AveragePool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(x)", "2,3,p,q"),
         ("y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(x)", "2,3,p,q"),
         ("y = GlobalAveragePool(x)", "2,3,1,1"),
+        ("y = GlobalMaxPool(x)", "2,3,1,1"),
         ("y = ReduceMean<keepdims=0>(x, axes)", "2,3"),
         ("y = ReduceMax<keepdims=0>(x, axes)", "2,3"),
         ('y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , scales)', "2,3,p,q"),
