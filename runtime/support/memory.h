@@ -1,4 +1,4 @@
-// Aligned memory; large pieces lie on pages of 2 MiB where the system has them, which spares address translations.
+// Aligned memory; large blocks lie on pages of 2 MiB where the system has them, which spares address translations.
 #pragma once
 
 #include <sys/mman.h>

@@ -192,13 +192,13 @@ struct Kernels {
   float (*quantize_tokens)(const void* x, DType type, int32_t zero, float scale, const float* channel, int64_t n, uint8_t* codes,
                            float* scratch);
 
-  /// One row of softmax over scores t[i]: e = rne(2^20 * exp(t - max)); p = rne(e * (top / sum)), clamped to the type.
+  /// One row of softmax over scores t[i]: e = rne(2^20 * exp(t - max)); p = rne(e * (qmax / sum)), clamped to the type.
   /// Writes uint8 when `codes` is given, else float32 e / sum to `probabilities`. A row of -inf gives zeros.
-  void (*softmax)(float* t, int64_t n, float top, uint8_t* codes, int16_t* wide, float* probabilities);
+  void (*softmax)(float* t, int64_t n, float qmax, uint8_t* codes, int16_t* words, float* probabilities);
 
   /// Rows of attention scores, in place (acc holds floats afterwards): t[r, i] = float(acc[r * ldc + i] + bias[i] + shift[r]) *
   /// scale (+ mask[r * mask_row + i * mask_stride] where mask is given, whose stride is 0 or 1), then codes[r * n + i] =
-  /// softmax(t[r]) with top 255; sums[r] is the sum of a row's codes.
+  /// softmax(t[r]) with qmax 255; sums[r] is the sum of a row's codes.
   void (*attention_rows)(int32_t* acc, int64_t ldc, const int32_t* bias, const int32_t* shift, int64_t rows, int64_t n,
                          float scale, const float* mask, int64_t mask_row, int64_t mask_stride, uint8_t* codes, int32_t* sums);
 

@@ -21,7 +21,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_pool_kernels(table);
     add_view_kernels(table);
     add_strided_copy_kernels(table);
-    add_join_kernels(table);
+    add_concat_pad_kernels(table);
     add_gather_kernels(table);
     add_index_kernels(table);
     add_resize_kernels(table);

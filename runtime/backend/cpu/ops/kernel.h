@@ -86,7 +86,7 @@ void add_norm_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);
-void add_join_kernels(KernelTable& table);
+void add_concat_pad_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);

@@ -59,7 +59,7 @@ struct Block {
 };
 
 // What the vector units do while tiles multiply.
-struct Nothing {
+struct NoOverlap {
   void step() {}
 };
 
@@ -103,9 +103,9 @@ class Finish {
 };
 
 // sums += rows times `depth` of one or two panels; depth is a multiple of the tiles' `step`. Fetches a panel from `ahead`.
-template <bool Lower, bool Second, typename Beside>
+template <bool Lower, bool Second, typename Overlap>
 void multiply(const Block& rows, const int8_t* b, int64_t panel, int64_t depth, int64_t step, const int8_t* ahead,
-              Beside& beside) {
+              Overlap& overlap) {
   const uint8_t* below = rows.a + kTile * rows.lda;
   for (int64_t k = 0; k < depth; k += step) {
     for (int64_t line = 0; line < step / kDepth; ++line) __builtin_prefetch(ahead + k * kPanel + line * 64, 0, 2);
@@ -121,14 +121,14 @@ void multiply(const Block& rows, const int8_t* b, int64_t panel, int64_t depth, 
       tiles::dot<1, 4, 7>();
       if constexpr (Lower) tiles::dot<3, 5, 7>();
     }
-    beside.step();
+    overlap.step();
   }
 }
 
 // One or two panels for up to 32 rows. `tail` holds the rows' last depth % 64 columns, zero padded.
-template <bool Lower, bool Second, typename Beside>
+template <bool Lower, bool Second, typename Overlap>
 void block(const Block& rows, const uint8_t* tail, const int8_t* b, int64_t panel, int64_t k, int64_t step, const int8_t* ahead,
-           int32_t* acc, int64_t ldc, int64_t columns, bool first, Beside& beside) {
+           int32_t* acc, int64_t ldc, int64_t columns, bool first, Overlap& overlap) {
   alignas(64) int32_t part[kTile * kPanel];
   const int64_t full = k / step * step;
   // f(tile, its sums in memory, columns, rows) for every tile of sums
@@ -145,14 +145,14 @@ void block(const Block& rows, const uint8_t* tail, const int8_t* b, int64_t pane
     for (int64_t r = 0; r < height; ++r) std::memcpy(part + r * kPanel, from + r * ldc, static_cast<size_t>(n) * 4);
     tiles::load<tile.value>(part, 64);
   });
-  multiply<Lower, Second>(rows, b, panel, full, step, ahead, beside);
+  multiply<Lower, Second>(rows, b, panel, full, step, ahead, overlap);
   if (full < k) {
     alignas(64) int8_t weights[2 * kTileDepth * kPanel] = {};
     const auto bytes = static_cast<size_t>(round_up(k - full, kDepth) * kPanel);
     std::memcpy(weights, b + full * kPanel, bytes);
     if (Second) std::memcpy(weights + kTileDepth * kPanel, b + panel + full * kPanel, bytes);
     multiply<Lower, Second>({tail, kTileDepth, rows.upper, rows.lower}, weights, kTileDepth * kPanel, kTileDepth, kTileDepth,
-                            weights, beside);
+                            weights, overlap);
   }
   each([&](auto tile, int32_t* to, int64_t n, int64_t height) {
     if (n >= kPanel) return tiles::store<tile.value>(to, ldc * 4);
@@ -162,9 +162,9 @@ void block(const Block& rows, const uint8_t* tail, const int8_t* b, int64_t pane
 }
 
 // Up to 32 rows of panels of 8 bits, `panel` bytes apart.
-template <typename Beside>
+template <typename Overlap>
 void band(const Block& rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc, int64_t columns, bool first,
-          int64_t turn, Shapes& shapes, Beside& beside) {
+          int64_t turn, Shapes& shapes, Overlap& overlap) {
   const int64_t step = tile_depth(k), full = k / step * step;
   shapes.need(rows.upper, rows.lower, step);
   alignas(64) uint8_t tail[2 * kTile * kTileDepth];
@@ -175,10 +175,10 @@ void band(const Block& rows, const int8_t* b, int64_t panel, int64_t k, int32_t*
   }
   for (int64_t c = 0; c < columns; c += 2 * kPanel) {
     const bool second = columns - c > kPanel;
-    const auto run = rows.lower > 0 ? (second ? block<true, true, Beside> : block<true, false, Beside>)
-                                    : (second ? block<false, true, Beside> : block<false, false, Beside>);
+    const auto run = rows.lower > 0 ? (second ? block<true, true, Overlap> : block<true, false, Overlap>)
+                                    : (second ? block<false, true, Overlap> : block<false, false, Overlap>);
     const int8_t* weights = b + c / kPanel * panel;
-    run(rows, tail, weights, panel, k, step, weights + (2 + turn % 2) * panel, acc + c, ldc, columns - c, first, beside);
+    run(rows, tail, weights, panel, k, step, weights + (2 + turn % 2) * panel, acc + c, ldc, columns - c, first, overlap);
   }
 }
 
@@ -193,9 +193,9 @@ void bands(const uint8_t* a, int64_t lda, int64_t rows, F&& f) {
 
 void product(const uint8_t* a, int64_t lda, int64_t rows, const int8_t* b, int64_t panel, int64_t k, int32_t* acc, int64_t ldc,
              int64_t columns, bool first, Shapes& shapes) {
-  Nothing nothing;
+  NoOverlap none;
   bands(a, lda, rows, [&](int64_t r, const Block& some) {
-    band(some, b, panel, k, acc + r * ldc, ldc, columns, first, r / (2 * kTile), shapes, nothing);
+    band(some, b, panel, k, acc + r * ldc, ldc, columns, first, r / (2 * kTile), shapes, none);
   });
 }
 

@@ -21,7 +21,7 @@ inline __m512i plus(__m512i sum, __m512i x, __m512i w) {
 }
 
 // Four bytes of each of 64 channels side by side; word j has channels 4 j to 4 j + 3 of each lane's sixteen.
-inline Four beside(__m512i a, __m512i b, __m512i c, __m512i d) {
+inline Four interleave(__m512i a, __m512i b, __m512i c, __m512i d) {
   const __m512i ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
   const __m512i ab_high = _mm512_unpackhi_epi8(a, b), cd_high = _mm512_unpackhi_epi8(c, d);
   return {_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd), _mm512_unpacklo_epi16(ab_high, cd_high),
@@ -44,7 +44,7 @@ inline void store(int32_t* acc, __m512i x, int64_t left) {
 }
 
 // A transposition of 4 x 4 lanes: from the order of the words to that of the channels, or back.
-inline Four turned(Four x) {
+inline Four transpose_lanes(Four x) {
   const __m512i a = _mm512_shuffle_i32x4(x.a, x.b, 0x44), b = _mm512_shuffle_i32x4(x.c, x.d, 0x44);
   const __m512i c = _mm512_shuffle_i32x4(x.a, x.b, 0xee), d = _mm512_shuffle_i32x4(x.c, x.d, 0xee);
   return {_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd), _mm512_shuffle_i32x4(c, d, 0x88),
@@ -57,15 +57,15 @@ inline Four words_of(const void* from, int64_t count) {
   const auto some = [&](int64_t i) {
     return count > i ? _mm512_maskz_loadu_epi32(Lanes::mask(count - i), p + i) : _mm512_setzero_si512();
   };
-  return turned({some(0), some(16), some(32), some(48)});
+  return transpose_lanes({some(0), some(16), some(32), some(48)});
 }
 
 #include "backend/cpu/isa/finish.inc"
 
-// The sums of a group of channels for all pixels, which begin with `nothing`, to to(pixel, sum).
+// The sums of a group of channels for all pixels, which begin with `initial`, to to(pixel, sum).
 template <typename Mask, typename To>
 void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int8_t* weights, Mask mask, int64_t pixels,
-           int64_t step, int column_reuse, Four nothing, To&& to) {
+           int64_t step, int column_reuse, Four initial, To&& to) {
   const int64_t fours = round_up(count, 4) / 4;
   const auto quad = [&](int64_t q) -> Four {
     const int8_t* from = weights + q * 4 * 64;
@@ -73,10 +73,10 @@ void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int
   };
   if (fours != kHeld) {
     for (int64_t p = 0; p < pixels; ++p) {
-      Four sum = nothing;
+      Four sum = initial;
       for (int64_t q = 0; q < fours; ++q) {
         const auto tap = [&](int64_t t) { return load(taps[std::min(4 * q + t, count - 1)] + channel + p * step, mask); };
-        sum = add(sum, beside(tap(0), tap(1), tap(2), tap(3)), quad(q));
+        sum = add(sum, interleave(tap(0), tap(1), tap(2), tap(3)), quad(q));
       }
       to(p, sum);
     }
@@ -86,26 +86,28 @@ void group(const uint8_t* const* taps, int64_t count, int64_t channel, const int
   for (int64_t t = 0; t < 4 * kHeld; ++t) some[t] = taps[std::min(t, count - 1)] + channel;
   const Four first = quad(0), second = quad(1), third = quad(2);
   const auto tap = [&](int t, int64_t p) { return load(some[t] + p * step, mask); };
-  const auto three = [&](int t, int64_t p) { return beside(tap(t, p), tap(t + 1, p), tap(t + 2, p), _mm512_setzero_si512()); };
-  const auto four = [&](int t, int64_t p) { return beside(tap(t, p), tap(t + 1, p), tap(t + 2, p), tap(t + 3, p)); };
+  const auto three = [&](int t, int64_t p) {
+    return interleave(tap(t, p), tap(t + 1, p), tap(t + 2, p), _mm512_setzero_si512());
+  };
+  const auto four = [&](int t, int64_t p) { return interleave(tap(t, p), tap(t + 1, p), tap(t + 2, p), tap(t + 3, p)); };
   if (column_reuse == 1) {
     const Four middle = three(4, 0);
-    Four now = add(add(nothing, three(0, 0), first), middle, second), next = add(nothing, middle, first);
+    Four now = add(add(initial, three(0, 0), first), middle, second), next = add(initial, middle, first);
     for (int64_t p = 0; p < pixels; ++p) {
       const Four last = three(8, p);
       to(p, add(now, last, third));
       now = add(next, last, second);
-      next = add(nothing, last, first);
+      next = add(initial, last, first);
     }
   } else if (column_reuse == 2) {
-    Four now = add(nothing, three(0, 0), first);
+    Four now = add(initial, three(0, 0), first);
     for (int64_t p = 0; p < pixels; ++p) {
       const Four last = three(8, p);
       to(p, add(add(now, three(4, p), second), last, third));
-      now = add(nothing, last, first);
+      now = add(initial, last, first);
     }
   } else {
-    for (int64_t p = 0; p < pixels; ++p) to(p, add(add(add(nothing, four(0, p), first), four(4, p), second), four(8, p), third));
+    for (int64_t p = 0; p < pixels; ++p) to(p, add(add(add(initial, four(0, p), first), four(4, p), second), four(8, p), third));
   }
 }
 
@@ -129,7 +131,7 @@ void depthwise(const uint8_t* const* taps, int64_t count, const void* weights, i
   const __m512i zero = _mm512_setzero_si512();
   groups(channels, count, weights, [&](int64_t c, int64_t left, const int8_t* w, auto mask) {
     group(taps, count, c, w, mask, pixels, step, column_reuse, {zero, zero, zero, zero}, [&](int64_t p, Four sum) {
-      const Four x = turned(sum);
+      const Four x = transpose_lanes(sum);
       int32_t* to = acc + p * channels + c;
       store(to, x.a, left);
       store(to + 16, x.b, left - 16);

@@ -222,9 +222,9 @@ bool fused(const Rows& a, int64_t rows, const PackedWeights& w, int64_t column, 
   const int64_t panel = panel_bytes(w.k, w.bits);
   for (int64_t c = 0; c < columns; c += 4 * kPanel) {
     const int64_t some = std::min<int64_t>(4 * kPanel, columns - c), panels = (some + kPanel - 1) / kPanel;
-    const auto* beside = static_cast<const uint8_t*>(residual);
-    kRuns[beside != nullptr][panels - 1](a, rows, w.data + (column + c) / kPanel * panel, panel, w.k, part_of(e, 0, c), some,
-                                         static_cast<uint8_t*>(y) + c, row_stride, beside == nullptr ? nullptr : beside + c);
+    const auto* added = static_cast<const uint8_t*>(residual);
+    kRuns[added != nullptr][panels - 1](a, rows, w.data + (column + c) / kPanel * panel, panel, w.k, part_of(e, 0, c), some,
+                                        static_cast<uint8_t*>(y) + c, row_stride, added == nullptr ? nullptr : added + c);
   }
   return true;
 }

@@ -1,4 +1,4 @@
-// Concat, Tile, Pad: outputs that hold their input once, several times or beside other values.
+// Concat, Tile, Pad.
 #include <cstring>
 
 #include "backend/cpu/ops/kernel.h"
@@ -95,7 +95,7 @@ class PadKernel : public CpuKernel {
 
 }  // namespace
 
-void add_join_kernels(KernelTable& table) {
+void add_concat_pad_kernels(KernelTable& table) {
   table.emplace_back("Concat", make<ConcatKernel, ops::Concat>);
   table.emplace_back("Tile", make<TileKernel, ops::Tile>);
   table.emplace_back("Pad", make<PadKernel, ops::Pad>);
