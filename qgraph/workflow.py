@@ -13,7 +13,7 @@ from qgraph.data import Batch
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.io import size_of
 from qgraph.ir.snapshot import Snapshot
-from qgraph.pipeline import PassContext, PassReport, Pipeline
+from qgraph.pipeline import PassContext, PassReport, Pipeline, all_or_nothing
 
 _PREPARE = "canonicalize,fold-batchnorm,fuse-bias"
 PRESETS = {
@@ -75,7 +75,7 @@ def transform(
     record: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> TransformReport:
-    """Run ``passes`` (or the passes of ``preset``) on ``model`` in place.
+    """Run ``passes`` (or the passes of ``preset``) on ``model`` in place; when it raises, ``model`` is unchanged.
 
     Args:
         data: batches for passes that need them and for the fidelity check; iterated several times.
@@ -87,33 +87,41 @@ def transform(
         QGraphError: a pass refuses, or an output fell below ``min_sqnr``.
     """
     pipeline = pipeline_of(passes, preset)
-    before = model.clone()
-    start = Snapshot.of(model).json() if record else {}
     context = PassContext(data=data, seed=seed, record=record)
     if progress is not None:
         context.progress = progress
+    with all_or_nothing(model) as result:  # ``model`` is the float model until the end
+        report = _run(pipeline, context, model, result)
+        bad = {name: db for name, db in report.output_sqnr.items() if db < min_sqnr}
+        if bad and not force:
+            raise _refusal(pipeline, report, bad, min_sqnr)
+    return report
+
+
+def _run(pipeline: Pipeline, context: PassContext, before: ir.Model, model: ir.Model) -> TransformReport:
+    """Run ``pipeline`` on ``model`` and compare the result with ``before``, which is what it was."""
+    start = Snapshot.of(model).json() if context.record else {}
     reports = pipeline.run(model, context)
     kept: dict[str, str] = {}
     for report in reports:
         kept.update(report.details.get("kept float", {}))
-    worst, outputs = _fidelity(context, before, model, data) if data is not None else ([], {})
-    bad = {name: db for name, db in outputs.items() if db < min_sqnr}
+    worst, outputs = _fidelity(context, before, model, context.data) if context.data is not None else ([], {})
     sizes = size_of(before), size_of(model)
-    result = TransformReport(str(pipeline), reports, *sizes, cost.layers(model), kept, worst, outputs, start)
-    if bad and not force:
-        listed = ", ".join(f"{name} {db:.1f} dB" for name, db in bad.items())
-        layers = ", ".join(f"{name} ({db:.1f} dB)" for name, db in worst)
-        pruned = any(item.name.startswith("prune-") for item in pipeline.passes)
-        todo = (
-            "prune less, or write it with --force and train it"
-            if pruned
-            else "exclude them (quantize{exclude=[...]}), use more data"
-        )
-        raise QGraphError(
-            f"the result lost too much: output {listed}, {min_sqnr:g} dB are wanted; worst values: {layers}; {todo}"
-            + ("" if pruned else ", or write it anyway with --force")
-        )
-    return result
+    return TransformReport(str(pipeline), reports, *sizes, cost.layers(model), kept, worst, outputs, start)
+
+
+def _refusal(pipeline: Pipeline, report: TransformReport, bad: dict[str, float], wanted: float) -> QGraphError:
+    """What to say of outputs that are too far from those of the float model."""
+    listed = ", ".join(f"{name} {db:.1f} dB" for name, db in bad.items())
+    layers = ", ".join(f"{name} ({db:.1f} dB)" for name, db in report.worst)
+    pruned = any(item.name.startswith("prune-") for item in pipeline.passes)
+    todo = (
+        "prune less, or write it with --force and train it" if pruned else "exclude them (quantize{exclude=[...]}), use more data"
+    )
+    return QGraphError(
+        f"the result lost too much: output {listed}, {wanted:g} dB are wanted; worst values: {layers}; {todo}"
+        + ("" if pruned else ", or write it anyway with --force")
+    )
 
 
 def _fidelity(

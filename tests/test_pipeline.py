@@ -17,6 +17,7 @@ from qgraph.capture import from_factory
 from qgraph.errors import QGraphError
 from qgraph.ir.snapshot import Snapshot, difference
 from qgraph.pipeline import AnalysisState, MeasuredRange, Pass, PassContext, PassReport, Pipeline, passes, register
+from qgraph.workflow import transform
 
 TEXT = "canonicalize,calibrate{method=entropy percentile=99.5},quantize{weights=int4 exclude=[Gemm,*.head]}"
 
@@ -168,6 +169,16 @@ def test_a_failure_after_real_passes_leaves_a_real_model_and_its_weights_uncopie
     assert serialized(model) == before
     for name, value in model.graph.initializers.items():
         assert np.shares_memory(value.const_value.numpy(), arrays[name])  # type: ignore[union-attr]
+
+
+def test_a_transform_that_loses_too_much_leaves_the_model_as_it_was() -> None:
+    model = small()
+    before = serialized(model)
+    with pytest.raises(QGraphError, match="the result lost too much"):
+        transform(model, "canonicalize,calibrate,quantize", data=DATA, min_sqnr=1e3)
+    assert serialized(model) == before
+    report = transform(model, "canonicalize,calibrate,quantize", data=DATA, min_sqnr=1e3, force=True)
+    assert serialized(model) != before and report.output_sqnr["y"] < 1e3
 
 
 def test_a_pipeline_that_succeeds_changes_the_model_that_was_given() -> None:

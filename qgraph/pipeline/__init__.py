@@ -8,7 +8,7 @@ from qgraph.pipeline.base import Pass, PassReport, dump_reports
 from qgraph.pipeline.context import AnalysisState, MeasuredRange, PassContext
 from qgraph.pipeline.options import print_value
 from qgraph.pipeline.registry import get_pass, make_pass, passes, register
-from qgraph.pipeline.run import Pipeline
+from qgraph.pipeline.run import Pipeline, all_or_nothing
 from qgraph.pipeline.text import parse
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "PassContext",
     "PassReport",
     "Pipeline",
+    "all_or_nothing",
     "dump_reports",
     "get_pass",
     "make_pass",
