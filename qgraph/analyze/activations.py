@@ -47,13 +47,13 @@ def summarize(
     names = [v.name for v in outputs]
     for number, batch in enumerate(batches, 1):
         feed = check_batch(model, batch, number)
-        found = iter(run.run(names, feed)) if names else iter(())
+        results = iter(run.run(names, feed)) if names else iter(())
         summaries = {}
         for value, axis in values.items():
-            low, high, total, shape = (next(found) for _ in range(4))
+            low, high, total, shape = (next(results) for _ in range(4))
             shape = np.delete(shape, axis) if axis is not None else shape
             summaries[value] = Summary(low, high, total, int(np.prod(shape)))
-        arrays = {v: next(found) for v in inner}
+        arrays = {v: next(results) for v in inner}
         yield summaries, {**arrays, **{v: feed[v.name or ""] for v in raw if v.is_graph_input()}}
 
 

@@ -128,7 +128,7 @@ class Runner:
 
     def _inner(self) -> dict[str, ir.Value]:
         """Name -> value: what a value is after its quantizer, under the name that it had before."""
-        found: dict[str, ir.Value] = {}
+        values: dict[str, ir.Value] = {}
         for node in self.model.graph:
             for value in node.outputs:
                 name = value.name or ""
@@ -138,10 +138,10 @@ class Runner:
                     if (producer := node.inputs[0].producer()) is None:  # type: ignore[union-attr]
                         continue
                     name = (producer.inputs[0].name or "") if producer.op_type == "QuantizeLinear" else name  # type: ignore[union-attr]
-                    found[name.removesuffix(RAW)] = value
+                    values[name.removesuffix(RAW)] = value
                 else:
-                    found.setdefault(name, value)
-        return found
+                    values.setdefault(name, value)
+        return values
 
     def run(self, batch: Batch, number: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """(outputs, inner values) of one batch."""
@@ -150,8 +150,8 @@ class Runner:
             return outputs, self.program.values() if self.program.keep else {}
         from qgraph.execute.onnxruntime import check_batch
 
-        found = dict(zip(self.names, self.session.run(self.names, check_batch(self.model, batch, number)), strict=True))
-        return {n: found[n] for n in self.outputs}, {n: found[v.name] for n, v in self.inner.items()}
+        arrays = dict(zip(self.names, self.session.run(self.names, check_batch(self.model, batch, number)), strict=True))
+        return {n: arrays[n] for n in self.outputs}, {n: arrays[v.name] for n, v in self.inner.items()}
 
 
 def compare(

@@ -38,7 +38,7 @@ def first_reader(value: ir.Value) -> ir.Node | None:
 
 def weights(model: ir.Model) -> list[tuple[ir.Value, ir.Node | None]]:
     """Initializers of two dims or more, and the op that first computes with them, in graph order."""
-    found = []
+    weights = []
     for value in model.graph.initializers.values():
         if value.const_value is None or len(value.const_value.shape) < 2:
             continue
@@ -47,8 +47,8 @@ def weights(model: ir.Model) -> list[tuple[ir.Value, ir.Node | None]]:
             reader = first_reader(reader.outputs[0]) or reader
             if not reader.outputs[0].uses():
                 break
-        found.append((value, reader))
-    return found
+        weights.append((value, reader))
+    return weights
 
 
 def stored_name(value: ir.Value) -> str:
@@ -58,13 +58,13 @@ def stored_name(value: ir.Value) -> str:
 
 def layers(model: ir.Model) -> list[Layer]:
     """The stored tensors of two dims or more."""
-    found = []
+    layers = []
     for value, reader in weights(model):
         tensor = value.const_value
         assert tensor is not None
         module, op = (module_path(reader), reader.op_type) if reader is not None else ("", "")
-        found.append(Layer(stored_name(value), op, module, bits_of(tensor.dtype), tensor.size, tensor.nbytes))
-    return found
+        layers.append(Layer(stored_name(value), op, module, bits_of(tensor.dtype), tensor.size, tensor.nbytes))
+    return layers
 
 
 def ops(model: ir.Model) -> dict[str, int]:
@@ -79,8 +79,8 @@ def macs(model: ir.Model, sizes: Mapping[tuple[ir.Value, int], int] | None = Non
     Args:
         sizes: other lengths of some axes.
     """
-    found = [node_macs(node, sizes) for node in model.graph if has(node, Trait.LINEAR)]
-    return None if None in found else sum(n for n in found if n is not None)
+    counts = [node_macs(node, sizes) for node in model.graph if has(node, Trait.LINEAR)]
+    return None if None in counts else sum(n for n in counts if n is not None)
 
 
 def node_macs(node: ir.Node, sizes: Mapping[tuple[ir.Value, int], int] | None = None) -> int | None:

@@ -64,6 +64,6 @@ def axes(width: float = 7.0, height: float = 2.8) -> tuple[Any, Any]:
     matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
 
-    drawing, made = pyplot.subplots(figsize=(width, height), layout="constrained")
-    made.spines[["top", "right"]].set_visible(False)
-    return drawing, made
+    drawing, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    return drawing, axes

@@ -34,9 +34,9 @@ def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threa
     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
     lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), lent)
-    made = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    made.qgraph_weights = arrays, lent  # the session reads them in place
-    return made
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session.qgraph_weights = arrays, lent  # the session reads them in place
+    return session
 
 
 @contextlib.contextmanager

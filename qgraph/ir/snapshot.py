@@ -126,11 +126,11 @@ class Ids:
 
 def _value(value: ir.Value) -> Value:
     shape = "" if value.shape is None else "[" + ", ".join(str(d if isinstance(d, int) else d.value) for d in value.shape) + "]"
-    made = Value(value.dtype.name.lower() if value.dtype is not None else "", shape)
+    shown = Value(value.dtype.name.lower() if value.dtype is not None else "", shape)
     if value.const_value is not None and value.producer() is None:
-        made.constant, made.bytes = True, value.const_value.nbytes
-        made.checksum = zlib.crc32(value.const_value.tobytes())
-    return made
+        shown.constant, shown.bytes = True, value.const_value.nbytes
+        shown.checksum = zlib.crc32(value.const_value.tobytes())
+    return shown
 
 
 def _quantization(node: ir.Node, values: dict[str, Value]) -> None:

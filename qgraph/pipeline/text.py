@@ -15,7 +15,7 @@ _OPTION = re.compile(r"\s*([\w-]+)=(\[[^\]]*\]|[^\s]+)")
 
 def parse(text: str) -> list[Pass]:
     """The passes that ``text`` names; raises QGraphError with the place that cannot be read."""
-    found: list[Pass] = []
+    passes: list[Pass] = []
     position = 0
     if not text.strip():
         return []
@@ -27,10 +27,10 @@ def parse(text: str) -> list[Pass]:
                 "write NAME or NAME{option=value option=value}, separated by commas"
             )
         name, body, stop = match.groups()
-        found.append(make_pass(name, _options(name, (body or "").strip())))
+        passes.append(make_pass(name, _options(name, (body or "").strip())))
         position = match.end()
         if not stop:
-            return found
+            return passes
         if position >= len(text):
             raise QGraphError("the pipeline ends with a comma; name another pass or remove it")
 

@@ -82,12 +82,12 @@ def make(source: str, arguments: Mapping[str, Any]) -> Dataset:
     """Call a factory; it may return a ``Dataset``, a pair of samples, or a pair of iterables of dicts (train, test)."""
     if ":" not in source:
         source = f"qgraph.train.data:{source}"
-    made = call_factory(source, **arguments)
-    if isinstance(made, Dataset):
-        return made
-    if not isinstance(made, tuple) or len(made) != 2:
+    result = call_factory(source, **arguments)
+    if isinstance(result, Dataset):
+        return result
+    if not isinstance(result, tuple) or len(result) != 2:
         raise QGraphError(f"data factory {source} must return a Dataset or a pair (train, test)")
-    train, test = (part if hasattr(part, "batch") else Listed(part) for part in made)
+    train, test = (part if hasattr(part, "batch") else Listed(part) for part in result)
     return Dataset(train, test)
 
 
@@ -100,11 +100,11 @@ def order(samples: int, seed: int, epoch: int) -> np.ndarray:
 def numbers_of(step: int, batch: int, samples: int, seed: int) -> np.ndarray:
     """The sample numbers of batch ``step``, over the ends of epochs."""
     epoch, place = divmod(step * batch, samples)
-    found = order(samples, seed, epoch)[place : place + batch]
-    while len(found) < batch:
+    numbers = order(samples, seed, epoch)[place : place + batch]
+    while len(numbers) < batch:
         epoch += 1
-        found = np.concatenate([found, order(samples, seed, epoch)[: batch - len(found)]])
-    return found
+        numbers = np.concatenate([numbers, order(samples, seed, epoch)[: batch - len(numbers)]])
+    return numbers
 
 
 def digits(fraction: float = 1.0, noise: float = 0.0, flat: bool = True, seed: int = 0) -> Dataset:

@@ -40,14 +40,14 @@ def make_loss(kind: str, options: dict[str, Any]) -> Loss:
     """The loss called ``kind`` with its options; refuses unknown names."""
     if kind not in LOSSES:
         raise QGraphError(f"no loss is called {kind!r}{suggest(kind, LOSSES)}; losses: {', '.join(LOSSES)}")
-    made = LOSSES[kind]
-    known = made.__init__.__code__.co_varnames[1 : made.__init__.__code__.co_argcount] if "__init__" in vars(made) else ()
+    cls = LOSSES[kind]
+    known = cls.__init__.__code__.co_varnames[1 : cls.__init__.__code__.co_argcount] if "__init__" in vars(cls) else ()
     for option in options:
         if option not in known:
             raise QGraphError(
                 f"loss {kind!r} has no option {option!r}{suggest(option, known)}; options: {', '.join(known) or 'none'}"
             )
-    return made(**options)
+    return cls(**options)
 
 
 class CrossEntropy(Loss):

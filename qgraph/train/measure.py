@@ -49,7 +49,7 @@ def score(run: Run, reference: Run | None, samples: Samples, metric: str, device
             if LABEL not in batch:
                 raise QGraphError(f"metric {metric!r} needs labels; the data has no '{LABEL}'")
             labels = batch[LABEL].long()
-            found = (
+            scores = (
                 (y.argmax(-1) == labels).float()
                 if metric == "accuracy"
                 else -torch.nn.functional.cross_entropy(y, labels, reduction="none")
@@ -60,8 +60,8 @@ def score(run: Run, reference: Run | None, samples: Samples, metric: str, device
             wanted = output_of(reference(batch))
             if metric == "sentence-cosine":
                 y, wanted = pool(y, batch), pool(wanted, batch)
-            found = torch.nn.functional.cosine_similarity(y.reshape(len(y), -1), wanted.reshape(len(y), -1))
-        total, count = total + float(found.sum()), count + len(found)
+            scores = torch.nn.functional.cosine_similarity(y.reshape(len(y), -1), wanted.reshape(len(y), -1))
+        total, count = total + float(scores.sum()), count + len(scores)
     return total / max(1, count)
 
 
@@ -82,9 +82,9 @@ def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metri
     note = ""
     if dialect_of(model) == "quantized":
         notes = []
-        for engine, made in (("onnxruntime", _onnxruntime), ("program", _program)):
+        for engine, make_run in (("onnxruntime", _onnxruntime), ("program", _program)):
             try:
-                scores[engine] = score(made(model, folder), truth, samples, metric, cpu)
+                scores[engine] = score(make_run(model, folder), truth, samples, metric, cpu)
             except QGraphError as error:
                 notes.append(str(error))
         note = "; ".join(notes)
@@ -93,10 +93,10 @@ def measure(model: ir.Model, reference: ir.Model | None, samples: Samples, metri
 
 def huffman_bytes(model: ir.Model) -> float | None:
     """Bytes of the weight codes, Huffman-coded tensor by tensor (without the code tables); None where there are no codes."""
-    found = [
+    weights = [
         unpacked for n in nodes(model, "DequantizeLinear") if (unpacked := read_weight(n)) is not None and unpacked.kind.bits <= 8
     ]
-    codes = {weight.name: weight.codes for weight in found}
+    codes = {weight.name: weight.codes for weight in weights}
     if not codes:
         return None
     return sum(huffman_bits(array) * array.size for array in codes.values()) / 8
@@ -109,8 +109,8 @@ def _onnxruntime(model: ir.Model, folder: Path) -> Run:
     inputs, outputs = ([v.name for v in side] for side in (session.get_inputs(), session.get_outputs()))
 
     def run(batch: Mapping[str, Tensor]) -> Values:
-        found = session.run(None, {name: batch[name].numpy() for name in inputs})
-        return {name: torch.from_numpy(array) for name, array in zip(outputs, found, strict=True)}
+        arrays = session.run(None, {name: batch[name].numpy() for name in inputs})
+        return {name: torch.from_numpy(array) for name, array in zip(outputs, arrays, strict=True)}
 
     return run
 

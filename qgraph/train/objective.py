@@ -33,8 +33,8 @@ def output_of(values: Values) -> Tensor:
 
 
 def taps_of(values: Values, kind: str) -> list[Tensor]:
-    found = [(int(name.rsplit(".", 1)[1]), v) for name, v in values.items() if name.startswith(f"tap.{kind}.")]
-    return [v for _, v in sorted(found, key=lambda pair: pair[0])]
+    taps = [(int(name.rsplit(".", 1)[1]), v) for name, v in values.items() if name.startswith(f"tap.{kind}.")]
+    return [v for _, v in sorted(taps, key=lambda pair: pair[0])]
 
 
 def pool(states: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
@@ -90,17 +90,17 @@ class Objective(nn.Module):
 
     def kinds(self) -> set[str]:
         """Kinds of taps that the losses read."""
-        found: set[str] = set()
+        kinds: set[str] = set()
         for spec, loss in self.terms():
-            found |= {spec.on} if spec.on else set(loss.needs)
-        return found - {"output"}
+            kinds |= {spec.on} if spec.on else set(loss.needs)
+        return kinds - {"output"}
 
     def tensors(self, spec: LossSpec, loss: Loss, values: Values, batch: Mapping[str, Tensor]) -> list[Tensor]:
         """What a loss reads of one graph's outputs."""
-        found: list[Tensor] = []
+        tensors: list[Tensor] = []
         for kind in [spec.on] if spec.on else loss.needs:
-            found += [output_of(values)] if kind == "output" else taps_of(values, kind)
-        return [pool(v, batch) for v in found] if spec.pool == "mask-mean" else found
+            tensors += [output_of(values)] if kind == "output" else taps_of(values, kind)
+        return [pool(v, batch) for v in tensors] if spec.pool == "mask-mean" else tensors
 
     def forward(self, batch: Mapping[str, Tensor], teachers: list[Values]) -> tuple[Tensor, dict[str, Tensor]]:
         ours = feed(self.student, self.inputs, batch)
@@ -115,9 +115,9 @@ class Objective(nn.Module):
                 theirs = [self.tensors(spec, loss, t, batch) for t in teachers]
                 temperature = getattr(loss, "temperature", None)
                 terms = []
-                for i, (one, tensor) in enumerate(zip(list(self.pairs[number]), mine, strict=True)):  # type: ignore[call-overload]
+                for i, (layer_loss, tensor) in enumerate(zip(list(self.pairs[number]), mine, strict=True)):  # type: ignore[call-overload]
                     target = self.mixture([t[i] for t in theirs], temperature)
-                    terms.append(one(tensor, target.detach()))
+                    terms.append(layer_loss(tensor, target.detach()))
                 value = torch.stack(terms).mean()
             parts[spec.kind if spec.kind not in parts else f"{spec.kind} {number}"] = value
             total = total + spec.weight * value
@@ -148,12 +148,12 @@ class Objective(nn.Module):
                         f"stage {stage!r}: loss {spec.kind!r} pairs {len(mine)} values of the student "
                         f"with {len(theirs)} of the teacher; choose another layer map"
                     )
-                made = [self._make(spec) for _ in mine]
-                self.pairs[number] = nn.ModuleList(made)
-                for one, a, b in zip(made, mine, theirs, strict=True):
+                layer_losses = [self._make(spec) for _ in mine]
+                self.pairs[number] = nn.ModuleList(layer_losses)
+                for layer_loss, a, b in zip(layer_losses, mine, theirs, strict=True):
                     try:
-                        one.pair(a, b)
-                        one(a, b)
+                        layer_loss.pair(a, b)
+                        layer_loss(a, b)
                     except QGraphError as error:
                         raise QGraphError(f"stage {stage!r}, loss {spec.kind!r}: {error}") from error
                     except RuntimeError as error:

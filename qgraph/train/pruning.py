@@ -84,12 +84,12 @@ class Masks:
         wanted = sparsity_at(spec, step, steps)
         scores = [self._score(number, mask, weight) for number, (mask, weight, _) in enumerate(self.masks.values())]
         if spec.kind == "nm":
-            found = [select.n_of_m(s, spec.n, spec.m, axis) for s, (_, _, axis) in zip(scores, self.masks.values(), strict=True)]
+            kept = [select.n_of_m(s, spec.n, spec.m, axis) for s, (_, _, axis) in zip(scores, self.masks.values(), strict=True)]
         else:
-            found = select.largest(scores, wanted, spec.scope, spec.least)
-        for keep, (mask, _, _) in zip(found, self.masks.values(), strict=True):
+            kept = select.largest(scores, wanted, spec.scope, spec.least)
+        for keep, (mask, _, _) in zip(kept, self.masks.values(), strict=True):
             mask.mask.copy_(torch.from_numpy(keep))
-        return 1 - float(np.mean(np.concatenate([k.reshape(-1) for k in found])))
+        return 1 - float(np.mean(np.concatenate([k.reshape(-1) for k in kept])))
 
     def _score(self, number: int, mask: MaskWeight, weight: Tensor) -> np.ndarray:
         if self.spec is not None and self.spec.kind == "random":  # what magnitudes are to be compared with
@@ -194,9 +194,9 @@ class FullNet:
 
     def copy(self) -> fx.GraphModule:
         """The full net as a module of its own, to measure it."""
-        found = copy.deepcopy(self.student)
-        for module in found.modules():
+        full = copy.deepcopy(self.student)
+        for module in full.modules():
             if isinstance(module, MaskWeight):
                 module.unmasked = True
-        copy.deepcopy(self.statistics).swap(found)
-        return found.eval()
+        copy.deepcopy(self.statistics).swap(full)
+        return full.eval()

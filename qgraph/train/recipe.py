@@ -34,7 +34,7 @@ class Source(Origin):
     """Where a graph comes from: exactly one of ``file`` (ONNX), ``capture`` (MODULE:FACTORY) and ``stage``."""
 
     @model_validator(mode="after")
-    def one(self) -> Source:
+    def exactly_one(self) -> Source:
         if sum(x is not None for x in (self.file, self.capture, self.stage)) != 1:
             raise ValueError("give exactly one of file, capture and stage")
         return self
@@ -46,7 +46,7 @@ class Teacher(Origin):
     ema: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
-    def one(self) -> Teacher:
+    def exactly_one(self) -> Teacher:
         if sum(x is not None for x in (self.file, self.capture, self.stage, self.ema)) != 1:
             raise ValueError("give exactly one of file, capture, stage and ema")
         return self

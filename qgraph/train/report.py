@@ -59,16 +59,16 @@ class TrainingReport:
 
     def scores(self, stage: str, engine: str = "graph") -> list[float]:
         """The metric of a stage, one a seed."""
-        found = [r.measured.scores.get(engine, float("nan")) for run in self.runs for r in run if r.name == stage]
-        return found
+        scores = [r.measured.scores.get(engine, float("nan")) for run in self.runs for r in run if r.name == stage]
+        return scores
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a stage: mean score as a graph, in ONNX Runtime and as a program, its interval, bytes, seconds."""
-        made = []
+        rows = []
         for result in self.runs[0]:
             graph, program = self.scores(result.name), self.scores(result.name, "program")
             mean, half = interval(graph)
-            made.append(
+            rows.append(
                 {
                     "stage": result.name,
                     "score": mean,
@@ -84,7 +84,7 @@ class TrainingReport:
                     "note": result.measured.note,
                 }
             )
-        return made
+        return rows
 
     def _mean(self, stage: str, fact: str) -> float:
         return statistics.fmean(r.measured.facts.get(fact, math.nan) for run in self.runs for r in run if r.name == stage)
@@ -93,11 +93,11 @@ class TrainingReport:
         """Paired differences of the recipe's pairs and of every stage with a control: mean, 95 % interval, verdict in words."""
         pairs = list(self.recipe.compare)
         pairs += [(s.name, f"{s.name}-control") for s in self.recipe.stages if s.control]
-        made = []
+        differences = []
         for first, second in dict.fromkeys(pairs):
             gaps = [a - b for a, b in zip(self.scores(first), self.scores(second), strict=True)]
             mean, half = interval(gaps)
-            made.append(
+            differences.append(
                 {
                     "first": first,
                     "second": second,
@@ -106,7 +106,7 @@ class TrainingReport:
                     "says": _verdict(first, second, mean, half),
                 }
             )
-        return made
+        return differences
 
     def json(self) -> dict[str, Any]:
         return {
@@ -185,10 +185,10 @@ def page(report: TrainingReport) -> str:
     return document(report.recipe.name, content(report.json()))
 
 
-def content(found: dict[str, Any]) -> str:
+def content(report: dict[str, Any]) -> str:
     """What the page says of a run, from its JSON: tables, verdicts and curves."""
-    metric, rows = found["metric"], []
-    for r in found["rows"]:
+    metric, rows = report["metric"], []
+    for r in report["rows"]:
         huffman = "-" if math.isnan(r["huffman"]) else f"{r['huffman'] / 1e3:.1f}"
         engines = [percent(metric, r[engine]) for engine in ("onnxruntime", "program")]
         seconds = f"{r['seconds']:.1f}"
@@ -201,13 +201,13 @@ def content(found: dict[str, Any]) -> str:
         )
     gaps = [
         [f"{d['first']} - {d['second']}", percent(metric, d["difference"]), _margin(metric, d["interval"]), d["says"]]
-        for d in found["differences"]
+        for d in report["differences"]
     ]
-    said = f"{len(found['runs'])} seed(s); {metric} on held-out samples; 95 % intervals of the mean"
-    body = f"<p>{html.escape(found['recipe'].get('about', ''))}</p>" + table(HEAD, rows, said)
+    said = f"{len(report['runs'])} seed(s); {metric} on held-out samples; 95 % intervals of the mean"
+    body = f"<p>{html.escape(report['recipe'].get('about', ''))}</p>" + table(HEAD, rows, said)
     if gaps:
         body += "<h2>Paired differences</h2>" + table(("pair", "difference", "interval", "in words"), gaps)
-    for result in found["runs"][0]:
+    for result in report["runs"][0]:
         lines = {name: points for name, points in result["curves"].items() if name != "total" or len(result["curves"]) != 2}
         if lines:  # one loss is its own total
             body += f"<h2>{html.escape(result['name'])}</h2>" + charts.curves(lines, f"Losses of {result['name']} over its steps")

@@ -19,17 +19,17 @@ from qgraph.train.stage import prepare, run_stage
 
 def expanded(recipe: Recipe) -> list[Stage]:
     """The stages, with a control behind each that asks for one: the same student and budget, labels only, no teacher."""
-    found = []
+    stages = []
     for stage in recipe.stages:
-        found.append(stage)
+        stages.append(stage)
         if stage.control:
             losses = [s for s in stage.losses if s.kind == "cross-entropy"]
             if not losses:
                 raise QGraphError(f"stage {stage.name!r} wants a control, which learns from labels: add the loss cross-entropy")
             plain = [s.model_copy(update={"weight": 1.0}) for s in losses]
             changes = {"name": f"{stage.name}-control", "teachers": [], "losses": plain, "control": False}
-            found.append(stage.model_copy(update=changes))
-    return found
+            stages.append(stage.model_copy(update=changes))
+    return stages
 
 
 def train(

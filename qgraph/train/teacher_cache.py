@@ -45,21 +45,21 @@ class TeacherCache:
 
     def _files(self, inputs: Mapping[str, Tensor]) -> list[Path]:
         arrays = [inputs[name].detach().cpu().contiguous().numpy() for name in sorted(inputs)]
-        found = []
+        files = []
         for i in range(len(arrays[0])):
             digest = hashlib.sha256(self.key.encode())
             for array in arrays:
                 digest.update(f"{array.dtype}{array.shape[1:]}".encode() + array[i].tobytes())
             name = digest.hexdigest()
-            found.append(self.folder / name[:2] / f"{name}.safetensors")
-        return found
+            files.append(self.folder / name[:2] / f"{name}.safetensors")
+        return files
 
     def __call__(self, run: Callable[[], dict[str, Tensor]], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The teacher's outputs for a batch; ``run`` computes them."""
         device = next(iter(inputs.values())).device
         files = self._files(inputs)
-        found = [self._read(file) for file in files]
-        rows = [f for f in found if f is not None]
+        cached = [self._read(file) for file in files]
+        rows = [f for f in cached if f is not None]
         if len(rows) == len(files):
             self.hits += 1
             return {name: torch.stack([row[name] for row in rows]).to(device) for name in rows[0]}
@@ -67,7 +67,7 @@ class TeacherCache:
         outputs = run()
         if all(v.ndim and len(v) == len(files) for v in outputs.values()):  # an output without a batch axis is not kept
             for i, file in enumerate(files):
-                if found[i] is None:
+                if cached[i] is None:
                     file.parent.mkdir(exist_ok=True)
                     with atomic_path(file) as temporary:
                         save_file({name: v[i].detach().cpu().contiguous() for name, v in outputs.items()}, str(temporary))

@@ -75,7 +75,7 @@ def _node(
         attributes |= told(metrics)
     if mark:
         attributes["this step"] = mark
-    made: dict[str, Any] = {
+    described: dict[str, Any] = {
         "id": node.id,
         "label": node.op.removeprefix("qgraph.integer."),
         "namespace": namespace(node.scope),
@@ -84,8 +84,8 @@ def _node(
         "outputsMetadata": [_metadata(i, o, snapshot.values.get(o, Value())) for i, o in enumerate(node.outputs)],
     }
     if mark:
-        made["style"] = {"borderColor": MARKS[mark], "hoveredBorderColor": MARKS[mark]}
-    return made
+        described["style"] = {"borderColor": MARKS[mark], "hoveredBorderColor": MARKS[mark]}
+    return described
 
 
 def namespace(scope: str) -> str:

@@ -80,12 +80,12 @@ def overlays(metrics: Mapping[str, NodeMetrics]) -> list[Overlay]:
     total = sum(f.seconds for f in metrics.values() if f.seconds is not None)
 
     def of(read: Callable[[NodeMetrics], float | None]) -> dict[str, float | str]:
-        found = {k: read(f) for k, f in metrics.items()}
-        return {k: float(v) for k, v in found.items() if v is not None and math.isfinite(v)}
+        numbers = {k: read(f) for k, f in metrics.items()}
+        return {k: float(v) for k, v in numbers.items() if v is not None and math.isfinite(v)}
 
     taps = {k: f.tap for k, f in metrics.items() if f.tap}
     palette = ("#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7", "#d55e00")
-    made = [
+    overlays = [
         Overlay("sqnr", "SQNR", "dB", of(lambda f: f.sqnr), "low"),
         Overlay(
             "noise", "noise made here, part of the signal", "%", of(lambda f: 100 * f.noise if f.noise is not None else None)
@@ -100,7 +100,7 @@ def overlays(metrics: Mapping[str, NodeMetrics]) -> list[Overlay]:
         Overlay("share", "share of the time", "%", of(lambda f: 100 * f.seconds / total if f.seconds and total else None)),
         Overlay("taps", "distillation taps", "", taps, colours=dict(zip(dict.fromkeys(taps.values()), palette, strict=False))),
     ]
-    return [o for o in made if o.values]
+    return [o for o in overlays if o.values]
 
 
 def changes(change: Change, before: bool, title: str) -> Overlay:

@@ -57,11 +57,11 @@ class Candidate:
 
     def by_bits(self) -> dict[float, float]:
         """Bytes of weights by bits an element."""
-        found: dict[float, float] = collections.defaultdict(float)
+        sizes: dict[float, float] = collections.defaultdict(float)
         for metrics in self.analyzed.metrics.values():
             if metrics.bits is not None:
-                found[round(metrics.bits, 2)] += metrics.bytes
-        return dict(found)
+                sizes[round(metrics.bits, 2)] += metrics.bytes
+        return dict(sizes)
 
 
 def make(
@@ -220,9 +220,9 @@ def layers(candidate: Candidate) -> str:
 
 def times(candidate: Candidate, threads: int) -> str:
     """The ops that take longest."""
-    found = [(n.id, f.seconds) for n in candidate.analyzed.snapshot.nodes if (f := candidate.analyzed.metrics[n.id]).seconds]
-    total = sum(s for _, s in found if s)
-    top = sorted(((f"{name}", 1e6 * s) for name, s in found if s), key=lambda row: -row[1])[:20]
+    timed = [(n.id, f.seconds) for n in candidate.analyzed.snapshot.nodes if (f := candidate.analyzed.metrics[n.id]).seconds]
+    total = sum(s for _, s in timed if s)
+    top = sorted(((f"{name}", 1e6 * s) for name, s in timed if s), key=lambda row: -row[1])[:20]
     share = sum(v for _, v in top) / 1e6 / total
     return charts.bars(top, "us a run", f"The {len(top)} slowest ops: {share:.0%} of {total * 1e3:.2f} ms, {threads} thread(s)")
 
@@ -287,11 +287,11 @@ def weight_levels(node: ir.Node) -> np.ndarray | None:
 
 def _values(model: ir.Model, wanted: Sequence[ir.Value], batch: Batch) -> dict[str | None, np.ndarray]:
     """Values inside a model, by name."""
-    made = [v for v in dict.fromkeys(wanted) if not v.is_graph_input()]
-    run = session(model, made, optimize=False)
-    names = [v.name for v in made]
-    found = dict(zip(names, run.run(names, check_batch(model, batch, 1)), strict=True)) if made else {}
-    return found | {v.name: np.asarray(batch[v.name or ""]) for v in wanted if v.is_graph_input()}
+    computed = [v for v in dict.fromkeys(wanted) if not v.is_graph_input()]
+    run = session(model, computed, optimize=False)
+    names = [v.name for v in computed]
+    arrays = dict(zip(names, run.run(names, check_batch(model, batch, 1)), strict=True)) if computed else {}
+    return arrays | {v.name: np.asarray(batch[v.name or ""]) for v in wanted if v.is_graph_input()}
 
 
 def activation(node: ir.Node) -> tuple[ir.Value, np.ndarray | None, str]:
@@ -325,7 +325,7 @@ def training(folder: Path) -> str:
     from qgraph.train.report import content
 
     try:
-        found: dict[str, Any] = json.loads((folder / "report.json").read_text())
-        return content(found)
+        report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+        return content(report)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise QGraphError(f"{folder} holds no report.json of 'qgraph train' ({type(error).__name__})") from error

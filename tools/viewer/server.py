@@ -102,8 +102,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.stream()
         try:
             if path == "/api/v1/load_graphs_json":
-                one = show.drawn[number(query["graph_index"])]
-                return self.json({"graphCollections": [{"label": "", "graphs": [one.graph]}]})
+                graph = show.drawn[number(query["graph_index"])]
+                return self.json({"graphCollections": [{"label": "", "graphs": [graph.graph]}]})
             if path == "/api/v1/load_node_data":
                 return self.json({"content": json.dumps(show.node_data(number(query["node_data_index"])))})
         except (KeyError, ValueError, IndexError):
