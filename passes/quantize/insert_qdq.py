@@ -114,10 +114,10 @@ class Quantize(Pass):
             if kind == "tokens":
                 self._tokens(node)
             elif options.placement == "integer" or node.inputs[0] in self.sources:
-                self._narrow(node)
+                self._requantize_to_8_bits(node)
         for node in list(model.graph):
             if node.op_type == "MatMul" and node not in plan.linear and node in plan.lowerable:
-                self._narrow(node)
+                self._requantize_to_8_bits(node)
         model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
         attach(model)
         if options.weights == "codebook" and not options.latent:
@@ -154,9 +154,9 @@ class Quantize(Pass):
         known = self.ranges.get(value)
         if known is None:
             raise _unmeasured(value)
-        wide = kind == "int16"
-        low, high = (known.minimum, known.maximum) if wide else (known.low, known.high)
-        self._insert(value, from_range(low, high, INT_TYPES[kind], symmetric=wide), producer, readers(value))
+        is_int16 = kind == "int16"
+        low, high = (known.minimum, known.maximum) if is_int16 else (known.low, known.high)
+        self._insert(value, from_range(low, high, INT_TYPES[kind], symmetric=is_int16), producer, readers(value))
 
     def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[Reader]) -> ir.Value:
         """Put Q and DQ behind ``value`` and let ``uses`` read the result, which is returned."""
@@ -185,7 +185,7 @@ class Quantize(Pass):
         self.sources[result] = value
         return result
 
-    def _narrow(self, node: ir.Node) -> None:
+    def _requantize_to_8_bits(self, node: ir.Node) -> None:
         """Static matrix products read 8 bits: quantize 16-bit inputs once more."""
         for i, value in enumerate(node.inputs[:2]):
             params = self.params.get(value) if value is not None else None
@@ -194,8 +194,8 @@ class Quantize(Pass):
             source = self.sources[value]
             known, limit = self.ranges.get(source), float(params.scale) * 32767
             low, high = (known.low, known.high) if known is not None else (-limit, limit)
-            narrow = from_range(low, high, INT_TYPES["uint8"], symmetric=False)
-            self._insert(value, narrow, value.producer(), [(node, i)])
+            params_8_bits = from_range(low, high, INT_TYPES["uint8"], symmetric=False)
+            self._insert(value, params_8_bits, value.producer(), [(node, i)])
             self.params[value] = params
 
     def _tokens(self, node: ir.Node) -> None:
@@ -228,6 +228,6 @@ class Quantize(Pass):
         if params is None:
             return None
         if params.type.bits > 8:
-            self._narrow(node)
+            self._requantize_to_8_bits(node)
             params = self.params[node.inputs[0]]  # type: ignore[index]
         return float(params.scale)

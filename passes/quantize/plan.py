@@ -85,15 +85,15 @@ class Planner:
             return plan
         self._lowerable()
         self._unmaterialized()
-        wide = self._wide()
+        int16 = self._int16_values()
         for value in [*self.graph.inputs, *(v for n in self.graph for v in n.outputs)]:
             if value.dtype == ir.DataType.FLOAT and constant(value) is None and self._stored(value):
-                narrow = self._narrow(value)
-                plan.types[value] = "int16" if value in wide else narrow
+                static = self._static_type(value)
+                plan.types[value] = "int16" if value in int16 else static
         return plan
 
-    def _narrow(self, value: ir.Value) -> str:
-        """The type of values that are not wide."""
+    def _static_type(self, value: ir.Value) -> str:
+        """The type of values that do not need 16 bits."""
         if self.activations == "uint4":
             return "uint8" if value.is_graph_input() else "uint4"
         return "int8" if self.activations == "int8" else "uint8"
@@ -113,7 +113,7 @@ class Planner:
         for node, kind in self.plan.linear.items():
             x = node.inputs[0]
             if kind == "static" and x is not None and self.state.range_of(x) is not None:  # without a range: weights only
-                self.plan.types[x] = self._narrow(x)
+                self.plan.types[x] = self._static_type(x)
 
     def _lowerable(self) -> None:
         """Nodes that the integer runtime can execute once their values are quantized."""
@@ -193,7 +193,7 @@ class Planner:
         for maker in makers:
             self.plan.kept_float.pop(maker.name or "", None)
 
-    def _wide(self) -> set[ir.Value]:
+    def _int16_values(self) -> set[ir.Value]:
         """Values kept in 16 bits: residual streams, and what per-token quantizers read."""
         if self.activations in STATIC:
             return set()
@@ -206,12 +206,12 @@ class Planner:
                 work += [node.inputs[0], node.outputs[0]]
             elif node.op_type == "Softmax" and node.inputs[0] not in self.plan.unmaterialized:
                 work.append(node.inputs[0])
-        wide: set[ir.Value] = set()
+        int16: set[ir.Value] = set()
         while work:
             value = work.pop()
-            if value is None or value in wide or constant(value) is not None:
+            if value is None or value in int16 or constant(value) is not None:
                 continue
-            wide.add(value)
+            int16.add(value)
             maker = value.producer()
             if maker is None or maker.domain:
                 continue
@@ -221,7 +221,7 @@ class Planner:
                 work.append(self.regions.root[value])  # a 16-bit table
             elif maker.op_type in ("Add", "Sub", "Concat") and value not in self.regions.root:
                 work += maker.inputs
-        return wide
+        return int16
 
     def _stored(self, value: ir.Value) -> bool:
         """Whether ``value`` is read or written by an integer kernel as a quantized tensor."""
