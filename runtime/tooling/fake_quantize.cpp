@@ -18,7 +18,7 @@ namespace qgraph {
 namespace {
 
 constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: rounds half to even what is smaller than 2^22
-constexpr int64_t kRow = 4096;         // elements of a piece of work
+constexpr int64_t kRow = 4096;         // elements of a chunk of work
 
 // One scale for n elements.
 CLONES void forward_row(const float* x, float s, float low, float high, int64_t n, float* y) {
@@ -203,19 +203,19 @@ void fake_quantize_backward(const float* grad, const float* x, const float* scal
     grad_scale[0] = static_cast<float>(total);
     return;
   }
-  // pieces of a fixed size, so that the order of the sums does not depend on the threads
+  // chunks of a fixed size, so that the order of the sums does not depend on the threads
   const bool columns = q.block == 0 && q.inner == 1;
   const int64_t rows = columns ? q.outer : q.outer * q.axis, length = columns ? q.axis : q.inner;
-  const int64_t piece = q.block != 0 ? q.block : std::max<int64_t>(1, 16 * kRow / std::max<int64_t>(1, length));
-  const int64_t pieces = (rows + piece - 1) / piece;
+  const int64_t chunk = q.block != 0 ? q.block : std::max<int64_t>(1, 16 * kRow / std::max<int64_t>(1, length));
+  const int64_t chunks = (rows + chunk - 1) / chunk;
   const int64_t kept = columns ? q.axis : 1;
-  std::vector<float> sums(columns ? static_cast<size_t>(pieces * kept) : static_cast<size_t>(q.block == 0 ? rows : 0));
+  std::vector<float> sums(columns ? static_cast<size_t>(chunks * kept) : static_cast<size_t>(q.block == 0 ? rows : 0));
   std::fill(grad_scale, grad_scale + scales, 0.0f);
-  // a block's rows lie behind each other along the axis; pieces must not cut one
-  const int64_t groups = q.block == 0 ? pieces : q.outer * q.axis_scales;
+  // a block's rows lie behind each other along the axis; chunks must not cut one
+  const int64_t groups = q.block == 0 ? chunks : q.outer * q.axis_scales;
   pool(threads).parallel(groups, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
-      int64_t first = p * piece, last = std::min(rows, first + piece);
+      int64_t first = p * chunk, last = std::min(rows, first + chunk);
       if (q.block != 0) {
         first = p / q.axis_scales * q.axis + p % q.axis_scales * q.block;
         last = std::min((p / q.axis_scales + 1) * q.axis, first + q.block);
@@ -242,7 +242,7 @@ void fake_quantize_backward(const float* grad, const float* x, const float* scal
   if (q.block != 0) return;
   std::vector<double> totals(static_cast<size_t>(scales));
   if (columns) {
-    for (int64_t p = 0; p < pieces; ++p)
+    for (int64_t p = 0; p < chunks; ++p)
       for (int64_t c = 0; c < kept; ++c)
         totals[static_cast<size_t>(c)] += static_cast<double>(sums[static_cast<size_t>(p * kept + c)]);
   } else {
