@@ -101,7 +101,7 @@ class Session {
 std::vector<std::string> available_isas();
 
 /// What the machine can do with this many threads: multiply-accumulates a second of the matrix kernel on data in L1, and
-/// bytes a second read from memory. Takes about half a second.
+/// bytes a second read from memory. Takes about half a second. Link qgraph_tooling for it.
 struct Peak {
   double macs = 0;
   double bytes = 0;
