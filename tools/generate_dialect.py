@@ -48,17 +48,20 @@ def _lines() -> Iterator[str]:
         yield f'    {{"{spec.op_type}", "{spec.family}"}},'
     yield "};"
     yield ""
-    yield "/// An integer attribute and its lowest and highest value, of each element where it is a list."
+    yield "/// An attribute and its lowest and highest value, of each element where it is a list."
+    yield "enum class AttributeKind { Int, Ints, Float };"
     yield "struct AttributeRange {"
     yield "  const char* op;"
     yield "  const char* attribute;"
-    yield "  int64_t low, high;"
+    yield "  AttributeKind kind;"
+    yield "  double low, high;"
     yield "};"
     yield "inline constexpr AttributeRange kAttributeRanges[] = {"
     for spec in INTEGER_OPS.values():
         for row in spec.attributes:
-            if row.kind != "float":
-                yield f'    {{"{spec.op_type}", "{row.name}", {int(row.low)}, {int(row.high)}}},'
+            low, high = (f"{limit!r}" if row.kind == "float" else f"{int(limit)}" for limit in (row.low, row.high))
+            kind = f"AttributeKind::{row.kind.capitalize()}"
+            yield f'    {{"{spec.op_type}", "{row.name}", {kind}, {low}, {high}}},'
     yield "};"
     yield ""
     yield "}  // namespace qgraph::dialect"

@@ -6,12 +6,12 @@ namespace qgraph::ops {
 
 Attention::Attention(const OpSource& s) : Op(s), output(read_output_format(s)) {
   const Attributes& a = s.attributes;
-  q_zero = read_byte_zero(a, "q_zero");
-  k_zero = read_byte_zero(a, "k_zero");
-  v_zero = read_byte_zero(a, "v_zero");
+  q_zero = code_attribute(a, "q_zero");
+  k_zero = code_attribute(a, "k_zero");
+  v_zero = code_attribute(a, "v_zero");
   scale = a.number("scale");
   multiplier = a.number("multiplier");
-  token_major = a.integer("token_major", 0, 0, 1) != 0;
+  token_major = a.integer("token_major", 0) != 0;
 }
 
 void Attention::infer(const Values& values) {

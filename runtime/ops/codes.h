@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops/dialect_generated.h"
 #include "qgraph/runtime.h"
 
 namespace qgraph {
@@ -39,8 +40,6 @@ inline int field_at(const uint8_t* data, int64_t i, int bits) {
   return (data[at / 8] >> (at % 8)) & ((1 << bits) - 1);
 }
 
-/// What packed weights of 8 bits may leave out: two of every four neighbours along the depth, or words (16 columns of 4
-/// neighbours) of zeros. The attribute `sparse`.
-enum class SparseForm : int { Dense = 0, TwoOfFour = 1, Words = 2 };
+using dialect::SparseForm;
 
 }  // namespace qgraph

@@ -6,8 +6,8 @@ ConvBase::ConvBase(const OpSource& s, bool transposed) : Op(s), output(read_outp
   const TensorInfo& w = read_codes(s, 1).info;
   require(w.shape.size() == 3 || w.shape.size() == 4, "the weights must have 3 or 4 dims");
   spatial_ = static_cast<int>(w.shape.size()) - 2;
-  groups = s.attributes.integer("group", 1, 1, 1 << 24);
-  x_zero = read_byte_zero(s.attributes, "x_zero");
+  groups = s.attributes.integer("group", 1);
+  x_zero = code_attribute(s.attributes, "x_zero");
   for (int64_t d : w.shape) require(d >= 1, "the weights are empty");
   inputs = transposed ? w.shape[0] : w.shape.back() * groups;
   outputs = transposed ? w.shape.back() * groups : w.shape[0];

@@ -9,8 +9,8 @@ namespace qgraph::ops {
 ShapeOf::ShapeOf(const OpSource& s)
     : IndexOp(s),
       whole_size(kind() == "Size"),
-      start_(s.attributes.integer("start", 0, -kMaxRank, kMaxRank)),
-      end_(s.attributes.integer("end", kMaxRank, -kMaxRank, kMaxRank)) {
+      start_(s.attributes.integer("start", 0)),
+      end_(s.attributes.integer("end", kMaxRank)) {
   require(s.output_type() == DType::I64, "the output must be int64");
 }
 

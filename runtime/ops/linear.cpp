@@ -12,10 +12,10 @@ Linear::Linear(const OpSource& s) : Op(s), output(read_output_format(s)) {
   n = w.info.shape[0];
   k = w.info.shape[1];
   require(k > 0 || n == 0, "the weights have no depth");
-  block = s.attributes.integer("block", 0, 0, int64_t{1} << 30);
+  block = s.attributes.integer("block", 0);
   if (block != 0) blocks = (k + block - 1) / block;
   require(block % 4 == 0, "the block must be a multiple of 4");
-  x_zero = read_byte_zero(s.attributes, "x_zero");
+  x_zero = code_attribute(s.attributes, "x_zero");
   multiplier = reinterpret_cast<const float*>(s.constant(2, DType::F32, n * blocks).data);
   if (s.has(3)) {
     if (s.input(3).type == DType::I32)
@@ -28,7 +28,7 @@ Linear::Linear(const OpSource& s) : Op(s), output(read_output_format(s)) {
   require(!residual.intermediate || (block == 0 && float_bias == nullptr),
           "a product of tokens or blocks has no intermediate code");
   if (n == 0) return;
-  sparse = static_cast<SparseForm>(s.attributes.integer("sparse", 0, 0, 2));
+  sparse = static_cast<SparseForm>(s.attributes.integer("sparse", 0));
   require(sparse == SparseForm::Dense || (block == 0 && w.width() == 8 && fits(w, n, k, sparse)),
           "the weights do not have the sparse form that it names");
 }
@@ -49,8 +49,8 @@ void Linear::infer(const Values& v) {
 }
 
 MatMul::MatMul(const OpSource& s) : Op(s), output(read_output_format(s)) {
-  a_zero = read_byte_zero(s.attributes, "a_zero");
-  b_zero = read_byte_zero(s.attributes, "b_zero");
+  a_zero = code_attribute(s.attributes, "a_zero");
+  b_zero = code_attribute(s.attributes, "b_zero");
   multiplier = s.attributes.number("multiplier");
 }
 

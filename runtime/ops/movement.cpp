@@ -11,9 +11,7 @@ void Movement::same_type(const Values& v) const {
 }
 
 View::View(const OpSource& s)
-    : Movement(s),
-      allow_zero_(s.attributes.integer("allowzero", 0, 0, 1) != 0),
-      axis_(s.attributes.integer("axis", 1, -kMaxRank, kMaxRank)) {}
+    : Movement(s), allow_zero_(s.attributes.integer("allowzero", 0) != 0), axis_(s.attributes.integer("axis", 1)) {}
 
 void View::infer(const Values& v) {
   same_type(v);
@@ -157,7 +155,7 @@ void Expand::infer(const Values& v) {
 }
 
 DepthSpace::DepthSpace(const OpSource& s)
-    : StridedCopy(s), block_(s.attributes.integer("blocksize", 1, 1, 1 << 16)), dcr_(s.attributes.integer("dcr", 1, 0, 1) != 0) {}
+    : StridedCopy(s), block_(s.attributes.integer("blocksize", 1)), dcr_(s.attributes.integer("dcr", 1) != 0) {}
 
 void DepthSpace::infer(const Values& v) {
   same_type(v);
@@ -180,7 +178,7 @@ void DepthSpace::infer(const Values& v) {
   }
 }
 
-Split::Split(const OpSource& s) : Movement(s), axis_(s.attributes.integer("axis", 0, -kMaxRank, kMaxRank - 1)) {}
+Split::Split(const OpSource& s) : Movement(s), axis_(s.attributes.integer("axis", 0)) {}
 
 void Split::infer(const Values& v) {
   same_type(v);
@@ -210,7 +208,7 @@ void Split::infer(const Values& v) {
   require(at == x.shape[a], "the parts do not add up to the axis");
 }
 
-Concat::Concat(const OpSource& s) : Movement(s), given_axis_(s.attributes.integer("axis", 0, -kMaxRank, kMaxRank - 1)) {
+Concat::Concat(const OpSource& s) : Movement(s), given_axis_(s.attributes.integer("axis", 0)) {
   require(!s.info.inputs.empty(), "there is nothing to join");
 }
 
@@ -244,8 +242,8 @@ void Tile::infer(const Values& v) {
 
 Pad::Pad(const OpSource& s)
     : Movement(s),
-      mode(choice(s.attributes, "mode", dialect::PadMode::Wrap)),
-      value(s.attributes.integer("value", 0, -(int64_t{1} << 40), int64_t{1} << 40)),
+      mode(choice<dialect::PadMode>(s.attributes, "mode")),
+      value(s.attributes.integer("value", 0)),
       axes_(s.attributes.integers("axes")) {}
 
 void Pad::infer(const Values& v) {
@@ -279,8 +277,8 @@ Gather::Gather(const OpSource& s)
       form(kind() == "GatherND"         ? Form::Nd
            : kind() == "GatherElements" ? Form::Elements
                                         : Form::Axis),
-      batch_dims(static_cast<size_t>(s.attributes.integer("batch_dims", 0, 0, kMaxRank))),
-      given_axis_(s.attributes.integer("axis", 0, -kMaxRank, kMaxRank - 1)) {}
+      batch_dims(static_cast<size_t>(s.attributes.integer("batch_dims", 0))),
+      given_axis_(s.attributes.integer("axis", 0)) {}
 
 void Gather::infer(const Values& v) {
   const Tensor &x = in(v, 0), &index = in(v, 1, {DType::I64, DType::I32});

@@ -24,7 +24,7 @@ GroupNorm::GroupNorm(const OpSource& s) : Op(s), output(read_output_format(s)), 
   gamma = reinterpret_cast<const float*>(s.constant(1, DType::F32).data);
   channels = elements(s.input(1).shape);
   beta = reinterpret_cast<const float*>(s.constant(2, DType::F32, channels).data);
-  groups = s.attributes.integer("groups", 1, 1, 1 << 24);
+  groups = s.attributes.integer("groups", 1);
   require(channels > 0 && channels % groups == 0 && epsilon >= 0, "bad parameters");
 }
 
@@ -37,8 +37,8 @@ void GroupNorm::infer(const Values& v) {
 Softmax::Softmax(const OpSource& s) : Op(s), output(read_output_format(s)) {
   scale = s.attributes.number("scale");
   qmax = s.attributes.number("top", 255.0f);
-  axis_ = s.attributes.integer("axis", -1, -kMaxRank, kMaxRank - 1);
-  x_zero = read_zero(s.attributes, "x_zero");
+  axis_ = s.attributes.integer("axis", -1);
+  x_zero = code_attribute(s.attributes, "x_zero");
   require(qmax > 0, "bad output scale");
 }
 
@@ -53,8 +53,8 @@ void Softmax::infer(const Values& v) {
 
 LocalResponseNorm::LocalResponseNorm(const OpSource& s) : Op(s), output(read_output_format(s)) {
   const Attributes& a = s.attributes;
-  size = a.integer("size", 1, 1, 1 << 16);
-  x_zero = read_zero(a, "x_zero");
+  size = a.integer("size", 1);
+  x_zero = code_attribute(a, "x_zero");
   factor = a.number("factor");
   bias = a.number("bias");
   beta = a.number("beta");

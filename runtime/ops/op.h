@@ -87,10 +87,10 @@ class Op {
   std::string kind_, what_;
 };
 
-/// An attribute whose values are those of an enum, from 0 to `last`; the first when it is absent.
+/// An attribute whose values are those of an enum; the first when it is absent.
 template <typename E>
-E choice(const Attributes& attributes, const char* name, E last) {
-  return static_cast<E>(attributes.integer(name, 0, 0, static_cast<int64_t>(last)));
+E choice(const Attributes& attributes, const char* name) {
+  return static_cast<E>(attributes.integer(name, 0));
 }
 
 }  // namespace qgraph

@@ -13,13 +13,13 @@ Quantize::Quantize(const OpSource& s) : Op(s), output(read_output_format(s)), sc
 void Quantize::infer(const Values& v) { out(v).shape = in(v, 0, {DType::F32}).shape; }
 
 Dequantize::Dequantize(const OpSource& s)
-    : Op(s), x_zero(read_zero(s.attributes, "x_zero")), scale(s.attributes.number("scale")) {
+    : Op(s), x_zero(code_attribute(s.attributes, "x_zero")), scale(s.attributes.number("scale")) {
   require(s.output_type() == DType::F32, "the output must be float32");
 }
 
 void Dequantize::infer(const Values& v) { out(v).shape = in(v, 0, {DType::U8, DType::I16}).shape; }
 
-Requantize::Requantize(const OpSource& s) : Op(s), output(read_output_format(s)), x_zero(read_zero(s.attributes, "x_zero")) {
+Requantize::Requantize(const OpSource& s) : Op(s), output(read_output_format(s)), x_zero(code_attribute(s.attributes, "x_zero")) {
   const TensorInfo& m = s.constant(1, DType::F32);
   multiplier = reinterpret_cast<const float*>(m.data);
   multipliers = elements(m.shape);
@@ -33,7 +33,7 @@ void Requantize::infer(const Values& v) {
 }
 
 QuantizeTokens::QuantizeTokens(const OpSource& s)
-    : Op(s), x_zero(read_zero(s.attributes, "x_zero")), scale(s.attributes.number("scale", 1.0f)) {
+    : Op(s), x_zero(code_attribute(s.attributes, "x_zero")), scale(s.attributes.number("scale", 1.0f)) {
   require(s.info.outputs.size() == 2 && s.output_type(0) == DType::U8 && s.output_type(1) == DType::F32,
           "the outputs must be uint8 codes and float32 scales");
   if (!s.has(1)) return;
@@ -61,7 +61,7 @@ Lookup::Lookup(const OpSource& s) : Op(s) {
   require(!t.shape.empty(), "the table is empty");
   entries = t.shape.back();
   channels = elements(t.shape) / std::max<int64_t>(entries, 1);
-  axis = s.attributes.integer("axis", -1, -1, kMaxRank - 1);
+  axis = s.attributes.integer("axis", -1);
   require(axis >= 0 || channels == 1, "a table for each channel needs an axis");
   require(channels == 1 || entries == 256, "only 8-bit inputs have a table for each channel");
 }
@@ -77,17 +77,17 @@ void Lookup::infer(const Values& v) {
 Curve::Curve(const OpSource& s) : Op(s), output(read_output_format(s)) {
   require(output.type != DType::F32, "the output must be uint8 or int16");
   coefficients = reinterpret_cast<const float*>(s.constant(1, DType::F32, kTerms * kSegments).data);
-  start = static_cast<int32_t>(s.attributes.integer("start", -32768, -32768, 32767));
-  shift = static_cast<int>(s.attributes.integer("shift", 11, 0, 16));
+  start = static_cast<int32_t>(s.attributes.integer("start", -32768));
+  shift = static_cast<int>(s.attributes.integer("shift", 11));
 }
 
 void Curve::infer(const Values& v) { out(v).shape = in(v, 0, {DType::I16}).shape; }
 
 Binary::Binary(const OpSource& s) : Op(s), output(read_output_format(s)) {
   const Attributes& a = s.attributes;
-  op = choice(a, "op", dialect::BinaryOp::Min);
-  a_zero = read_zero(a, "a_zero");
-  b_zero = read_zero(a, "b_zero");
+  op = choice<dialect::BinaryOp>(a, "op");
+  a_zero = code_attribute(a, "a_zero");
+  b_zero = code_attribute(a, "b_zero");
   a_multiplier = a.number("a_multiplier");
   b_multiplier = a.number("b_multiplier", 0.0f);
 }

@@ -23,10 +23,10 @@ Pool::Pool(const OpSource& s) : Op(s), average(s.info.kind == "AveragePool"), ou
     end[axis] = pads[i + n];
   }
   require(kernel[0] * kernel[1] <= (1 << 15), "the window is too large");
-  ceil_ = a.integer("ceil", 0, 0, 1) != 0;
-  count_include_pad = a.integer("count_include_pad", 0, 0, 1) != 0;
+  ceil_ = a.integer("ceil", 0) != 0;
+  count_include_pad = a.integer("count_include_pad", 0) != 0;
   if (!average) return;
-  x_zero = read_zero(a, "x_zero");
+  x_zero = code_attribute(a, "x_zero");
   multiplier = a.number("multiplier");
 }
 
@@ -49,7 +49,7 @@ void Pool::infer(const Values& v) {
 }
 
 Reduction::Reduction(const OpSource& s)
-    : Op(s), axes_(s.attributes.integers("axes")), keep_dims_(s.attributes.integer("keepdims", 1, 0, 1) != 0) {}
+    : Op(s), axes_(s.attributes.integers("axes")), keep_dims_(s.attributes.integer("keepdims", 1) != 0) {}
 
 void Reduction::infer(const Values& v) {
   const Tensor& x = in(v, 0, {DType::U8, DType::I16});
@@ -74,7 +74,7 @@ void Reduction::infer(const Values& v) {
 ReduceMean::ReduceMean(const OpSource& s)
     : Reduction(s),
       output(read_output_format(s)),
-      x_zero(read_zero(s.attributes, "x_zero")),
+      x_zero(code_attribute(s.attributes, "x_zero")),
       multiplier(s.attributes.number("multiplier")) {}
 
 ReduceMax::ReduceMax(const OpSource& s) : Reduction(s) {

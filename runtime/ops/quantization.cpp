@@ -23,13 +23,13 @@ Residual read_residual(const OpSource& source, size_t index) {
   const Attributes& a = source.attributes;
   r.given = true;
   r.type = source.input(index).type;
-  r.zero = read_zero(a, "residual_zero");
+  r.zero = code_attribute(a, "residual_zero");
   r.multiplier = a.number("residual_multiplier");
-  r.intermediate = a.integer("staged", 0, 0, 1) != 0;
+  r.intermediate = a.integer("staged", 0) != 0;
   if (!r.intermediate) return r;
-  const int32_t zero = read_zero(a, "mid_zero");
-  r.intermediate_low = read_zero(a, "mid_min") - zero;
-  r.intermediate_high = static_cast<int32_t>(a.integer("mid_max", 255, -32768, 32767)) - zero;
+  const int32_t zero = code_attribute(a, "mid_zero");
+  r.intermediate_low = code_attribute(a, "mid_min") - zero;
+  r.intermediate_high = code_attribute(a, "mid_max", 255) - zero;
   r.intermediate_multiplier = a.number("mid_multiplier");
   return r;
 }

@@ -32,11 +32,9 @@ struct Residual {
 /// mid_multiplier.
 Residual read_residual(const OpSource& source, size_t index);
 
-/// The zero point of codes of 8 or 16 bits.
-inline int32_t read_zero(const Attributes& a, const char* name) {
-  return static_cast<int32_t>(a.integer(name, 0, -32768, 32767));
+/// A zero point, or another code.
+inline int32_t code_attribute(const Attributes& a, const char* name, int32_t otherwise = 0) {
+  return static_cast<int32_t>(a.integer(name, otherwise));
 }
-/// The same of uint8 codes.
-inline int32_t read_byte_zero(const Attributes& a, const char* name) { return static_cast<int32_t>(a.integer(name, 0, 0, 255)); }
 
 }  // namespace qgraph

@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "ops/attention.h"
+#include "ops/check_attributes.h"
 #include "ops/conv.h"
 #include "ops/index.h"
 #include "ops/linear.h"
@@ -97,6 +98,7 @@ std::unique_ptr<Op> make_op(const OpSource& source) {
   const auto it = factories().find(source.info.kind);
   if (it == factories().end())
     throw Error("this runtime has no op '" + source.info.kind + "'; use the runtime that belongs to the compiler");
+  check_attributes(source.info);
   return it->second(source);
 }
 

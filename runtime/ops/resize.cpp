@@ -7,10 +7,10 @@ namespace qgraph::ops {
 Resize::Resize(const OpSource& s)
     : Op(s),
       output(read_output_format(s)),
-      linear(s.attributes.integer("linear", 0, 0, 1) != 0),
-      coordinates(choice(s.attributes, "coordinates", dialect::ResizeCoordinates::PytorchHalfPixel)),
-      nearest(choice(s.attributes, "nearest", dialect::ResizeNearest::Ceil)),
-      x_zero(read_zero(s.attributes, "x_zero")),
+      linear(s.attributes.integer("linear", 0) != 0),
+      coordinates(choice<dialect::ResizeCoordinates>(s.attributes, "coordinates")),
+      nearest(choice<dialect::ResizeNearest>(s.attributes, "nearest")),
+      x_zero(code_attribute(s.attributes, "x_zero")),
       multiplier(s.attributes.number("multiplier", 1.0f)) {}
 
 void Resize::infer(const Values& v) {

@@ -31,8 +31,10 @@ int64_t Attributes::integer(const char* name) const {
   return values[0];
 }
 
+int64_t Attributes::integer(const char* name, int64_t otherwise) const { return has(name) ? integer(name) : otherwise; }
+
 int64_t Attributes::integer(const char* name, int64_t otherwise, int64_t low, int64_t high) const {
-  const int64_t value = has(name) ? integer(name) : otherwise;
+  const int64_t value = integer(name, otherwise);
   if (value < low || value > high) throw Error(what_ + ": attribute '" + name + "' is out of range; compile the program again");
   return value;
 }

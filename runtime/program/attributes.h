@@ -15,11 +15,13 @@ std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v);
 /// The text, empty where it is absent.
 std::string text(const flatbuffers::String* s);
 
-/// Attributes of one op with checked access; `what` names the op in errors.
+/// Attributes of one op with checked access; `what` names the op in errors. Their ranges are checked before (check_attributes).
 class Attributes {
  public:
   Attributes(const schema::Op* op, std::string what);
   int64_t integer(const char* name) const;
+  int64_t integer(const char* name, int64_t otherwise) const;
+  /// The same between `low` and `high`, which depend on the types of the op's values.
   int64_t integer(const char* name, int64_t otherwise, int64_t low, int64_t high) const;
   float number(const char* name) const;
   float number(const char* name, float otherwise) const;

@@ -25,10 +25,9 @@ def test_the_header_names_every_enum_op_and_range() -> None:
         found = dict(m.split(" = ") for m in members[1].split(", "))
         assert {k.upper(): int(v) for k, v in found.items()} == {m.name.replace("_", ""): int(m) for m in kind}
     assert re.findall(r'{"(\w+)", "(\w+)"}', text) == [(s.op_type, s.family) for s in INTEGER_OPS.values()]
-    ranges = [
-        (s.op_type, a.name, int(a.low), int(a.high)) for s in INTEGER_OPS.values() for a in s.attributes if a.kind != "float"
-    ]
-    assert [(o, a, int(x), int(y)) for o, a, x, y in re.findall(r'{"(\w+)", "(\w+)", (-?\d+), (-?\d+)}', text)] == ranges
+    ranges = [(s.op_type, a.name, a.kind, a.low, a.high) for s in INTEGER_OPS.values() for a in s.attributes]
+    rows = re.findall(r'{"(\w+)", "(\w+)", AttributeKind::(\w+), ([^,]+), ([^}]+)}', text)
+    assert [(op, name, kind.lower(), float(low), float(high)) for op, name, kind, low, high in rows] == ranges
 
 
 def test_check_sees_a_header_that_does_not_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
