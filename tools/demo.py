@@ -10,11 +10,11 @@ from qgraph.tools.bench.engines import Job, measure
 from rich.console import Console
 from rich.table import Table
 
-from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
+from qgraph.execute.onnxruntime import session
 from qgraph.ir import io
 from qgraph.workflow import transform
 from qgraph.zoo.sentences import calibration, sentences, tokens

@@ -60,8 +60,8 @@ def _lines() -> Iterator[str]:
     for spec in INTEGER_OPS.values():
         for row in spec.attributes:
             low, high = (f"{limit!r}" if row.kind == "float" else f"{int(limit)}" for limit in (row.low, row.high))
-            kind = f"AttributeKind::{row.kind.capitalize()}"
-            yield f'    {{"{spec.op_type}", "{row.name}", {kind}, {low}, {high}}},'
+            name = f"AttributeKind::{row.kind.capitalize()}"
+            yield f'    {{"{spec.op_type}", "{row.name}", {name}, {low}, {high}}},'
     yield "};"
     yield ""
     yield "}  // namespace qgraph::dialect"

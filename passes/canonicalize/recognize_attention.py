@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.matchers.attention import scaled
 
+from qgraph.ir.matchers.attention import scaled
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes, replace
 from qgraph.pipeline import Pass, PassReport, register
 

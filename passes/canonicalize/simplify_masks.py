@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.op_traits import Trait, has
 from qgraph.passes.canonicalize.simplify_shapes import broadcast, dims_of
 
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import add_initializer, attr, constant, is_op, new_node, nodes, replace, scalar
 from qgraph.pipeline import Pass, PassReport, register
 

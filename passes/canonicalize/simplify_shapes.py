@@ -15,8 +15,8 @@ from collections import Counter
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.op_traits import Trait, has
 
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import add_initializer, attr, constant, is_op, new_node, nodes, replace
 from qgraph.pipeline import Pass, PassReport, register
 

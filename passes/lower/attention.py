@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.matchers.attention import probabilities
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec
 
+from qgraph.ir.matchers.attention import probabilities
 from qgraph.ir.patterns import attr
 
 if TYPE_CHECKING:

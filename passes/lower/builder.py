@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import check_node
 from qgraph.passes.lower.values import QuantSpec
 
 from qgraph.ir.dialects import INTEGER
+from qgraph.ir.integer_ops import check_node
 from qgraph.ir.patterns import attr, new_node
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.integer_ops.spec import SMALL
-from qgraph.ir.weights import Weight
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.registry import Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec
 
+from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.integer_ops.spec import SMALL
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
+from qgraph.ir.weights import Weight
 from qgraph.numerics.affine import dequantize
 
 

@@ -15,7 +15,6 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.weights import read_weight
 from qgraph.passes.lower import attention, conv, layout, linear, movement, norm, pointwise, pool, resize
 from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.values import QuantizedValue, spec_of
@@ -25,6 +24,7 @@ from qgraph.ir.dialects import INTEGER, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
+from qgraph.ir.weights import read_weight
 from qgraph.pipeline import Pass, PassReport, register
 
 FAMILIES = (attention, conv, linear, movement, norm, pointwise, pool, resize)

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import INTEGER_OPS, BinaryOp
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.values import QuantSpec
 
 from qgraph.deploy.session import LAST
 from qgraph.ir.dialects import INTEGER
+from qgraph.ir.integer_ops import INTEGER_OPS, BinaryOp
 from qgraph.ir.patterns import attr, constant, is_op, new_node
 
 MARK = "qgraph.layout"

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.matchers.linear import added_bias, clamp_of
-from qgraph.ir.op_traits import Trait, family, has
-from qgraph.ir.weights import Weight, output_axis
 from qgraph.passes.lower import attention, layout
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
 from qgraph.passes.lower.windows import geometry
 
 from qgraph.errors import QGraphError
+from qgraph.ir.matchers.linear import added_bias, clamp_of
+from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.scopes import where
+from qgraph.ir.weights import Weight, output_axis
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering

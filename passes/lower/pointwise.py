@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import BinaryOp
-from qgraph.ir.matchers.linear import clamp_of
 from qgraph.passes.lower import curves, linear, movement, tables
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
+
+from qgraph.ir.integer_ops import BinaryOp
+from qgraph.ir.matchers.linear import clamp_of
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering

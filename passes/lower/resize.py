@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.integer_ops import ResizeCoordinates, ResizeNearest
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
 
+from qgraph.ir.integer_ops import ResizeCoordinates, ResizeNearest
 from qgraph.ir.patterns import attr, constant, rank
 
 if TYPE_CHECKING:

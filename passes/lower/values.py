@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.bit_types import code_type
 
 from qgraph.errors import QGraphError
+from qgraph.ir.bit_types import code_type
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.axes import Axis, AxisGraph, Group
-from qgraph.ir.op_traits import Trait, has
-from qgraph.ir.weights import input_axis
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 
 from qgraph.errors import QGraphError
+from qgraph.ir.axes import Axis, AxisGraph, Group
 from qgraph.ir.dialects import DOMAIN
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr, constant, is_op, nodes
 from qgraph.ir.scopes import where
+from qgraph.ir.weights import input_axis
 from qgraph.pipeline import Pass, PassReport, register
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from qgraph.ir.axes import Axis, Group
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
+from qgraph.ir.axes import Axis, Group
 from qgraph.numerics.observers import ChannelStatistics
 from qgraph.pipeline import PassContext
 

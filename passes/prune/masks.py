@@ -10,17 +10,17 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.matchers.linear import weight_of
-from qgraph.ir.weights import input_axis, output_axis
 from qgraph.passes.prune import select
 from qgraph.passes.prune.structured import refuse_quantized
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import DOMAIN
+from qgraph.ir.matchers.linear import weight_of
 from qgraph.ir.ops import attach
 from qgraph.ir.ops.mask import INPUT_AXIS, MOVED
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
 from qgraph.ir.scopes import chosen
+from qgraph.ir.weights import input_axis, output_axis
 from qgraph.pipeline import Pass, PassReport, register
 
 

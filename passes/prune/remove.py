@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.axes import Axis, Group
 
+from qgraph.ir.axes import Axis, Group
 from qgraph.ir.patterns import add_initializer, attr, constant
 
 Kept = Mapping[Axis, np.ndarray]

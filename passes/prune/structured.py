@@ -16,16 +16,16 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.axes import Axis, AxisGraph, Group
-from qgraph.ir.op_traits import Family, Trait, family, has
 from qgraph.passes.prune.importance import Criterion, Importance
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 
 from qgraph.analyze import cost
-from qgraph.execute.onnxruntime import session
 from qgraph.errors import QGraphError
+from qgraph.execute.onnxruntime import session
+from qgraph.ir.axes import Axis, AxisGraph, Group
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.io import size_of
+from qgraph.ir.op_traits import Family, Trait, family, has
 from qgraph.ir.scopes import chosen
 from qgraph.pipeline import Pass, PassContext, PassReport, register
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.bit_types import code_type
-from qgraph.ir.op_traits import Trait, has
-from qgraph.ir.weights import read_weight, store_codes
 from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.weights import quantize_bias
 
+from qgraph.ir.bit_types import code_type
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr, constant, is_op, nodes
+from qgraph.ir.weights import read_weight, store_codes
 from qgraph.numerics.affine import QParams, quantize
 from qgraph.pipeline import Pass, PassReport, register
 

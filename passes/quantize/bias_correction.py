@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.matchers.linear import bias_of
-from qgraph.ir.op_traits import Trait, has
-from qgraph.ir.weights import read_weight, weight_axes
 
 from qgraph.errors import QGraphError
+from qgraph.ir.matchers.linear import bias_of
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr, constant, is_op
+from qgraph.ir.weights import read_weight, weight_axes
 from qgraph.numerics.affine import dequantize
 from qgraph.pipeline import Pass, PassReport, register
 

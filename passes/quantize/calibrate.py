@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.op_traits import Trait, has, traits
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
+from qgraph.ir.op_traits import Trait, has, traits
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES

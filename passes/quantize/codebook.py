@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.bit_types import onnx_type, smallest_unsigned
 
 from qgraph.errors import QGraphError
+from qgraph.ir.bit_types import onnx_type, smallest_unsigned
 from qgraph.ir.dialects import DOMAIN
 from qgraph.ir.ops.fake_quantize_codebook import nearest, rounded
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes

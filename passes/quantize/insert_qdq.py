@@ -14,16 +14,16 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.ir.op_traits import Trait, has
-from qgraph.ir.weights import store, store_params
 from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.codebook import LEAST, MOST, Codebooks, share_points
 from qgraph.passes.quantize.plan import Plan, Planner
 from qgraph.passes.quantize.weights import Weights
 
 from qgraph.errors import QGraphError
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import new_node
+from qgraph.ir.weights import store, store_params
 from qgraph.numerics.affine import INT_TYPES, QParams, from_range
 from qgraph.pipeline import Pass, PassReport, register
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import dataclasses
 
 import onnx_ir as ir
-from qgraph.ir.matchers import attention
-from qgraph.ir.matchers.linear import bias_add, other_input, weight_of
-from qgraph.ir.op_traits import Trait, family, has
 from qgraph.passes.lower.registry import rule_of
 from qgraph.passes.quantize.calibrate import masks
 
+from qgraph.ir.matchers import attention
+from qgraph.ir.matchers.linear import bias_add, other_input, weight_of
+from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import attr, constant, is_op, only_user
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import matches

@@ -12,9 +12,9 @@ import dataclasses
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.matchers.linear import weight_of
 
 from qgraph.analyze.activations import summarize
+from qgraph.ir.matchers.linear import weight_of
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
 from qgraph.numerics.observers import ChannelStatistics
 from qgraph.pipeline import Pass, PassReport, register

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.ir.weights import output_axis, store, store_codes, store_params
 from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.codebook import Codebooks
 from qgraph.passes.quantize.plan import Plan
 
 from qgraph.ir.patterns import attr, constant, new_node
+from qgraph.ir.weights import output_axis, store, store_codes, store_params
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
 from qgraph.pipeline import PassReport
 

@@ -10,8 +10,8 @@ import onnx_ir.passes.common as common
 
 from qgraph.errors import QGraphError
 from qgraph.ir import io
-from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.dialects import MIN_OPSET, is_standard, opset, verify
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.scopes import where
 
 OLDEST = 7

@@ -15,8 +15,8 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
-from qgraph.execute.onnxruntime import session
 from qgraph.errors import QGraphError
+from qgraph.execute.onnxruntime import session
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.narrow_types import clip_codes, widen

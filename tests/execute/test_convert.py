@@ -9,11 +9,11 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.capture import from_torch as capture
 from qgraph.errors import QGraphError
 from qgraph.execute import from_torch, to_torch
+from qgraph.execute.onnxruntime import session
 from qgraph.ir import io
 from qgraph.pipeline import Pipeline
 from qgraph.workflow import transform

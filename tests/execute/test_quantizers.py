@@ -10,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError
 from qgraph.execute import from_torch, to_torch
+from qgraph.execute.onnxruntime import session
 from qgraph.execute.quantizers import FakeQuantize, bucket_quantize, fake_quantize, fake_quantize_tokens, least_squares_scale
 from qgraph.ir import io
 from qgraph.ir.ops.fake_quantize_tokens import reference

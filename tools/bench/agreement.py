@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.execute.onnxruntime import session
 from qgraph.deploy.program import compile
 from qgraph.deploy.program_file import write
 from qgraph.deploy.session import LAST, Session
+from qgraph.execute.onnxruntime import session
 from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import constant
 

@@ -16,12 +16,12 @@ import onnx_ir as ir
 from qgraph.tools.viewer import Status
 
 from qgraph.analyze import charts
-from qgraph.execute.onnxruntime import check_batch, session
 from qgraph.analyze.compare import Runner
 from qgraph.analyze.metrics import AnalyzedModel
 from qgraph.analyze.page import document, table
 from qgraph.data import LABEL, Batch
 from qgraph.errors import QGraphError
+from qgraph.execute.onnxruntime import check_batch, session
 from qgraph.ir.patterns import constant, is_op
 
 WORST = 10

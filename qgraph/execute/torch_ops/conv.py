@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from torch import Tensor
+
 from qgraph.execute.torch_ops.padding import pad_axes, padding
 from qgraph.execute.torch_ops.registry import op
-from torch import Tensor
 
 CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 

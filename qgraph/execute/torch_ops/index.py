@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
 from torch import Tensor
 
 from qgraph.execute.tensors import dtype_of
+from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
 
 
 @op("Shape", returns_numbers=True)

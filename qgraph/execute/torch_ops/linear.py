@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from qgraph.execute.torch_ops.registry import op
 from torch import Tensor
+
+from qgraph.execute.torch_ops.registry import op
 
 
 @op("MatMul")

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
 from torch import Tensor
+
+from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
 
 
 @op("Reshape", static=(1,))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from qgraph.execute.torch_ops.registry import op
 from torch import Tensor
 
 from qgraph.errors import QGraphError
+from qgraph.execute.torch_ops.registry import op
 
 
 @op("BatchNormalization", training=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from qgraph.execute.torch_ops.registry import number, op, plain
 from torch import Tensor
 
 from qgraph.execute.tensors import dtype_of
+from qgraph.execute.torch_ops.registry import number, op, plain
 
 plain(
     {

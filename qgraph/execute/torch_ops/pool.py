@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from qgraph.execute.torch_ops.conv import CONVS
 from qgraph.execute.torch_ops.padding import pad_axes, padding
 from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
-from torch import Tensor
 
 MAX_POOLS: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 

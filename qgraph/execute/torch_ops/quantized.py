@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from qgraph.execute.torch_ops.registry import op
 from torch import Tensor
 
 from qgraph.errors import QGraphError
 from qgraph.execute.quantizers import fake_quantize_codebook, fake_quantize_tokens, spread
 from qgraph.execute.tensors import dtype_of
+from qgraph.execute.torch_ops.registry import op
 
 RANGES = {torch.int8: (-128, 127), torch.uint8: (0, 255), torch.int16: (-32768, 32767), torch.uint16: (0, 65535)}
 

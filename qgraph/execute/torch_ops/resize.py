@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import torch
-from qgraph.execute.torch_ops.registry import Numbers, ints, op
 from torch import Tensor
 
 from qgraph.errors import QGraphError
+from qgraph.execute.torch_ops.registry import Numbers, ints, op
 
 
 def _floats(x: Any) -> list[float] | None:

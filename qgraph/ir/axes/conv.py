@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import dims, rule
-
 from qgraph.ir.patterns import attr
 from qgraph.ir.scopes import where
 

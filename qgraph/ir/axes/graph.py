@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import networkx as nx
 import numpy as np
 import onnx_ir as ir
+
 from qgraph.ir.axes.registry import apply
 
 Axis = tuple[ir.Value, int]

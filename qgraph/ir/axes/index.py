@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import onnx_ir as ir
+
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import keep_whole, reduce_axes, rule
-
 from qgraph.ir.patterns import attr
 
 

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import onnx_ir as ir
+
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import dims, rank, rule
-
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import onnx_ir as ir
+
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import dims, rank, rule
 from qgraph.ir.op_traits import Trait, ops

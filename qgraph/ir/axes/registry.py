@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from qgraph.ir.op_traits import Trait, has
 
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr
 from qgraph.ir.scopes import where
 

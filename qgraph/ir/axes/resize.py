@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+
 from qgraph.ir.axes.graph import AxisGraph
 from qgraph.ir.axes.registry import rule, same_channels
-
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import where
 

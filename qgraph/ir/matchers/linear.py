@@ -6,8 +6,8 @@ Clip(Add(MatMul(x, W), b))        Relu(Conv(x, W, b))
 from __future__ import annotations
 
 import onnx_ir as ir
-from qgraph.ir.op_traits import Trait, has
 
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr, constant, is_op, only_user, scalar
 
 

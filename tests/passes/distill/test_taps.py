@@ -8,10 +8,10 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from qgraph.execute.onnxruntime import session
 from qgraph.capture import from_factory, from_torch
 from qgraph.errors import QGraphError
 from qgraph.execute import to_torch
+from qgraph.execute.onnxruntime import session
 from qgraph.ir.layers import layers, pairs
 from qgraph.pipeline import PassContext, Pipeline
 from qgraph.zoo.digits import digits_data

@@ -10,12 +10,12 @@ import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qgraph.ir.axes import AxisGraph
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
 
 from qgraph.analyze import cost
 from qgraph.capture import from_factory, from_onnx
 from qgraph.errors import QGraphError
+from qgraph.ir.axes import AxisGraph
 from qgraph.pipeline import AnalysisState, PassContext, Pipeline
 from tests.conftest import run_onnx
 
