@@ -57,19 +57,49 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
         ) from error
     if model.ir_version is None or not (len(model.graph.outputs) or len(model.graph)):
         raise QGraphError(f"cannot read {file}: it holds no ONNX graph; is it an ONNX file?")
-    for name, value in model.graph.initializers.items():
-        tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor):
-            data = Path(tensor.path)
-            if not data.is_file():
-                raise QGraphError(
-                    f"cannot read {file}: external data file {data} of initializer {name!r} is missing; "
-                    "keep it in the folder of the model"
-                )
-            if data.stat().st_size < (tensor.offset or 0) + (tensor.length or 0):
-                raise QGraphError(f"cannot read {file}: external data file {data} is cut short; copy it again")
+    _read_external(model, file)
     _decode(model)
     return model
+
+
+def _read_external(model: ir.Model, file: Path) -> None:
+    """Let tensors whose data lie in other files be mapped from there, so that nothing names these files any more.
+
+    ONNX's specification (external data) wants a path relative to the model's folder and within it.
+    """
+    read: dict[ir.ExternalTensor, ir.Tensor] = {}
+
+    def mapped(tensor: ir.ExternalTensor) -> ir.Tensor:
+        if tensor not in read:
+            place = os.path.normpath(tensor.location)
+            if os.path.isabs(place) or place.startswith(".."):
+                raise QGraphError(
+                    f"cannot read {file}: the data of {tensor.name!r} are said to lie at {os.fspath(tensor.location)!r}, which "
+                    "is not in the folder of the model; save it with its data file beside it"
+                )
+            data = file.parent / place
+            if not data.is_file():
+                raise QGraphError(
+                    f"cannot read {file}: external data file {data} of initializer {tensor.name!r} is missing; "
+                    "keep it in the folder of the model"
+                )
+            if data.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
+                raise QGraphError(f"cannot read {file}: external data file {data} is cut short; copy it again")
+            try:
+                array = tensor.numpy()
+            except ValueError as error:  # links that lead out of the folder
+                raise QGraphError(f"cannot read {file}: {error} Copy the model and its data file into one folder") from error
+            read[tensor] = ir.Tensor(array, dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string)
+        return read[tensor]
+
+    for graph in [*model.graphs(), *(g for f in model.functions.values() for g in (f.graph, *f.subgraphs()))]:
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                value.const_value = mapped(value.const_value)
+        for node in graph:
+            for name, attribute in node.attributes.items():
+                if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
+                    node.attributes[name] = ir.AttrTensor(name, mapped(attribute.value))
 
 
 def _decode(model: ir.Model) -> None:
@@ -81,13 +111,15 @@ def _decode(model: ir.Model) -> None:
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write ``model`` atomically; weights go to ``<name>.data`` beside it when protobuf could not hold them."""
+    """Write ``model`` atomically, whole; weights go to ``<name>.data`` beside it when protobuf could not hold them."""
     target = Path(path)
-    if size_of(model) > EXTERNAL_LIMIT:
-        # the graph file is renamed last, so a reader sees the old model or the new one
-        data = f"{target.name}.data"
-        with atomic_path(target) as temporary:
-            ir.save(model, temporary, external_data=data)
-        return
     with atomic_path(target) as temporary:
-        temporary.write_bytes(ir.to_proto(model).SerializeToString())
+        if size_of(model) <= EXTERNAL_LIMIT:
+            temporary.write_bytes(ir.to_proto(model).SerializeToString())
+            return
+        # the old data file may be mapped by this very model: a new one takes its place. The graph is renamed last.
+        data = f"{target.name}.data"
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            ir.save(model, Path(folder) / target.name, external_data=data)
+            os.replace(Path(folder) / data, target.parent / data)
+            os.replace(Path(folder) / target.name, temporary)
