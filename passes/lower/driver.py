@@ -20,6 +20,7 @@ from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.values import QuantizedValue, spec_of
 
 from qgraph.errors import QGraphError
+from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.patterns import is_op
@@ -116,6 +117,13 @@ class Lower(Pass):
         dialect = dialect_of(model)
         if dialect == "integer":
             raise QGraphError("pass 'lower': the model is in the integer dialect already; take 'lower' out")
+        for what, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
+            for value in values:
+                if value.dtype is not None and program_number(value.dtype) is None:
+                    raise QGraphError(
+                        f"pass 'lower': {what} {value.name!r} is {value.dtype.name.lower()}, which no program takes; let the model "
+                        "take and give float32 and convert outside of it, or deploy with 'qgraph export' on ONNX Runtime"
+                    )
         kernels = [n for n in model.graph if (n.domain, n.op_type) not in INTEGER_OPS]
         if dialect == "float" and kernels and not model.functions:
             raise QGraphError(

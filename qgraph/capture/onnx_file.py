@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from qgraph.capture.float32 import to_float32
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import MIN_OPSET, is_standard, opset, verify
@@ -15,6 +16,8 @@ from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.scopes import where
 
 OLDEST = 7
+REMARK = "qgraph.capture"
+"""Metadata of a model: what the capture changed, in one line."""
 
 
 def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
@@ -66,6 +69,8 @@ def prepare(model: ir.Model, origin: str) -> None:
             node.name = f"{node.op_type}_{i}"
     if any(v.shape is None for n in model.graph for v in n.outputs):
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    if line := to_float32(model, origin):
+        model.metadata_props[REMARK] = line
 
 
 def verify_origin(model: ir.Model, origin: str) -> None:

@@ -36,7 +36,7 @@ def command(
 
     from rich.console import Console
 
-    from qgraph.capture.onnx_file import as_float
+    from qgraph.capture.onnx_file import REMARK, as_float
     from qgraph.data import Data
     from qgraph.ir import io
     from qgraph.ir.dialects import dialect_of
@@ -47,6 +47,8 @@ def command(
     graph = io.load(model)
     if dialect_of(graph) == "float":
         as_float(graph, model)
+        if remark := graph.metadata_props.get(REMARK):
+            click.echo(remark)
     console = Console(stderr=True)
     with console.status("starting") as status:
         result = transform(
