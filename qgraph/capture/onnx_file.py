@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 
-import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.float32 import to_float32
+from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
-from qgraph.ir.dialects import MIN_OPSET, is_standard, opset, verify
+from qgraph.ir.dialects import is_standard, verify
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.scopes import where
 
-OLDEST = 7
 REMARK = "qgraph.capture"
 """Metadata of a model: what the capture changed, in one line."""
 
@@ -42,16 +41,7 @@ def as_float(model: ir.Model, origin: str) -> ir.Model:
 
 def prepare(model: ir.Model, origin: str) -> None:
     """Upgrade ``model`` in place to the float dialect and verify it; ``origin`` names it in errors."""
-    version = opset(model)
-    if not version:
-        raise QGraphError(f"{origin}: the model imports no ONNX opset; export it again")
-    if version < OLDEST:
-        raise QGraphError(f"{origin}: opset {version} is too old (at least {OLDEST} is needed); export it again")
-    if version > onnx.defs.onnx_opset_version():
-        raise QGraphError(
-            f"{origin}: opset {version} is newer than the installed onnx knows "
-            f"({onnx.defs.onnx_opset_version()}); upgrade onnx or export with an older opset"
-        )
+    version = check_opset(model, origin)
     for node in model.graph:
         if has(node, Trait.CONTROL_FLOW):
             raise QGraphError(
@@ -60,8 +50,7 @@ def prepare(model: ir.Model, origin: str) -> None:
             )
         if node.domain == "" and not is_standard(node.op_type, version):
             raise QGraphError(f"{origin}: {where(node)} is no op of ONNX opset {version}; check the exporter")
-    if version < MIN_OPSET:
-        _upgrade(model, version, origin)
+    upgrade(model, origin)
     verify_origin(model, origin)
     common.NameFixPass()(model)
     for i, node in enumerate(model.graph):
@@ -78,22 +67,3 @@ def verify_origin(model: ir.Model, origin: str) -> None:
         verify(model, "float")
     except QGraphError as error:
         raise QGraphError(f"{origin}: {error}") from None
-
-
-def _upgrade(model: ir.Model, version: int, origin: str) -> None:
-    """Bring the graph to ``MIN_OPSET`` with onnx's own converter; large weights stay out of its way."""
-    kept = {name: v.const_value for name, v in model.graph.initializers.items()}
-    proto = ir.to_proto(model)
-    try:
-        upgraded = ir.from_proto(onnx.version_converter.convert_version(proto, MIN_OPSET))
-    except Exception as error:
-        raise QGraphError(
-            f"{origin}: cannot be upgraded from opset {version} to {MIN_OPSET} ({str(error).strip().splitlines()[0]}); "
-            "export it again with a newer opset"
-        ) from error
-    for name, tensor in kept.items():
-        value = upgraded.graph.initializers.get(name)
-        if value is not None and tensor is not None:
-            value.const_value = tensor
-    model.graph = upgraded.graph
-    model.ir_version = max(model.ir_version, upgraded.ir_version)
