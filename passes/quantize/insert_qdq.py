@@ -20,6 +20,7 @@ from qgraph.passes.quantize.plan import Plan, Planner
 from qgraph.passes.quantize.weights import Weights
 
 from qgraph.errors import QGraphError
+from qgraph.ir.dialects import MIN_OPSET, opset
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import new_node
@@ -78,6 +79,11 @@ class Quantize(Pass):
 
     def requires(self, model: ir.Model) -> None:
         options = self.options
+        if opset(model) < MIN_OPSET:
+            raise QGraphError(
+                f"pass 'quantize': the model is of opset {opset(model)}, {MIN_OPSET} is needed; "
+                "load it with qgraph.capture.read, which upgrades it"
+            )
         if options.weights == "codebook" and not LEAST <= options.points <= MOST:
             raise QGraphError(
                 f"pass 'quantize': points={options.points} is out of range; a codebook has {LEAST} to {MOST} levels"
@@ -118,7 +124,6 @@ class Quantize(Pass):
         for node in list(model.graph):
             if node.op_type == "MatMul" and node not in plan.linear and node in plan.lowerable:
                 self._requantize_to_8_bits(node)
-        model.graph.opset_imports[""] = max(model.graph.opset_imports[""], 21)
         attach(model)
         if options.weights == "codebook" and not options.latent:
             for saved in codebook.bake(model):

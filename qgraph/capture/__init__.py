@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_PUBLIC = {"from_onnx": "onnx_file", "from_torch": "torch_module", "from_factory": "torch_module"}
-__all__ = ["from_factory", "from_onnx", "from_torch"]
+_PUBLIC = {"from_onnx": "onnx_file", "read": "onnx_file", "from_torch": "torch_module", "from_factory": "torch_module"}
+__all__ = ["from_factory", "from_onnx", "from_torch", "read"]
 
 
 def __getattr__(name: str) -> Any:

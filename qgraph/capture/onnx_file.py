@@ -11,7 +11,7 @@ from qgraph.capture.float32 import to_float32
 from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
-from qgraph.ir.dialects import is_standard, verify
+from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.scopes import where
 
@@ -28,6 +28,26 @@ def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
         QGraphError: the file cannot be read, an op or opset is not supported (the node is named).
     """
     return as_float(io.load(path), str(path))
+
+
+def read(path: str | os.PathLike[str]) -> ir.Model:
+    """Load an ONNX file in the dialect that it is in: how every command that changes or compiles a model reads it.
+
+    A float model comes in as in ``from_onnx``; a quantized one is brought to opset 21; an integer program stays as it is.
+
+    Raises:
+        QGraphError: as ``from_onnx``.
+    """
+    model = io.load(path)
+    dialect = dialect_of(model)
+    if dialect == "float":
+        return as_float(model, str(path))
+    if dialect == "quantized" and check_opset(model, str(path)) < MIN_OPSET:
+        common.RemoveInitializersFromInputsPass()(model)
+        model.ir_version = max(model.ir_version, 10)
+        upgrade(model, str(path))
+        name_and_infer(model)
+    return model
 
 
 def as_float(model: ir.Model, origin: str) -> ir.Model:
@@ -52,14 +72,19 @@ def prepare(model: ir.Model, origin: str) -> None:
             raise QGraphError(f"{origin}: {where(node)} is no op of ONNX opset {version}; check the exporter")
     upgrade(model, origin)
     verify_origin(model, origin)
+    name_and_infer(model)
+    if line := to_float32(model, origin):
+        model.metadata_props[REMARK] = line
+
+
+def name_and_infer(model: ir.Model) -> None:
+    """Name every node, and infer the shapes that are missing."""
     common.NameFixPass()(model)
     for i, node in enumerate(model.graph):
         if not node.name:
             node.name = f"{node.op_type}_{i}"
     if any(v.shape is None for n in model.graph for v in n.outputs):
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    if line := to_float32(model, origin):
-        model.metadata_props[REMARK] = line
 
 
 def verify_origin(model: ir.Model, origin: str) -> None:

@@ -22,12 +22,12 @@ def command(model: str, output: str, shapes: tuple[str, ...], threads: int, dens
     from pathlib import Path
 
     from qgraph.analyze.cost import ops
+    from qgraph.capture import read
     from qgraph.data import input_shapes
     from qgraph.deploy.program import compile
     from qgraph.deploy.sparse import Choice, summary
-    from qgraph.ir import io
 
-    loaded = io.load(model)
+    loaded = read(model)
     chosen: list[Choice] = []
     lowered = compile(loaded, output, sparse=not dense, shapes=input_shapes(shapes), threads=threads, chosen=chosen)
     counts = ", ".join(f"{n} {op.removeprefix('qgraph.integer.')}" for op, n in ops(lowered).items())

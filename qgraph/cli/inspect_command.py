@@ -37,6 +37,7 @@ def command(model: str, every: bool, groups: bool, tree: bool, against: str | No
         click.echo(f"  outputs: {', '.join(program.outputs)}")
         return
     from qgraph.analyze import cost
+    from qgraph.capture import read
     from qgraph.ir import io
     from qgraph.ir.dialects import dialect_of, opset
 
@@ -52,7 +53,7 @@ def command(model: str, every: bool, groups: bool, tree: bool, against: str | No
     total = sum(layer.bytes for layer in layers)
     click.echo(f"  weights: {total / 1e6:.3f} MB in {len(layers)} tensors")
     if groups:
-        show_groups(graph)
+        show_groups(read(model))
         return
     table = Table("weight", "op", "bits", "elements", "kB", "share")
     for layer in layers if every else layers[:12]:

@@ -36,19 +36,16 @@ def command(
 
     from rich.console import Console
 
-    from qgraph.capture.onnx_file import REMARK, as_float
+    from qgraph.capture.onnx_file import REMARK, read
     from qgraph.data import Data
     from qgraph.ir import io
-    from qgraph.ir.dialects import dialect_of
     from qgraph.workflow import pipeline_of, transform
 
     pipeline = pipeline_of(passes, preset)
     source = Data(data) if data is not None else None
-    graph = io.load(model)
-    if dialect_of(graph) == "float":
-        as_float(graph, model)
-        if remark := graph.metadata_props.get(REMARK):
-            click.echo(remark)
+    graph = read(model)
+    if remark := graph.metadata_props.get(REMARK):
+        click.echo(remark)
     console = Console(stderr=True)
     with console.status("starting") as status:
         result = transform(

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
+from qgraph.capture import read
 from qgraph.deploy.program_file import write
 from qgraph.deploy.sparse import Choice, choose
 from qgraph.errors import QGraphError
-from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
 from qgraph.pipeline import Pipeline
 
@@ -37,7 +37,7 @@ def compile(
     Raises:
         QGraphError: a node has no integer kernel, or the file cannot be written.
     """
-    source = model if isinstance(model, ir.Model) else io.load(model)
+    source = model if isinstance(model, ir.Model) else read(model)
     dialect = dialect_of(source)
     if dialect == "float":
         raise QGraphError("the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first")

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, fx, nn
 
-from qgraph.capture import from_factory
+from qgraph.capture import from_factory, read
 from qgraph.errors import QGraphError
 from qgraph.execute import to_torch
 from qgraph.execute.tensors import array_of
@@ -39,7 +39,7 @@ def load_graph(source: Origin, run: TrainingRun) -> ir.Model:
     if source.file is not None:
         if not Path(source.file).is_file():
             raise QGraphError(f"there is no file {source.file}; give the path of an ONNX model")
-        model = io.load(source.file)
+        model = read(source.file)
     else:
         key = json.dumps([source.capture, source.args])  # capturing takes seconds, and stages share students
         if key not in run.captured:
