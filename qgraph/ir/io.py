@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
+from qgraph.ir.faults import fault_of, put_right
 
 EXTERNAL_LIMIT = 1_500_000_000  # protobuf refuses files of 2 GiB; leave room for the graph itself
 
@@ -52,13 +54,16 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
     try:
         model = ir.load(file)
     except Exception as error:
+        if isinstance(error, ir.serde.SerdeError) and (fault := fault_of(onnx.load(file, load_external_data=False))):
+            raise QGraphError(f"cannot read {file}: {fault}") from None
         raise QGraphError(
             f"cannot read {file}: not a complete ONNX file ({type(error).__name__}); export or copy it again"
         ) from error
     if model.ir_version is None or not (len(model.graph.outputs) or len(model.graph)):
         raise QGraphError(f"cannot read {file}: it holds no ONNX graph; is it an ONNX file?")
+    put_right(model, str(file))
     _read_external(model, file)
-    _decode(model)
+    _decode(model, file)
     return model
 
 
@@ -102,12 +107,28 @@ def _read_external(model: ir.Model, file: Path) -> None:
                     node.attributes[name] = ir.AttrTensor(name, mapped(attribute.value))
 
 
-def _decode(model: ir.Model) -> None:
-    """Take the weights out of their protobuf messages, which would copy them at every look."""
+def _decode(model: ir.Model, file: Path) -> None:
+    """Take the weights out of their protobuf messages, which would copy them at every look.
+
+    Raises:
+        QGraphError: type or dims of an initializer do not go with its data.
+    """
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
+        if tensor is None:
+            continue
+        wrong = f"cannot read {file}: initializer {name!r} "
+        if tensor.dtype == ir.DataType.UNDEFINED:
+            raise QGraphError(wrong + "has no type; export it again")
+        dims = [int(d) for d in tensor.shape]  # type: ignore[arg-type]
+        if any(d < 0 for d in dims):
+            raise QGraphError(wrong + f"has the dims {dims}; no dim is below 0, export it again")
         if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype != ir.DataType.STRING and tensor.dtype.bitwidth >= 8:
-            value.const_value = ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
+            try:
+                array = tensor.numpy()
+            except ValueError as error:
+                raise QGraphError(wrong + f"has the dims {dims} and data of another size; export or copy it again") from error
+            value.const_value = ir.Tensor(array, dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> None:

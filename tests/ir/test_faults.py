@@ -1,0 +1,96 @@
+"""Files that contradict themselves: one sentence each, or put right where the meaning is clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from qgraph.errors import QGraphError
+from qgraph.ir import io
+from tests.conftest import run_onnx
+
+TEXT = """<ir_version: 10, opset_import: ["" : 21]>
+g (float[n,4] x) => (float[n,2] y) <float[4,2] w = {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0}>
+{ [first] h = Relu(x) [second] y = MatMul(h, w) }"""
+X = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
+
+
+def saved(path: Path, change: Callable[[onnx.ModelProto], object]) -> Path:
+    made = onnx.parser.parse_model(TEXT)
+    change(made)
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def node(number: int, place: str, name: str) -> Callable[[onnx.ModelProto], object]:
+    """Let a node read or make ``name``."""
+    return lambda m: getattr(m.graph.node[number], place).__setitem__(0, name)
+
+
+def set_dims(value: Callable[[onnx.ModelProto], onnx.ValueInfoProto], dim: str | int) -> Callable[[onnx.ModelProto], object]:
+    place = "dim_param" if isinstance(dim, str) else "dim_value"
+    return lambda m: setattr(value(m).type.tensor_type.shape.dim[0], place, dim)
+
+
+REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
+    "a circle": (node(0, "input", "y"), r"node '(first|second)' needs its own result; break the circle"),
+    "a circle of one": (node(0, "input", "h"), r"Relu node 'first' needs its own result"),
+    "a value made twice": (node(1, "output", "h"), r"'h' has two origins, the Relu node 'first' and the MatMul node 'second'"),
+    "a node makes an input": (node(0, "output", "x"), r"'x' has two origins, a graph input and the Relu node 'first'"),
+    "a node makes a weight": (node(0, "output", "w"), r"'w' has two origins, an initializer and the Relu node 'first'"),
+    "nothing makes it": (node(0, "input", "z"), r"Relu node 'first' reads 'z', which nothing makes"),
+    "no such output": (node(1, "output", "z"), r"nothing makes the output 'y'"),
+    "two inputs of one name": (lambda m: m.graph.input.append(m.graph.input[0]), r"two graph inputs are called 'x'"),
+    "dims of a weight": (
+        lambda m: m.graph.initializer[0].dims.__setitem__(0, 3),
+        r"'w' has the dims \[3, 2\] and data of another",
+    ),
+    "a dim below 0": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -4), r"'w' has the dims \[-4, 2\]; no dim is below 0"),
+    "no type": (lambda m: setattr(m.graph.initializer[0], "data_type", 0), r"initializer 'w' has no type"),
+    "two opsets": (lambda m: m.opset_import.add(domain="ai.onnx", version=13), r"the opsets 21 and 13 of ONNX at once"),
+}
+
+
+@pytest.mark.parametrize("title", REFUSED)
+def test_one_sentence_says_what_is_wrong(tmp_path: Path, title: str) -> None:
+    change, message = REFUSED[title]
+    file = saved(tmp_path / "m.onnx", change)
+    with pytest.raises(QGraphError, match=rf"^cannot read \S+m.onnx: .*{message}"):
+        io.load(file)
+
+
+@pytest.mark.parametrize("name", ["h", "first"])
+def test_names_that_are_no_text(tmp_path: Path, name: str) -> None:
+    made = onnx.parser.parse_model(TEXT.replace(name, "NAME"))
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString().replace(b"NAME", b"N\xff\xfeE"))
+    with pytest.raises(QGraphError, match=r"m.onnx: the name b'N\\xff\\xfeE' is no UTF-8 text"):
+        io.load(tmp_path / "m.onnx")
+
+
+def reverse(model: onnx.ModelProto) -> None:
+    nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+PUT_RIGHT: dict[str, Callable[[onnx.ModelProto], object]] = {
+    "order": reverse,
+    "domain": lambda m: setattr(m.opset_import[0], "domain", "ai.onnx"),
+    **{f"input {d!r}": set_dims(lambda m: m.graph.input[0], d) for d in ("", "?", "-1", -1, 0)},
+    **{f"output {d!r}": set_dims(lambda m: m.graph.output[0], d) for d in ("", "?", -1, 0)},
+}
+
+
+@pytest.mark.parametrize("title", PUT_RIGHT)
+def test_put_right(tmp_path: Path, title: str) -> None:
+    model = io.load(saved(tmp_path / "m.onnx", PUT_RIGHT[title]))
+    session = ort.InferenceSession(onnx.parser.parse_model(TEXT).SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(run_onnx(model, {"x": X})[0], session.run(None, {"x": X})[0])
+    assert [n.name for n in model.graph] == ["first", "second"] and model.graph.opset_imports == {"": 21}
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        assert value.shape is not None and str(value.shape[0]) in ("n", "None")
