@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.float32 import to_float32
+from qgraph.capture.shapes import correct_shapes
 from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
@@ -47,6 +48,7 @@ def read(path: str | os.PathLike[str]) -> ir.Model:
         model.ir_version = max(model.ir_version, 10)
         upgrade(model, str(path))
         name_and_infer(model)
+        correct_shapes(model)
     return model
 
 
@@ -56,6 +58,7 @@ def as_float(model: ir.Model, origin: str) -> ir.Model:
     model.ir_version = max(model.ir_version, 10)
     common.InlinePass()(model)
     prepare(model, origin)
+    correct_shapes(model)
     return model
 
 

@@ -1,0 +1,36 @@
+"""Declared shapes that contradict what the ops compute: the inferred ones are right.
+
+    x [20,1,8210] -> Reshape by [20,1,8210] -> y, declared [1,164200]     y is [20,1,8210]
+
+ONNX Runtime warns of such a file and computes what the ops say; every later stage here reads the shape of a value.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+
+
+def correct_shapes(model: ir.Model) -> None:
+    """Replace, in place, the shapes of the main graph's values that shape inference from the inputs alone contradicts."""
+    if all(v.shape is None for n in model.graph for v in n.outputs):
+        return
+    inferred = model.clone()
+    for node in inferred.graph:
+        for value in node.outputs:
+            value.shape = None
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(inferred)
+    named = {str(d) for v in model.graph.inputs for d in v.shape or () if not isinstance(d, int)}
+    for node, other in zip(model.graph, inferred.graph, strict=True):
+        for value, found in zip(node.outputs, other.outputs, strict=True):
+            if value.shape is not None and found.shape is not None and _contradicts(value.shape, found.shape, named):
+                value.shape = found.shape
+
+
+def _contradicts(declared: ir.Shape, found: ir.Shape, named: set[str]) -> bool:
+    """Whether both cannot be true; ``named``: dims that are free in the model's inputs, so that no number is theirs."""
+    if len(declared) != len(found):
+        return True
+    return any(
+        isinstance(d, int) and (d != f if isinstance(f, int) else str(f) in named) for d, f in zip(declared, found, strict=True)
+    )
