@@ -102,7 +102,7 @@ def _in_circle(graph: ir.Graph) -> ir.Node:
     node, seen = next(iter(left)), set[ir.Node]()
     while node not in seen:
         seen.add(node)
-        node = next(v.producer() for v in node.inputs if v is not None and v.producer() in left)  # type: ignore[misc]
+        node = next(v.producer() for v in node.inputs if v is not None and v.producer() in left)  # type: ignore[assignment]
     return node
 
 
