@@ -11,10 +11,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
-from qgraph.capture.onnx_file import prepare
+from qgraph.capture.onnx_file import REMARK, prepare
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
@@ -27,7 +28,7 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
 
     Args:
         module: a ``torch.nn.Module``; it is captured in inference mode and its mode is restored.
-        args: example inputs (tensors).
+        args: example inputs (tensors); a tensor alone is the only input.
         dynamic_shapes: as for ``torch.export.export``; names given to ``Dim`` become the symbolic dims' names.
         kwargs: example keyword inputs.
 
@@ -36,6 +37,11 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
     """
     import torch
 
+    if not isinstance(module, torch.nn.Module):
+        raise QGraphError(f"a torch.nn.Module is captured, not {type(module).__name__}; wrap the function in a module")
+    if isinstance(args, torch.Tensor):
+        alone = isinstance(dynamic_shapes, Mapping) and all(isinstance(axis, int) for axis in dynamic_shapes)
+        args, dynamic_shapes = (args,), (dynamic_shapes,) if alone else dynamic_shapes
     was_training = module.training
     module.eval()
     try:
@@ -48,11 +54,32 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
         module.train(was_training)
     assert exported is not None
     model = exported.model
+    _copy_tensors(model)
     common.InlinePass()(model)
     _name_dims(model, args, kwargs, dynamic_shapes)
     prepare(model, type(module).__name__)
+    changed = sorted(exported.exported_program.graph_signature.buffers_to_mutate.values())
+    if changed:
+        remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
+        named = ", ".join(map(repr, changed))
+        remarks.append(f"forward changes the buffers {named}; the graph starts every run from their values at the capture")
+        model.metadata_props[REMARK] = "; ".join(remarks)
     model.producer_name = "qgraph"
     return model
+
+
+def _copy_tensors(model: ir.Model) -> None:
+    """Give the graph its own memory, so that an optimizer step of the module does not change it; shared weights stay shared."""
+    copies: dict[tuple[Any, ...], np.ndarray] = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        raw = getattr(tensor, "raw", None)
+        if tensor is None or not hasattr(raw, "data_ptr"):
+            continue
+        key = (raw.data_ptr(), tuple(raw.shape), raw.stride(), raw.dtype)
+        if key not in copies:
+            copies[key] = np.array(tensor.numpy(), order="C", copy=True)
+        value.const_value = ir.Tensor(copies[key], dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
 
 
 def from_factory(spec: str, **arguments: Any) -> ir.Model:

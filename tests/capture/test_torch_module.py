@@ -1,0 +1,86 @@
+"""Capture of torch modules: torch's numbers, memory of its own, and refusals that say whose mistake it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from torch import nn
+
+from qgraph.capture import from_torch
+from qgraph.capture.onnx_file import REMARK
+from qgraph.errors import QGraphError
+from tests.conftest import run_onnx
+
+
+def assert_equals_torch(module: nn.Module, *args: torch.Tensor, tolerance: float = 1e-5) -> ir.Model:
+    """Capture, run in ONNX Runtime and compare with the module; returns the captured model."""
+    model = from_torch(module, args)
+    made = module.eval()(*args)
+    wanted = [made] if isinstance(made, torch.Tensor) else list(made)
+    found = run_onnx(model, {v.name or "": t.numpy() for v, t in zip(model.graph.inputs, args, strict=True)})
+    for got, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(got, expected.detach().numpy(), rtol=tolerance, atol=tolerance)
+    return model
+
+
+class Calls(nn.Module):
+    """A module whose forward is a function of its linear layer and its inputs."""
+
+    def __init__(self, function: Any, inputs: int = 8, outputs: int = 8) -> None:
+        super().__init__()
+        self.function, self.linear = function, nn.Linear(inputs, outputs)
+
+    def forward(self, *args: torch.Tensor) -> Any:
+        return self.function(self.linear, *args)
+
+
+class Counts(nn.Module):
+    """A module whose forward changes one of its buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.tensor(3.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count += 1
+        return x * self.count
+
+
+def test_steps_of_the_module_leave_the_graph_alone() -> None:
+    module, x = nn.Linear(8, 4), torch.randn(3, 8)
+    model = from_torch(module, (x,))
+    before = run_onnx(model, {"input": x.numpy()})[0]
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(2)
+    np.testing.assert_array_equal(run_onnx(model, {"input": x.numpy()})[0], before)
+
+
+def test_a_changed_buffer_keeps_its_value_and_is_named() -> None:
+    module, x = Counts(), torch.ones(2, 3)
+    model = assert_equals_torch(module, x)
+    assert model.metadata_props[REMARK] == (
+        "forward changes the buffers 'count'; the graph starts every run from their values at the capture"
+    )
+
+
+def test_a_tensor_alone_is_one_input() -> None:
+    x = torch.randn(4, 8)
+    for args, shapes in [(x, None), (x, {0: torch.export.Dim("batch")}), ((x,), ({0: torch.export.Dim("batch")},))]:
+        model = from_torch(nn.Linear(8, 3), args, dynamic_shapes=shapes)  # type: ignore[arg-type]
+        assert [list(v.shape or ()) for v in model.graph.inputs] == [[4 if shapes is None else ir.SymbolicDim("batch"), 8]]
+
+
+def test_a_half_module_computes_as_torch() -> None:
+    module = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)).half()
+    model = assert_equals_torch(module, torch.randn(4, 8).half(), tolerance=2e-3)
+    assert {v.dtype for v in (*model.graph.inputs, *model.graph.outputs)} == {ir.DataType.FLOAT16}
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(QGraphError, match=r"a torch.nn.Module is captured, not function; wrap the function in a module"):
+        from_torch(lambda x: x, (torch.ones(2),))
