@@ -10,6 +10,7 @@ import onnx_ir.passes.common as common
 from qgraph.capture.float32 import to_float32
 from qgraph.capture.shapes import correct_shapes
 from qgraph.capture.upgrade import check_opset, upgrade
+from qgraph.capture.sequences import resolve_sequences
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
@@ -74,6 +75,7 @@ def prepare(model: ir.Model, origin: str) -> None:
         if node.domain == "" and not is_standard(node.op_type, version):
             raise QGraphError(f"{origin}: {where(node)} is no op of ONNX opset {version}; check the exporter")
     upgrade(model, origin)
+    resolve_sequences(model, origin)
     verify_origin(model, origin)
     name_and_infer(model)
     if line := to_float32(model, origin):
