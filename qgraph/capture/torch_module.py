@@ -52,7 +52,7 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
         raise QGraphError(_explain(module, error)) from error
     finally:
         module.train(was_training)
-    assert exported is not None
+    assert exported is not None and exported.exported_program is not None
     model = exported.model
     _copy_tensors(model)
     common.InlinePass()(model)
@@ -73,7 +73,7 @@ def _copy_tensors(model: ir.Model) -> None:
     copies: dict[tuple[Any, ...], np.ndarray] = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
-        raw = getattr(tensor, "raw", None)
+        raw: Any = getattr(tensor, "raw", None)
         if tensor is None or not hasattr(raw, "data_ptr"):
             continue
         key = (raw.data_ptr(), tuple(raw.shape), raw.stride(), raw.dtype)
