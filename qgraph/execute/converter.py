@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import operator
 import re
 from typing import Any
@@ -21,6 +22,17 @@ from qgraph.ir.scopes import where
 
 STATISTICS = (3, 4)
 """Inputs of BatchNormalization that are statistics, not parameters."""
+OF_ROOT = frozenset(dir(fx.GraphModule(nn.Module(), fx.Graph()))) | {"masks", "quantizers"}
+OF_MODULES = frozenset(dir(nn.Module()))
+"""Attributes that a module has before it has any parameter: ``training``, ``forward``, ``type``."""
+GENERATED = frozenset(("self", "torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree", "getattr", "slice"))
+"""What the code that fx generates for ``forward`` may mention."""
+
+
+def _reserved(path: str) -> bool:
+    """Whether a part of a dotted name cannot be the name of a parameter or submodule."""
+    first, *others = path.split(".")
+    return first in OF_ROOT or any(part in OF_MODULES for part in others) or any(map(keyword.iskeyword, path.split(".")))
 
 
 class Converter:
@@ -44,12 +56,13 @@ class Converter:
         self.statistics = {
             v.inputs[i] for v in model.graph if v.op_type == "BatchNormalization" for i in STATISTICS if len(v.inputs) > i
         }
+        self.arguments: set[str] = set()
         self._training: fx.Node | None = None
 
     def run(self) -> fx.GraphModule:
         for value in self.model.graph.inputs:
             if value.name not in self.model.graph.initializers:
-                self.env[value] = self.graph.placeholder(re.sub(r"\W", "_", value.name or "input"))
+                self.env[value] = self.graph.placeholder(self._argument(value))
         for node in self.model.graph:
             self._node(node)
         self.graph.output({v.name or "": self.value(v) for v in self.model.graph.outputs})
@@ -83,14 +96,23 @@ class Converter:
                 return node
         raise QGraphError("a graph without inputs has no torch form; give it an input")
 
+    def _argument(self, value: ir.Value) -> str:
+        """The name of an input among the arguments of forward: a Python name, and not that of another input."""
+        name = re.sub(r"\W", "_", value.name or "input")
+        if not name.isidentifier() or keyword.iskeyword(name) or name in GENERATED:
+            name = f"input_{name}"
+        while name in self.arguments:
+            name += "_"
+        self.arguments.add(name)
+        return name
+
     def _path(self, value: ir.Value) -> str:
+        """The name of a constant in the root module: its own, changed where Python or ``nn.Module`` has another use for it."""
         if value not in self.paths:
             name = re.sub(r"[^\w.]", "_", value.name or "constant").strip(".") or "constant"
             name = re.sub(r"\.+", ".", name)
             taken = self.attributes
-            while any(name == t or name.startswith(t + ".") or t.startswith(name + ".") for t in taken) or hasattr(
-                nn.Module, name
-            ):
+            while _reserved(name) or any(name == t or name.startswith(t + ".") or t.startswith(name + ".") for t in taken):
                 name = name.replace(".", "_") + "_"
             self.attributes[name], self.paths[value] = value, name
         return self.paths[value]
