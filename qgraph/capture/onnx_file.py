@@ -10,6 +10,7 @@ import onnx_ir.passes.common as common
 from qgraph.capture.float32 import to_float32
 from qgraph.capture.shapes import correct_shapes
 from qgraph.capture.upgrade import check_opset, upgrade
+from qgraph.capture.functions import inline_functions
 from qgraph.capture.sequences import resolve_sequences
 from qgraph.errors import QGraphError
 from qgraph.ir import io
@@ -57,7 +58,7 @@ def as_float(model: ir.Model, origin: str) -> ir.Model:
     """Bring a model as it was read into the float dialect, in place; ``origin`` names it in errors."""
     common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
     model.ir_version = max(model.ir_version, 10)
-    common.InlinePass()(model)
+    inline_functions(model, origin)
     prepare(model, origin)
     correct_shapes(model)
     return model
