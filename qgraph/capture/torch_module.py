@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
-import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.onnx_file import REMARK, prepare
+from qgraph.capture.torch_errors import explain
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
@@ -33,7 +32,8 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
         kwargs: example keyword inputs.
 
     Raises:
-        QGraphError: ``torch.export`` or the exporter cannot take the module; the user's source line is named.
+        QGraphError: ``torch.export`` or the exporter cannot take the module, or the module does not take the inputs; the
+            user's source line is named.
     """
     import torch
 
@@ -49,7 +49,7 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
             program = torch.export.export(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
             exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
     except Exception as error:
-        raise QGraphError(_explain(module, error)) from error
+        raise QGraphError(explain(module, args, kwargs, error)) from error
     finally:
         module.train(was_training)
     assert exported is not None and exported.exported_program is not None
@@ -104,27 +104,6 @@ def _quiet() -> Any:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _explain(module: Any, error: BaseException) -> str:
-    """One sentence from a torch error: what, the user's own source line, what to do."""
-    chain, text = error, str(error)
-    while chain.__cause__ is not None:
-        chain = chain.__cause__
-        text += "\n" + str(chain)
-    first = next((s for s in str(chain).splitlines() if s.strip()), type(chain).__name__).strip()
-    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f]
-    if lines:
-        place = f"{lines[-1][0]}:{lines[-1][1]}"
-    else:
-        try:
-            place = f"{inspect.getsourcefile(type(module))}:{inspect.getsourcelines(type(module))[1]}"
-        except (OSError, TypeError):
-            place = "unknown source"
-    return (
-        f"cannot capture {type(module).__name__}: {first[:300]} (at {place}); rewrite that line without "
-        "data-dependent Python control flow, or capture the part of the model before it"
-    )
 
 
 def _name_dims(model: ir.Model, args: Sequence[Any], kwargs: Any, dynamic_shapes: Any) -> None:

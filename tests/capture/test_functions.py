@@ -49,7 +49,7 @@ def test_a_function_of_another_opset_keeps_its_meaning(tmp_path: Path, name: str
 
 def test_a_newer_function_is_refused_by_name(tmp_path: Path) -> None:
     saved(tmp_path / "m.onnx", helper.make_node("Gelu", ["X"], ["Y"]), 20, 17)
-    with pytest.raises(QGraphError, match=r"local function 'my.dom::F' is of opset 20 and the model of 17; export the model with"):
+    with pytest.raises(QGraphError, match=r"local function 'my.dom::F' is of opset 20 and the model of 17"):
         from_onnx(tmp_path / "m.onnx")
 
 

@@ -84,3 +84,54 @@ def test_a_half_module_computes_as_torch() -> None:
 def test_what_is_no_module_is_refused() -> None:
     with pytest.raises(QGraphError, match=r"a torch.nn.Module is captured, not function; wrap the function in a module"):
         from_torch(lambda x: x, (torch.ones(2),))
+
+
+class Flow(nn.Module):
+    """Python control flow on the data."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.relu() if x.sum() > 0 else -x
+
+
+class ToNumPy(nn.Module):
+    """Leaves torch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.numpy().cumsum(0))
+
+
+def refusal(module: nn.Module, *args: Any, **options: Any) -> str:
+    with pytest.raises(QGraphError) as caught:
+        from_torch(module, args, **options)
+    return str(caught.value)
+
+
+def test_a_mistake_of_the_module_or_its_inputs_is_called_theirs() -> None:
+    x, linear = torch.randn(4, 8), nn.Linear(5, 3)
+    assert refusal(linear, x).startswith(
+        "Linear itself fails with these example inputs: RuntimeError: mat1 and mat2 shapes cannot be multiplied (4x8 and 5x3)"
+    )
+    missing = refusal(Calls(lambda linear, x: linear.gone(x)), x)
+    assert "Calls itself fails" in missing and "has no attribute 'gone'" in missing and f"{__file__}:" in missing
+    assert "TypeError" in refusal(nn.Linear(8, 3), x, x)
+
+
+def test_a_failed_capture_leaves_buffers_and_mode() -> None:
+    module = nn.Sequential(Counts(), Flow()).train()
+    assert "data-dependent" in refusal(module, torch.ones(2, 3))
+    assert module.training and float(module[0].count) == 3  # type: ignore[arg-type]
+
+
+def test_the_suggestion_of_torch_is_passed_on() -> None:
+    batch, other = torch.export.Dim("batch", max=64), torch.export.Dim("other", max=64)
+    fixed = refusal(Calls(lambda linear, x: linear(x.reshape(4, 8))), torch.randn(4, 8), dynamic_shapes=(({0: batch},),))
+    assert "torch suggests: batch = 4" in fixed and "TORCH_LOGS" not in fixed
+    x = torch.randn(4, 8)
+    equal = refusal(Calls(lambda linear, x, y: linear(x) + y), x, x + 1, dynamic_shapes=(({0: batch}, {0: other}),))
+    assert "must always be equal" in equal and "other = batch" in equal
+
+
+def test_what_the_exporter_lacks_is_named_with_its_line() -> None:
+    text = refusal(ToNumPy(), torch.randn(4, 8))
+    assert "cannot capture ToNumPy: .numpy() is not supported" in text and f"{__file__}:" in text
+    assert "_linalg_eigh" in refusal(Calls(lambda linear, x: torch.linalg.eigh(x[:4, :4])[0]), torch.randn(4, 8))

@@ -1,0 +1,87 @@
+"""One sentence from an error of the capture: whose mistake it is, the user's own source line, torch's advice."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+LONGEST = 300
+"""Characters of a message of torch that are passed on."""
+ADVICE = re.compile(
+    r"(?:Suggested fixes|To fix the error, insert one of the following checks before this call):\s*\n((?:[ \t]+.*\n?)+)"
+)
+
+
+def explain(module: Any, args: Sequence[Any], kwargs: Any, error: BaseException) -> str:
+    """Why ``module`` was not captured; where it fails without the capture too, the mistake is the module's or the inputs'."""
+    own = _raised_by(module, args, kwargs)
+    name = type(module).__name__
+    if own is not None:
+        return (
+            f"{name} itself fails with these example inputs: {type(own).__name__}: {_first_line(own)} "
+            f"(at {_own_line(own) or _definition(module)}); correct the module or its inputs, torch raises this by itself"
+        )
+    chain, text = error, str(error)
+    while chain.__cause__ is not None:
+        chain = chain.__cause__
+        text += "\n" + str(chain)
+    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f]
+    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else _own_line(chain) or _definition(module)
+    return f"cannot capture {name}: {_first_line(chain)} (at {place}); {_advice(text)}"
+
+
+def _raised_by(module: Any, args: Sequence[Any], kwargs: Any) -> Exception | None:
+    """What ``module`` raises when it is simply called; its buffers are as before afterwards."""
+    import torch
+
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    try:
+        with torch.no_grad():
+            module(*args, **(kwargs or {}))
+    except Exception as error:
+        return error
+    finally:
+        with torch.no_grad():
+            for name, buffer in module.named_buffers():
+                if name in buffers and buffer.shape == buffers[name].shape:
+                    buffer.copy_(buffers[name])
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    first = next((s for s in str(error).splitlines() if s.strip()), type(error).__name__).strip()
+    return re.sub(r"\s*For more information, run with TORCH_LOGS.*", "", first)[:LONGEST]
+
+
+def _own_line(error: BaseException) -> str:
+    """``file:line`` of the innermost frame outside of torch and of qgraph, or an empty string."""
+    ours = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if f"{os.sep}torch{os.sep}" not in frame.filename and not frame.filename.startswith((ours, "<")):
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
+
+
+def _definition(module: Any) -> str:
+    try:
+        return f"{inspect.getsourcefile(type(module))}:{inspect.getsourcelines(type(module))[1]}"
+    except (OSError, TypeError):
+        return "unknown source"
+
+
+def _advice(text: str) -> str:
+    """What to do: torch's own suggestion where it makes one."""
+    found = ADVICE.search(text)
+    if found:
+        fixes = "; ".join(line.strip() for line in found[1].splitlines() if line.strip())
+        reasons = " ".join(line.strip(" -") for line in text.splitlines() if line.startswith("  - "))
+        return f"{reasons[:LONGEST]} torch suggests: {fixes[:LONGEST]}".strip()
+    if "data-dependent" in text:
+        return "rewrite that line without data-dependent Python control flow (torch.where), or capture the part before it"
+    if "dynamic_shapes" in text:
+        return "give dynamic_shapes the structure of the example inputs"
+    return "rewrite that line with ops that torch.export and its ONNX exporter know, or capture the part of the model before it"
