@@ -15,7 +15,7 @@ from qgraph.ir.io import size_of
 from qgraph.ir.snapshot import Snapshot
 from qgraph.pipeline import PassContext, PassReport, Pipeline, all_or_nothing
 
-_PREPARE = "canonicalize,fold-batchnorm,fuse-bias"
+_PREPARE = "canonicalize{parameters=merge},fold-batchnorm,fuse-bias"
 PRESETS = {
     "int8": f"{_PREPARE},calibrate,smooth-quant,quantize,bias-correction",
     "int8-dynamic": f"{_PREPARE},quantize{{activations=tokens placement=linear}}",

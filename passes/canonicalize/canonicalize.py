@@ -5,9 +5,11 @@ inline functions -> fold constants -> shapes -> masks -> gelu, layer norm, atten
 
 from __future__ import annotations
 
+import dataclasses
+
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.canonicalize.fold_constants import FoldConstants
+from qgraph.passes.canonicalize.fold_constants import FoldConstants, Parameters
 from qgraph.passes.canonicalize.recognize_attention import RecognizeAttention
 from qgraph.passes.canonicalize.recognize_gelu import RecognizeGelu
 from qgraph.passes.canonicalize.recognize_layernorm import RecognizeLayerNorm
@@ -21,6 +23,15 @@ from qgraph.pipeline import Pass, PassReport, register
 class Canonicalize(Pass):
     """Constant folding, dead code, CSE, shape and mask arithmetic, GELU, LayerNorm, attention in one form."""
 
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        """
+        Attributes:
+            parameters: fold, keep (for graphs that will be trained) or merge (for those that will not), see fold-constants.
+        """
+
+        parameters: Parameters = "fold"
+
     def apply(self, model: ir.Model, report: PassReport) -> None:
         if model.functions:
             common.InlinePass()(model)
@@ -29,7 +40,8 @@ class Canonicalize(Pass):
         while again:
             again = False
             for part in parts:
-                one = part(context=self.context)
+                options = {"parameters": self.options.parameters} if part is FoldConstants else {}
+                one = part(context=self.context, **options)
                 one(model)
                 for what, n in one.report.counts.items():
                     report.count(what, n)

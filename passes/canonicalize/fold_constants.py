@@ -4,23 +4,33 @@
     Transpose(weight)                          ->  weight, transposed, under the weight's own name
     Identity, Cast to the same type, unused    ->  gone
 
-The work is onnxscript's optimizer and onnx_ir's common passes; this pass sets their limits and keeps names.
+The work is onnxscript's optimizer and onnx_ir's common passes; this pass sets their limits and keeps names. Parameters that are
+equal stay apart, and a bias of zeros stays a bias: training makes them differ.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from typing import Literal
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import rewriter
 from onnxscript.optimizer import _constant_folding as folding
 
+from qgraph.ir.parameters import ROLE, is_parameter
 from qgraph.ir.patterns import constant
 from qgraph.pipeline import Pass, PassReport, register
 
 TRANSPOSED = "qgraph.transposed"
 KEEP = {"QuantizeLinear", "DequantizeLinear"}
+VIEWS = {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity"}
+"""Ops whose output has the elements of their input: a parameter that only one of them reads may be stored as its output."""
+MERGED = 1 << 16
+"""Elements of the largest constants that are compared."""
+Parameters = Literal["keep", "fold", "merge"]
 FORCE = {"ConstantOfShape"}  # left alone by default, for models that fill tensors of any size
 # BatchNorm has a pass of its own: training from scratch needs it unfolded
 # and a rule with two outputs is tried on every pair of nodes, which takes quadratic time
@@ -34,6 +44,61 @@ def _applicable(model: ir.Model) -> list[rewriter.RewriteRule]:
     return [r for r in RULES if {str(n.op) for n in r._target_pattern._nodes} <= present]
 
 
+@contextlib.contextmanager
+def hidden(values: list[ir.Value]) -> Iterator[None]:
+    """Let ``values`` have unknown values, so that no rule can use them."""
+    tensors = [value.const_value for value in values]
+    for value in values:
+        value.const_value = None
+    try:
+        yield
+    finally:
+        for value, tensor in zip(values, tensors, strict=True):
+            value.const_value = tensor
+
+
+class MergeEqual(ir.passes.InPlacePass):
+    """Store equal constants once, parameters only on demand."""
+
+    def __init__(self, parameters: bool) -> None:
+        super().__init__()
+        self.parameters = parameters
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        merged = [self._merge(graph) for graph in model.graphs()]
+        return ir.passes.PassResult(model, any(merged))
+
+    def _merge(self, graph: ir.Graph) -> bool:
+        first: dict[tuple[object, ...], ir.Value] = {}
+        before = len(graph.initializers)
+        for name, value in list(graph.initializers.items()):
+            tensor = value.const_value
+            if tensor is None or tensor.size > MERGED or value.is_graph_input() or value.is_graph_output():
+                continue
+            if is_parameter(value) and not self.parameters:
+                continue
+            elements = tuple(tensor.numpy().reshape(-1)) if tensor.dtype == ir.DataType.STRING else tensor.tobytes()
+            kept = first.setdefault((tensor.dtype, tuple(tensor.shape), elements), value)
+            if kept is not value:
+                value.replace_all_uses_with(kept)
+                del graph.initializers[name]
+        return len(graph.initializers) < before
+
+
+def _cleanups(merge: bool) -> tuple[ir.passes.InPlacePass, ...]:
+    return (
+        common.IdentityEliminationPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedFunctionsPass(),
+        MergeEqual(merge),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.NameFixPass(),
+    )
+
+
 @register("fold-constants")
 class FoldConstants(Pass):
     """Fold constants (also shape arithmetic), remove identities, common subexpressions and dead nodes."""
@@ -43,41 +108,61 @@ class FoldConstants(Pass):
         """
         Attributes:
             limit: largest tensor, in MiB, that folding may create.
+            parameters: what becomes of parameters. ``fold``: weights that are computed from them (weight norm, a transposed
+                weight) are stored as computed; ``keep``: they stay computed and shared, for graphs that will be trained;
+                ``merge``: as ``fold``, and equal ones are stored once, biases of zeros not at all, for graphs that will not be.
         """
 
         limit: int = 2048
+        parameters: Parameters = "fold"
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         limit = self.options.limit << 20
+        merge = self.options.parameters == "merge"
+        if merge:
+            for value in model.graph.initializers.values():
+                value.metadata_props.pop(ROLE, None)
         transposed = {
             node.outputs[0].name: node.inputs[0]
             for node in model.graph
             if node.op_type == "Transpose" and node.inputs[0] is not None and node.inputs[0].is_initializer()
         }
+        self._constants: set[str | None] = set()
         folder = folding.FoldConstantsPass(
-            shape_inference=True,
-            input_size_limit=limit,
-            output_size_limit=limit,
-            should_fold=lambda node: False if node.op_type in KEEP else True if node.op_type in FORCE else None,
+            shape_inference=True, input_size_limit=limit, output_size_limit=limit, should_fold=self._should_fold
         )
         before = len(model.graph)
         modified = folder(model).modified
-        modified |= rewriter.RewritePass(_applicable(model))(model).modified
-        for cleanup in (
-            common.IdentityEliminationPass(),
-            common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-            common.RemoveUnusedNodesPass(),
-            common.RemoveUnusedFunctionsPass(),
-            common.DeduplicateInitializersPass(size_limit=1 << 16),
-            common.CommonSubexpressionEliminationPass(),
-            common.RemoveUnusedNodesPass(),
-            common.RemoveUnusedOpsetsPass(),
-            common.NameFixPass(),
-        ):
+        if not merge:
+            self._mark_constants(model)
+        parameters = [v for v in model.graph.initializers.values() if is_parameter(v)]
+        with hidden([] if merge else parameters):
+            modified |= rewriter.RewritePass(_applicable(model))(model).modified
+        for cleanup in _cleanups(merge):
             modified |= cleanup(model).modified
         self._keep_names(model, transposed)
         if modified:
             report.count("nodes removed", before - len(model.graph))
+
+    def _should_fold(self, node: ir.Node) -> bool | None:
+        """Whether to fold a node whose inputs are constants; None where the folder's own limits decide."""
+        if node.op_type in KEEP:
+            return False
+        parameters = [v for v in node.inputs if v is not None and v.name not in self._constants and is_parameter(v)]
+        if parameters and self.options.parameters == "keep":
+            own = node.op_type in VIEWS and len(parameters[0].uses()) == 1 and not parameters[0].is_graph_output()
+            if not own:
+                return False
+        if not parameters:
+            self._constants.add(node.outputs[0].name)
+        return True if node.op_type in FORCE else None
+
+    def _mark_constants(self, model: ir.Model) -> None:
+        """Mark arrays that were computed from no parameter, such as masks: they are not trained."""
+        for name in self._constants:
+            value = model.graph.initializers.get(name or "")
+            if value is not None and is_parameter(value):
+                value.metadata_props[ROLE] = "constant"
 
     @staticmethod
     def _keep_names(model: ir.Model, transposed: dict[str | None, ir.Value]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from qgraph.ir.parameters import ROLE
 from qgraph.ir.patterns import (
     add_initializer,
     attr,
@@ -76,7 +77,10 @@ class RecognizeLayerNorm(Pass):
             return
         end, gamma = self._affine(node.outputs[0], "Mul", shape)
         end, beta = self._affine(end, "Add", shape)
-        weight = gamma or add_initializer(model, f"{end.name}_gamma", np.ones(shape, np.float32))
+        weight = gamma
+        if weight is None:
+            weight = add_initializer(model, f"{end.name}_gamma", np.ones(shape, np.float32))
+            weight.metadata_props[ROLE] = "constant"
         inputs = [x, weight] + ([beta] if beta is not None else [])
         new = new_node(
             node, "LayerNormalization", inputs, {"axis": -1, "epsilon": float(scalar(eps) or 0)}, name=f"{node.name}_ln"

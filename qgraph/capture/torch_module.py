@@ -18,6 +18,7 @@ from qgraph.capture.torch_errors import explain
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
+from qgraph.ir.parameters import mark
 
 
 def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, kwargs: Any = None) -> ir.Model:
@@ -64,6 +65,8 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
         named = ", ".join(map(repr, changed))
         remarks.append(f"forward changes the buffers {named}; the graph starts every run from their values at the capture")
         model.metadata_props[REMARK] = "; ".join(remarks)
+    tables = module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
+    mark(model, *({name for name, _ in table} for table in tables))
     model.producer_name = "qgraph"
     return model
 

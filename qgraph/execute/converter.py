@@ -17,6 +17,7 @@ from qgraph.execute.fusions import FUSIONS
 from qgraph.execute.quantizers import Ranges
 from qgraph.execute.tensors import tensor_of
 from qgraph.execute.torch_ops import TORCH_OPS, TorchOp, as_tensor
+from qgraph.ir.parameters import is_parameter
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 
@@ -225,7 +226,7 @@ class Converter:
                 if not hasattr(owner, part):
                     owner.add_module(part, nn.Module())
                 owner = getattr(owner, part)
-            if tensor.is_floating_point() and tensor.numel() > 1 and value not in self.statistics:
+            if is_parameter(value) and value not in self.statistics:
                 owner.register_parameter(leaf, nn.Parameter(tensor))
             else:
                 owner.register_buffer(leaf, tensor)

@@ -18,6 +18,7 @@ from qgraph.execute import to_torch
 from qgraph.execute.tensors import array_of
 from qgraph.ir import io
 from qgraph.ir.layers import layers, pairs
+from qgraph.ir.parameters import is_parameter
 from qgraph.pipeline import PassContext, Pipeline
 from qgraph.train.context import TrainingRun
 from qgraph.train.data import numbers_of
@@ -26,8 +27,10 @@ from qgraph.train.objective import MovingAverage, Objective, Values, feed, input
 from qgraph.train.recipe import Origin, Stage
 from qgraph.train.teacher_cache import TeacherCache
 
-CANONICAL = "canonicalize"
+CANONICAL = "canonicalize{parameters=keep}"
 """Passes that bring a graph into the form that training starts from."""
+FOLDED = "fold-constants"
+"""Passes in front of those of a stage, which work on stored weights: what is computed from parameters (weight norm) is stored."""
 LOSS_BATCHES = 12
 """Batches over which the loss is taken before and after training."""
 
@@ -149,11 +152,20 @@ def build_graph(stage: Stage, run: TrainingRun) -> ir.Model:
     graph = load_graph(stage.student, run)
     inputs = check_inputs(graph, run, f"stage {stage.name!r}")
     if stage.passes:
+        if any(is_computed(node) for node in graph.graph):
+            Pipeline(FOLDED).run(graph)
         context = PassContext(data=list(run.calibration(inputs)), seed=run.seed)
         if stage.gradients:
             context.state.gradients = mean_gradients(stage, run, graph)
         Pipeline(stage.passes).run(graph, context)
     return graph
+
+
+def is_computed(node: ir.Node) -> bool:
+    """Whether an ONNX op other than a quantizer computes something from parameters and constants alone."""
+    known = [v.const_value is not None for v in node.inputs if v is not None]
+    quantizer = node.domain or node.op_type in ("QuantizeLinear", "DequantizeLinear")
+    return not quantizer and all(known) and any(is_parameter(v) for v in node.inputs)
 
 
 def mean_gradients(stage: Stage, run: TrainingRun, graph: ir.Model) -> dict[str, np.ndarray]:

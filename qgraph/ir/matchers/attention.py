@@ -13,6 +13,7 @@ import dataclasses
 import onnx_ir as ir
 
 from qgraph.ir.dialects import QDQ
+from qgraph.ir.parameters import is_parameter
 from qgraph.ir.patterns import attr, is_op, scalar
 
 
@@ -44,7 +45,7 @@ class Scores:
 
 
 def scaled(value: ir.Value | None) -> tuple[ir.Value, float] | None:
-    """(x, c) where ``value`` is ``x * c`` or ``x / c`` with a scalar constant c and an x that is none; else None."""
+    """(x, c) where ``value`` is ``x * c`` or ``x / c`` for a number c that is not trained and an x that is none; else None."""
     if not is_op(value, "Mul", "Div"):
         return None
     node = value.producer()  # type: ignore[union-attr]
@@ -53,7 +54,7 @@ def scaled(value: ir.Value | None) -> tuple[ir.Value, float] | None:
     if node.op_type == "Mul" and scalar(a) is not None:
         a, b = b, a
     c = scalar(b)
-    if c is None or a is None or scalar(a) is not None:
+    if c is None or a is None or scalar(a) is not None or is_parameter(b):
         return None
     return a, (c if node.op_type == "Mul" else 1 / c)
 
