@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qgraph.errors import QGraphError, suggest
+from qgraph.train.labels import classes_second
 
 LOSSES: dict[str, type[Loss]] = {}
 
@@ -51,14 +52,14 @@ def make_loss(kind: str, options: dict[str, Any]) -> Loss:
 
 
 class CrossEntropy(Loss):
-    """L = -log softmax(z)[label]; z [B, C], labels int [B]."""
+    """L = -log softmax(z)[label]; z [B, C, ...] or [B, ..., C], labels int [B, ...]; the label -100 is left out."""
 
     name = "cross-entropy"
     labels = True
     teacher = False
 
     def forward(self, student: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(student, labels.long())
+        return F.cross_entropy(classes_second(student, labels), labels.long())
 
 
 class Response(Loss):

@@ -19,8 +19,11 @@ from qgraph.ir.patterns import nodes
 from qgraph.ir.weights import read_weight
 from qgraph.numerics.coding import huffman_bits
 from qgraph.train.data import Samples, chunks
+from qgraph.train.labels import IGNORED, classes_second
 from qgraph.train.objective import Values, feed, inputs_of, output_of, pool, to_tensors
 
+LABELLED = ("accuracy", "loss")
+"""Metrics that need labels."""
 Run = Callable[[Mapping[str, Tensor]], Values]
 BATCH = 64
 
@@ -40,20 +43,22 @@ def score(run: Run, reference: Run | None, samples: Samples, metric: str, device
 
     ``accuracy``: part of the labels that the largest score names; ``cosine``: mean cosine of the outputs' rows to the
     reference's; ``sentence-cosine``: the same after pooling over the attention mask; ``loss``: minus the mean cross-entropy.
+    Labels of -100 are left out.
     """
     total, count = 0.0, 0
     for numbers in chunks(samples, BATCH):
         batch = to_tensors(samples.batch(numbers), device)
         y = output_of(run(batch))
-        if metric in ("accuracy", "loss"):
+        if metric in LABELLED:
             if LABEL not in batch:
                 raise QGraphError(f"metric {metric!r} needs labels; the data has no '{LABEL}'")
             labels = batch[LABEL].long()
+            y, kept = classes_second(y, labels), labels != IGNORED
             scores = (
-                (y.argmax(-1) == labels).float()
+                (y.argmax(1) == labels).float()
                 if metric == "accuracy"
-                else -torch.nn.functional.cross_entropy(y, labels, reduction="none")
-            )
+                else -torch.nn.functional.cross_entropy(y, labels, reduction="none", ignore_index=IGNORED)
+            )[kept]
         else:
             if reference is None:
                 return float("nan")

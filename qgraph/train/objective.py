@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from qgraph.data import LABEL
 from qgraph.errors import QGraphError
+from qgraph.train.labels import classes_second
 from qgraph.train.losses import Loss, make_loss
 from qgraph.train.recipe import LossSpec, Stage
 
@@ -123,7 +124,7 @@ class Objective(nn.Module):
             total = total + spec.weight * value
         if self.mixture.learned:
             mixed = self.mixture([output_of(t) for t in teachers], 1.0)
-            total = total + nn.functional.cross_entropy(mixed, batch[LABEL].long())
+            total = total + nn.functional.cross_entropy(classes_second(mixed, batch[LABEL]), batch[LABEL].long())
         return total, {name: value.detach() for name, value in parts.items()}
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from qgraph.errors import QGraphError
 from qgraph.execute.masks import MaskWeight
 from qgraph.execute.quantizers import FakeQuantize
 from qgraph.passes.prune import select
+from qgraph.train.labels import classes_second
 from qgraph.train.losses import Response
 from qgraph.train.objective import Values, feed, output_of
 from qgraph.train.recipe import Pqk, Pruning
@@ -181,7 +182,7 @@ class FullNet:
         if self.spec.teacher_update == "none":
             return
         scores = output_of(values)
-        loss = nn.functional.cross_entropy(scores, batch[LABEL].long())
+        loss = nn.functional.cross_entropy(classes_second(scores, batch[LABEL]), batch[LABEL].long())
         if mutual:
             loss = loss + self.spec.weight * self.loss(scores, student.detach())
         if self.spec.teacher_update == "all":

@@ -6,12 +6,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import onnx_ir as ir
 import torch
 
+from qgraph.data import LABEL
 from qgraph.errors import QGraphError
 from qgraph.train.build import build_graph, load_graph
 from qgraph.train.context import StageResult, StepProgress, TrainingRun, finished, process
 from qgraph.train.data import Dataset, make
+from qgraph.train.labels import check_labels, check_sample_weights
+from qgraph.train.losses import LOSSES
+from qgraph.train.measure import LABELLED
+from qgraph.train.objective import inputs_of
 from qgraph.train.recipe import Recipe, Source, Stage
 from qgraph.train.report import TrainingReport, write
 from qgraph.train.stage import prepare, run_stage
@@ -103,9 +110,13 @@ def dry_run(stages: Sequence[Stage], run: TrainingRun) -> None:
             source = sources[source.stage]
         return source
 
+    names = run.data.train.batch(np.arange(1))
+    read: set[str] = set()
     for stage in stages:
         if not stage.steps or finished(run, stage) is not None:
-            load_graph(root(stage.student), run)
+            graph = load_graph(root(stage.student), run)
+            check_data(graph, stage, run)
+            read |= set(inputs_of(graph))
             continue
         teachers = []
         for teacher in stage.teachers:
@@ -116,4 +127,19 @@ def dry_run(stages: Sequence[Stage], run: TrainingRun) -> None:
                 )
             teachers.append(teacher)
         tried = stage.model_copy(update={"student": root(stage.student), "teachers": teachers, "cache": None})
-        prepare(tried, run, build_graph(tried, run))
+        graph = build_graph(tried, run)
+        check_data(graph, stage, run)
+        modules = prepare(tried, run, graph).modules
+        read |= {*modules.inputs, *(name for teacher in modules.teachers for name in teacher.inputs)}
+    check_sample_weights(names, read)
+
+
+def check_data(graph: ir.Model, stage: Stage, run: TrainingRun) -> None:
+    """Refuse labels that do not fit the scores of a stage's student, where the stage or the metric reads labels."""
+    metric = run.recipe.metric
+    if metric not in LABELLED and not any(LOSSES[spec.kind].labels for spec in stage.losses if spec.kind in LOSSES):
+        return
+    if metric in LABELLED and LABEL not in run.data.test.batch(np.arange(1)):
+        raise QGraphError(f"metric {metric!r} needs labels; the test data has no '{LABEL}'")
+    for part, samples in (("training", run.data.train), ("test", run.data.test)):
+        check_labels(samples, graph, f"stage {stage.name!r}: '{LABEL}' of the {part} data")
