@@ -11,11 +11,11 @@ from typing import Any
 from qgraph.errors import QGraphError, suggest
 
 
-def call_factory(spec: str, **arguments: Any) -> Any:
-    """Import and call ``PACKAGE.MODULE:FUNCTION``; the working directory is importable.
+def import_factory(spec: str) -> Any:
+    """Import ``PACKAGE.MODULE:FUNCTION``; the working directory is importable.
 
     Raises:
-        QGraphError: there is no such module or function, or it does not take the arguments.
+        QGraphError: there is no such module or function.
     """
     package, _, name = spec.partition(":")
     if not name:
@@ -29,6 +29,16 @@ def call_factory(spec: str, **arguments: Any) -> Any:
     factory = getattr(module, name, None)
     if factory is None:
         raise QGraphError(f"module {package!r} has no {name!r}{suggest(name, dir(module))}")
+    return factory
+
+
+def call_factory(spec: str, **arguments: Any) -> Any:
+    """Import and call ``PACKAGE.MODULE:FUNCTION``.
+
+    Raises:
+        QGraphError: there is no such module or function, or it does not take the arguments.
+    """
+    factory = import_factory(spec)
     try:
         inspect.signature(factory).bind(**arguments)
     except TypeError as error:

@@ -15,6 +15,7 @@ import torch
 
 from qgraph.errors import QGraphError
 from qgraph.train.data import Dataset, chunks
+from qgraph.train.identity import differences, identity
 from qgraph.train.measure import Measured
 from qgraph.train.recipe import Recipe, Stage
 
@@ -55,9 +56,21 @@ class TrainingRun:
             yield {name: batch[name] for name in inputs}
 
     def identity(self, stage: Stage) -> str:
-        """What a stage's result depends on: its part of the recipe, the data, the seed."""
-        stage_part, data_part = (part.model_dump(mode="json", exclude_defaults=True) for part in (stage, self.recipe.data))
-        return json.dumps([stage_part, data_part, self.seed])
+        """What a stage's result depends on, as JSON."""
+        return json.dumps(identity(self.recipe, stage, self.seed))
+
+    def refuse_other(self, file: Path, written: str, stage: Stage) -> None:
+        """Refuse ``file`` where what it was ``written`` for is not what ``stage`` is now.
+
+        Raises:
+            QGraphError: it says what has changed.
+        """
+        if written != self.identity(stage):
+            changed = differences(written, identity(self.recipe, stage, self.seed))
+            raise QGraphError(
+                f"{file} is of another recipe, data or seed (changed: {', '.join(changed)}); give another --out, or delete "
+                f"{file.parent} to run it again"
+            )
 
 
 @dataclasses.dataclass
@@ -79,10 +92,7 @@ def finished(run: TrainingRun, stage: Stage) -> StageResult | None:
     if not file.is_file() or not run.model_file(stage.name).is_file():
         return None
     data: dict[str, Any] = json.loads(file.read_text())
-    if data.get("identity") != run.identity(stage):
-        raise QGraphError(
-            f"{file} is of another recipe, data or seed; give another --out, or delete {file.parent} to run it again"
-        )
+    run.refuse_other(file, data.get("identity", ""), stage)
     data["measured"] = Measured(**data["measured"])
     data["curves"] = {name: [(step, value) for step, value in curve] for name, curve in data["curves"].items()}
     return StageResult(**data)

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from qgraph.errors import QGraphError
 from qgraph.execute.quantizers import FakeQuantize
 from qgraph.train import checkpoint
 from qgraph.train.loop import Hook, Loop
@@ -145,8 +144,7 @@ class Checkpoints(Hook):
         if not file.is_file():
             return
         facts = checkpoint.load(file, self._parts(loop), loop.optimizer)
-        if facts["recipe"] != loop.modules.identity:
-            raise QGraphError(f"checkpoint {file} is of another recipe or seed; give another --out or delete it")
+        loop.modules.run.refuse_other(file, facts["recipe"], loop.modules.stage)
         loop.first = facts["step"]
         loop.curves = {name: [(step, value) for step, value in curve] for name, curve in facts["curves"].items()}
         for hook in loop.hooks:

@@ -90,9 +90,7 @@ def _check_values(labels: np.ndarray, classes: int | None, where: str) -> None:
     if (wrong := np.argwhere(outside)).size:
         place = tuple(wrong[0])
         known = f"classes 0 to {classes - 1}" if classes is not None else "classes from 0"
-        raise QGraphError(
-            f"{where} has {int(labels[place])} at sample {place[0]}, and the model has {known}; correct it"
-        )
+        raise QGraphError(f"{where} has {int(labels[place])} at sample {place[0]}, and the model has {known}; correct it")
 
 
 def _misfit(labels: tuple[int, ...], scores: tuple[int | str, ...], where: str) -> str:

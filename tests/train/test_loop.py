@@ -155,7 +155,7 @@ def test_an_interrupted_loop_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     resumed.run()
     assert resumed.first == 5 and resumed.curves == whole.curves and state(resumed) == state(whole)
     other = training(tmp_path / "broken", optimizer={"lr": 1e-3, "accumulate": 2}).loop
-    with pytest.raises(QGraphError, match="is of another recipe or seed"):
+    with pytest.raises(QGraphError, match=r"is of another recipe, data or seed \(changed: recipe\)"):
         other.run()
 
 
