@@ -59,6 +59,10 @@ class Listed:
     def __init__(self, batches: Any) -> None:
         joined: dict[str, list[np.ndarray]] = {}
         for batch in batches:
+            if not isinstance(batch, Mapping):
+                raise QGraphError(
+                    f"the data factory yields {type(batch).__name__}; yield dicts of input name to array, labels under '{LABEL}'"
+                )
             for name, value in batch.items():
                 array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
                 joined.setdefault(name, []).append(array)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from qgraph.errors import QGraphError
-from qgraph.train.data import Arrays, Dataset
+from qgraph.train.data import Arrays, Dataset, make
 from qgraph.train.losses import CrossEntropy
 from qgraph.train.measure import score
 from qgraph.train.recipe import Recipe
@@ -104,3 +104,13 @@ def test_scores_of_tokens_and_of_pixels(axis: int) -> None:
     samples = Arrays({"label": labels.numpy()})
     reached = score(lambda batch: {"y": given}, None, samples, "accuracy", torch.device("cpu"))
     assert reached == pytest.approx(float((scores.argmax(1) == labels).float().mean()))
+
+
+def pairs() -> Any:
+    batches = [(np.zeros((2, 4), np.float32), np.zeros(2, np.int64))]
+    return batches, batches
+
+
+def test_batches_without_names_are_refused() -> None:
+    with pytest.raises(QGraphError, match="yields tuple; yield dicts of input name to array, labels under 'label'"):
+        make(f"{__name__}:pairs", {})
