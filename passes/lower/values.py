@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import code_type
-from qgraph.ir.patterns import constant
+from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
+from qgraph.ir.weights import check_scale
 
 
 def f32(x: float) -> float:
@@ -84,13 +85,16 @@ class QuantizedValue:
 
 def spec_of(node: ir.Node) -> QuantSpec:
     """What a QuantizeLinear or DequantizeLinear node of an activation says (int8 becomes uint8 with 128 added)."""
-    scale, zero = constant(node.inputs[1]), constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros((), np.uint8)
+    given = node.inputs[2] if len(node.inputs) > 2 else None
+    scale, zero = constant(node.inputs[1]), np.zeros((), np.uint8) if given is None else constant(given)
     if scale is None or zero is None:
         raise QGraphError(f"{where(node)} has a scale or zero point that is computed; only constants can be compiled")
-    if scale.size != 1:
+    if scale.size != 1 or zero.size != 1:
         raise QGraphError(f"{where(node)} quantizes an activation per channel; use one scale for the whole tensor")
-    kind = code_type(ir.DataType.from_numpy(zero.dtype))
-    name = None if kind is None else kind.name
+    check_scale(node, scale)
+    dtype = _codes_type(node) if given is None else ir.DataType.from_numpy(zero.dtype)
+    kind = code_type(dtype)
+    name = dtype.name.lower()
     number, point = float(scale.reshape(())), int(zero.reshape(()))
     if kind is not None and name in ("uint8", "uint4"):  # fewer bits lie in bytes
         return QuantSpec(ir.DataType.UINT8, number, point, kind.qmax)
@@ -99,3 +103,11 @@ def spec_of(node: ir.Node) -> QuantSpec:
     if name == "int16":
         return QuantSpec(ir.DataType.INT16, number, point)
     raise QGraphError(f"{where(node)} quantizes an activation to {name}; use uint4, uint8, int8 or int16")
+
+
+def _codes_type(node: ir.Node) -> ir.DataType:
+    """The type of the codes of a QuantizeLinear or DequantizeLinear node without a zero point."""
+    if node.op_type == "QuantizeLinear":
+        return ir.DataType(attr(node, "output_dtype", 0) or ir.DataType.UINT8)
+    dtype = node.inputs[0].dtype  # type: ignore[union-attr]
+    return ir.DataType.UINT8 if dtype is None else dtype

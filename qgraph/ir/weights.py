@@ -13,11 +13,44 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
+from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import code_type, onnx_type, smallest_unsigned
 from qgraph.ir.op_traits import traits
 from qgraph.ir.ops.fake_quantize_codebook import chosen_levels
 from qgraph.ir.patterns import add_initializer, attr, constant
+from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams
+
+LEAST_SCALE = np.finfo(np.float32).tiny
+"""The smallest float32 that processors do not flush to zero."""
+
+
+def check_scale(node: ir.Node, scale: np.ndarray) -> None:
+    """Refuse scales of a quantizer that are no finite numbers above zero.
+
+    Raises:
+        QGraphError: an element is NaN, infinite, zero, negative or below the normal numbers of float32.
+    """
+    wrong = ~((scale >= LEAST_SCALE) & np.isfinite(scale))
+    if wrong.any():
+        raise QGraphError(
+            f"{where(node)} has the scale {scale.reshape(-1)[wrong.reshape(-1).argmax()]:g}; scales are finite and at least "
+            f"{LEAST_SCALE:g}: quantize the model again, or correct the initializer {node.inputs[1].name!r}"  # type: ignore[union-attr]
+        )
+
+
+def check_zero_point(node: ir.Node, kind: IntType, zero: np.ndarray) -> None:
+    """Refuse a zero point that is no code of ``kind``.
+
+    Raises:
+        QGraphError: an element lies outside the type.
+    """
+    wrong = (zero < kind.qmin) | (zero > kind.qmax)
+    if wrong.any():
+        raise QGraphError(
+            f"{where(node)} has the zero point {zero.reshape(-1)[wrong.reshape(-1).argmax()]}, which is no {kind.name}; "
+            f"correct the initializer {node.inputs[2].name!r}"  # type: ignore[union-attr]
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +94,14 @@ def read_weight(node: ir.Node) -> Weight | None:
         array = levels[index.astype(np.int64)]
     if array is None or scale is None or source is None:
         return None
-    kind = INT_TYPES["int8"] if levels is not None else code_type(source.const_value.dtype)  # type: ignore[union-attr]
-    assert kind is not None
+    stored = source.const_value.dtype  # type: ignore[union-attr]
+    kind = INT_TYPES["int8"] if levels is not None else code_type(stored)
+    if kind is None:
+        raise QGraphError(f"{where(node)} unpacks a weight of {stored.name.lower()}; use integers of 2 to 32 bits")
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     zeros = np.zeros(scale.shape, np.int64) if zero is None else zero.astype(np.int64)
+    check_scale(node, scale)
+    check_zero_point(node, kind, zeros)
     codes = array.astype(np.int32 if kind.bits == 32 else np.int8 if kind.signed else np.uint8)
     axis = attr(node, "axis", 1) if scale.ndim else None
     if axis is not None and axis < 0:
