@@ -13,8 +13,9 @@ from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.codebook import Codebooks
 from qgraph.passes.quantize.plan import Plan
 
+from qgraph.ir.matchers.linear import bias_of
 from qgraph.ir.patterns import attr, constant, new_node
-from qgraph.ir.weights import output_axis, store, store_codes, store_params
+from qgraph.ir.weights import LEAST_SCALE, output_axis, store, store_codes, store_params
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
 from qgraph.pipeline import PassReport
 
@@ -27,19 +28,32 @@ def quantize_bias(model: ir.Model, node: ir.Node, params: QParams, input_scale: 
     bias = constant(value)
     if bias is None or value is None or params.block:
         return False
-    scale = (np.float64(input_scale) * params.scale.astype(np.float64)).astype(np.float32)
-    scale = np.broadcast_to(scale, bias.shape).copy() if bias.ndim == 1 else scale
+    if bias.size > 1 and bias.size != bias.shape[-1]:
+        return False  # no number a channel
+    bias = bias.reshape(-1)
+    scale = np.maximum(np.float64(input_scale) * params.scale.astype(np.float64), LEAST_SCALE).astype(np.float32)
+    bias, scale = (a.copy() for a in np.broadcast_arrays(bias, scale))
     quantizer = QParams(INT_TYPES["int32"], scale, np.zeros_like(scale, np.int32), 0 if scale.ndim else None)
     codes = np.clip(np.rint(bias / scale.astype(np.float64)), -(2**31) + 1, 2**31 - 1).astype(np.int32)
     name = value.name or "bias"
     stored = store(model, f"{name}.codes", codes)
     inputs = [stored, *store_params(model, name, quantizer)]
     new = new_node(node, "DequantizeLinear", inputs, {"axis": quantizer.axis}, name=f"{name}_dequantize")
-    new.outputs[0].name, new.outputs[0].shape = f"{stored.name}_dequantized", value.shape
+    new.outputs[0].name, new.outputs[0].shape = f"{stored.name}_dequantized", ir.Shape(codes.shape)
     new.outputs[0].dtype = ir.DataType.FLOAT
     node.graph.insert_before(node, new)  # type: ignore[union-attr]
     node.replace_input_with(2, new.outputs[0])
     return True
+
+
+def _least_scale(node: ir.Node, input_scale: float | None, params: QParams) -> np.ndarray | None:
+    """The least scales of a weight at which the bias of its reader ``node`` fits int32; None where it has no such bias."""
+    bias = constant(bias_of(node))
+    if bias is None or input_scale is None or (bias.size not in (1, params.scale.size) and params.scale.ndim):
+        return None
+    bias = np.abs(np.broadcast_to(bias.reshape(-1), params.scale.shape) if params.scale.ndim else bias.max(initial=0))
+    least = bias / (input_scale * BIAS_LIMIT)
+    return np.where(bias > 0, np.maximum(least, LEAST_SCALE / input_scale), 0).astype(least.dtype)  # type: ignore[no-any-return]
 
 
 class Weights:
@@ -59,15 +73,20 @@ class Weights:
         self.done: dict[tuple[ir.Value, int], tuple[ir.Value, QParams]] = {}
 
     def run(self, plan: Plan, input_scale: Callable[[ir.Node], float | None]) -> None:
+        readers: dict[tuple[ir.Value | None, int], list[ir.Node]] = {}
+        for node in plan.linear:
+            readers.setdefault((node.inputs[1], output_axis(node)), []).append(node)
         for node, kind in plan.linear.items():
             scale = input_scale(node) if kind == "static" else None
-            params = self._weight(node, scale)
+            sharing = readers.get((node.inputs[1], output_axis(node)), [])
+            params = self._weight(node, [(n, input_scale(n) if plan.linear[n] == "static" else None) for n in sharing])
             if scale is not None and not self.latent:
                 quantize_bias(self.model, node, params, scale)
         for node in plan.embeddings:
             self._embedding(node)
 
-    def _weight(self, node: ir.Node, input_scale: float | None) -> QParams:
+    def _weight(self, node: ir.Node, readers: list[tuple[ir.Node, float | None]]) -> QParams:
+        """Let ``node`` read its quantized weight; ``readers`` are all nodes that read it, with the scale of their input."""
         value, axis = node.inputs[1], output_axis(node)
         assert value is not None
         key = (value, axis)
@@ -84,22 +103,23 @@ class Weights:
                 params = weight_params(array, self.kind, block_axis, block=self.block)
             else:
                 params = weight_params(array, self.kind, axis)
-                params = self._carry_bias(node, array, params, input_scale)
+            if not params.block:
+                params = self._carry_biases(array, params, readers)
             self.done[key] = self._dequantized(node, value, array, params), params
         result, params = self.done[key]
         node.replace_input_with(1, result)
         return params
 
     @staticmethod
-    def _carry_bias(node: ir.Node, array: np.ndarray, params: QParams, input_scale: float | None) -> QParams:
-        """Raise the scale of a channel whose bias would not fit int32 (or would vanish on a dead channel)."""
-        bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if bias is None or input_scale is None or bias.ndim != 1 or bias.shape != params.scale.shape:
+    def _carry_biases(array: np.ndarray, params: QParams, readers: list[tuple[ir.Node, float | None]]) -> QParams:
+        """Raise the scale of a channel where a reader's bias would not fit int32 (or would vanish on a dead channel)."""
+        least = [found for node, scale in readers if (found := _least_scale(node, scale, params)) is not None]
+        if not least:
             return params
-        least = np.abs(bias) / (input_scale * BIAS_LIMIT)
-        others = tuple(i for i in range(array.ndim) if i != params.axis)
-        dead = (np.abs(array).max(others) < params.scale / 2) & (bias != 0)  # all codes are zero
-        scale = np.where(dead, least * 2**10, np.maximum(params.scale, least)).astype(np.float32)
+        most = np.max(least, axis=0)
+        others = tuple(i for i in range(array.ndim) if i != params.axis) if params.scale.ndim else None
+        dead = (np.abs(array).max(others) < params.scale / 2) & (most > 0)  # all codes are zero
+        scale = np.where(dead, most * 2**10, np.maximum(params.scale, most)).astype(np.float32)
         return QParams(params.type, scale, params.zero_point, params.axis)
 
     def _dequantized(self, node: ir.Node, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:

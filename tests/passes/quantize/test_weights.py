@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from qgraph.deploy.program import compile
+from qgraph.deploy.session import Session
 from qgraph.pipeline import PassContext, Pipeline
 from tests.conftest import run_onnx
 from tests.passes.graphs import array, model_of
@@ -218,3 +222,48 @@ def test_the_report_counts_bytes() -> None:
         )
         assert reports[-1].counts["weight bytes saved"] == bytes_saved
         assert reports[-1].counts["weights quantized"] == 1
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (1, 5), (4, 1), (4, 5)])
+@pytest.mark.parametrize("options", ["", "weights=int4 weight-block=2"])
+def test_every_c_of_gemm_is_added(shape: tuple[int, ...], options: str) -> None:
+    w, c, x = (RNG.standard_normal(dims).astype(np.float32) for dims in ((6, 5), shape, (4, 6)))
+    c = np.asarray(c * 20, np.float32)
+    text = f"g (float[4,6] x) => (float[4,5] y) <{initializer('w', w)}, {initializer('c', c)}> {{ y = Gemm(x, w, c) }}"
+    got = run_onnx(quantized(text.replace("float[]", "float"), {"x": x}, options), {"x": x})[0]
+    assert np.abs(got - (x @ w + c)).max() < 0.02 * np.abs(x @ w + c).max() + (0.5 if options else 0)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("channel", [0.0, 1e-9, 1e-38])
+@pytest.mark.parametrize("biases", [(None, [0, 5, 1]), ([0, 1e-6, 1], [0, 9, 1]), ([0, 0, 1], [-3, -8, 1])])
+def test_a_shared_weight_carries_the_biases_of_all_readers(
+    order: int, channel: float, biases: tuple[list[float] | None, list[float]]
+) -> None:
+    w = RNG.standard_normal((3, 2, 1, 1)).astype(np.float32)
+    w[1] = channel
+    held = [initializer("w", w)] + [initializer(f"b{i}", np.array(b)) for i, b in enumerate(biases) if b is not None]
+    calls = [f"y{i} = Conv(x{i}, w{f', b{i}' if b is not None else ''})" for i, b in enumerate(biases)]
+    text = (
+        "g (float[1,2,4,4] x0, float[1,2,4,4] x1) => (float[1,3,4,4] y0, float[1,3,4,4] y1) "
+        f"<{', '.join(held)}> {{ {' '.join(calls[::-1] if order else calls)} }}"
+    )
+    feed = {f"x{i}": (RNG.standard_normal((1, 2, 4, 4)) * 50**i).astype(np.float32) for i in (0, 1)}
+    model = quantized(text, feed, "")
+    for i, got in enumerate(run_onnx(model, feed)):
+        want = np.einsum("oihw,bihw->bohw", w[..., :1, :1].repeat(4, 2).repeat(4, 3), feed[f"x{i}"])
+        want += np.reshape(biases[i] or [0, 0, 0], (1, 3, 1, 1))
+        for c in range(3):
+            assert np.abs(got[:, c] - want[:, c]).max() <= 0.02 * np.abs(want).max()
+
+
+def test_a_bias_behind_a_matmul_is_carried_by_a_tiny_column(tmp_path: Path) -> None:
+    w = RNG.standard_normal((6, 4)).astype(np.float32)
+    w[:, 2] = 1e-9
+    b = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    text = (
+        f"g (float[4,6] x) => (float[4,4] y) <{initializer('w', w)}, {initializer('b', b)}> {{ p = MatMul(x, w) y = Add(p, b) }}"
+    )
+    x = RNG.standard_normal((4, 6)).astype(np.float32)
+    compile(quantized(text, {"x": x}, "activations=uint8"), tmp_path / "m.qgp")
+    assert np.abs(Session(tmp_path / "m.qgp").run({"x": x})["y"] - (x @ w + b)).max() < 0.1
