@@ -11,8 +11,8 @@ import onnx_ir as ir
 from qgraph.errors import QGraphError
 from qgraph.ir.matchers.linear import bias_of
 from qgraph.ir.op_traits import Trait, has
-from qgraph.ir.patterns import attr, constant, is_op
-from qgraph.ir.weights import read_weight, weight_axes
+from qgraph.ir.patterns import attr, constant, is_op, new_node
+from qgraph.ir.weights import read_weight, store, weight_axes
 from qgraph.numerics.affine import dequantize
 from qgraph.pipeline import Pass, PassReport, register
 
@@ -47,16 +47,16 @@ class BiasCorrection(Pass):
             error = restored.astype(np.float64) - weight_float
             inputs, outputs = weight_axes(node)
             matrix = error.sum(tuple(i for i in range(error.ndim) if i not in (inputs, outputs)))
-            self._shift(bias, (matrix if outputs < inputs else matrix.T) @ mean)
+            self._shift(model, node, bias, (matrix if outputs < inputs else matrix.T) @ mean)
             report.count("biases corrected")
 
     @staticmethod
     def _bias(node: ir.Node) -> ir.Value | None:
-        """The bias of ``node``, where it is a vector of its own behind a MatMul."""
+        """The constant bias of ``node``; behind a MatMul only where it is a vector of its own."""
         bias = bias_of(node)
         if bias is None or node.op_type != "MatMul":
-            return bias
-        return bias if constant(bias).ndim == 1 and len(bias.uses()) == 1 else None  # type: ignore[union-attr]
+            return bias if constant(bias) is not None or is_op(bias, "DequantizeLinear") else None
+        return bias if constant(bias).ndim == 1 and not _shared(bias) else None  # type: ignore[union-attr]
 
     def _mean(self, value: ir.Value | None) -> np.ndarray | None:
         """Mean of each channel of a linear op's input; a smoothed input is its source times a constant."""
@@ -70,15 +70,35 @@ class BiasCorrection(Pass):
         return known.mean if known is not None and known.count else None
 
     @staticmethod
-    def _shift(bias: ir.Value, shift: np.ndarray) -> None:
-        producer = bias.producer()
-        if producer is None:
-            array = constant(bias)
-            assert array is not None
-            bias.const_value = ir.Tensor((array - shift).astype(np.float32), name=bias.name)
+    def _shift(model: ir.Model, node: ir.Node, bias: ir.Value, shift: np.ndarray) -> None:
+        """Take ``shift`` from the bias of ``node``, which gets one of its own where others read it too."""
+        array, unpack = constant(bias), bias.producer()
+        if array is not None:
+            moved = (array - shift).astype(np.float32)
+            if _shared(bias) or unpack is not None:
+                node.replace_input_with(2, store(model, f"{bias.name}_corrected", moved))
+            else:
+                bias.const_value, bias.shape = ir.Tensor(moved, name=bias.name), ir.Shape(moved.shape)
             return
-        source = producer.inputs[0]
-        codes, scale = constant(source), constant(producer.inputs[1])
-        assert codes is not None and scale is not None and source is not None
+        assert unpack is not None
+        source, scale = unpack.inputs[0], constant(unpack.inputs[1])
+        codes = constant(source)
+        if codes is None or scale is None or source is None:
+            return
         moved = np.rint(codes - shift / scale.astype(np.float64))
-        source.const_value = ir.Tensor(np.clip(moved, -(2**31) + 1, 2**31 - 1).astype(np.int32), name=source.name)
+        moved = np.clip(moved, -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        if not _shared(bias) and not _shared(source):
+            source.const_value = ir.Tensor(moved, name=source.name)
+            return
+        inputs = [store(model, f"{source.name}_corrected", moved), *unpack.inputs[1:]]
+        new = new_node(unpack, "DequantizeLinear", inputs, name=f"{node.name}_bias_dequantize")
+        new.attributes.update(unpack.attributes)
+        new.outputs[0].name, new.outputs[0].shape = f"{bias.name}_corrected", bias.shape
+        new.outputs[0].dtype = ir.DataType.FLOAT
+        node.graph.insert_before(node, new)  # type: ignore[union-attr]
+        node.replace_input_with(2, new.outputs[0])
+
+
+def _shared(value: ir.Value) -> bool:
+    """Whether others than one node read ``value``."""
+    return len(value.uses()) > 1 or value.is_graph_output()

@@ -133,3 +133,34 @@ def test_a_shared_bias_and_groups_are_left_alone(text: str) -> None:
 def test_it_needs_the_float_model() -> None:
     with pytest.raises(QGraphError, match="put it behind 'quantize' in one pipeline"):
         Pipeline("bias-correction").run(model_of(CASES["gemm"][0]))
+
+
+@pytest.mark.parametrize("options", ["weights=int4 weight-block=2", "weights=int4"])
+@pytest.mark.parametrize("other", ["z = Gemm(x, v, b)", "z = Mul(x5, b)", "z = Identity(b)", ""])
+def test_a_bias_that_others_read_stays_theirs(options: str, other: str) -> None:
+    outputs = "float[n,5] y, float[n,5] z" if "b)" in other and "Identity" not in other else "float[n,5] y, float[5] z"
+    text = (
+        f"g (float[n,6] x, float[n,5] x5) => ({outputs if other else 'float[n,5] y, float[5] b'}) "
+        f"<{W_TEXT % 'w'}, {W_TEXT % 'v'}, {B_TEXT % 'b'}> {{ y = Gemm(x, w, b) {other} }}"
+    )
+    rng = np.random.default_rng(2)
+    feed = {"x": (rng.standard_normal((64, 6)) + 3).astype(np.float32), "x5": rng.standard_normal((64, 5)).astype(np.float32)}
+    want, models = run_onnx(model_of(text), feed), []
+    for end in ("", ",bias-correction"):
+        model = model_of(text)
+        Pipeline(f"calibrate,quantize{{{options} placement=linear activations=uint8}}{end}").run(model, PassContext(data=[feed]))
+        models.append(run_onnx(model, feed))
+    plain, corrected = ([np.abs((a - b).mean(0)).max() for a, b in zip(got, want, strict=True)] for got in models)
+    assert corrected[0] < plain[0] / 3
+    if "Gemm" in other:
+        assert corrected[1] < plain[1] / 3  # each is corrected by its own error
+    else:
+        assert corrected[1] == plain[1] < 1e-6
+
+
+def test_a_bias_that_is_computed_is_left_alone() -> None:
+    text = f"g (float[n,6] x, float[5] c) => (float[n,5] y) <{W_TEXT % 'w'}> {{ d = Neg(c) p = Gemm(x, w, d) y = Relu(p) }}"
+    feed = {"x": RNG.standard_normal((50, 6)).astype(np.float32), "c": B}
+    model, want = model_of(text), run_onnx(model_of(text), feed)[0]
+    Pipeline("canonicalize,calibrate,quantize,bias-correction").run(model, PassContext(data=[feed]))
+    assert np.abs(run_onnx(model, feed)[0] - want).max() < 0.05 * np.abs(want).max()
