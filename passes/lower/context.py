@@ -50,7 +50,7 @@ class Lowering:
             assert node is not None
             return self.requantized(self.codes[value], node, value, out)
         if node is not None:
-            rule = rule_of(node)
+            rule = rule_of(node) if value is node.outputs[0] or node.op_type == "Split" else None
             for emit in (*self.patterns, *(() if rule is None else (rule.emit,))):
                 made = emit(self, node, value, out)
                 if made is not None:
@@ -202,7 +202,8 @@ class Lowering:
 def _runs_as_it_stands(node: ir.Node, value: ir.Value) -> bool:
     """Whether a program holds ``node``, which makes ``value``, as an op of the standard domain on numbers that are no codes."""
     spec = INTEGER_OPS.get(("", node.op_type))
-    return not node.domain and spec is not None and not spec.outputs[-1].variadic and value.dtype in SMALL
+    known = not node.domain and spec is not None and not spec.outputs[-1].variadic
+    return known and value is node.outputs[0] and value.dtype in SMALL
 
 
 def _attributes(node: ir.Node) -> dict[str, Any]:

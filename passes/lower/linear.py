@@ -74,8 +74,11 @@ def _biased(low: Lowering, value: ir.Value) -> Match | None:
         weight = low.weights.get(node.inputs[1])  # type: ignore[arg-type]
         if weight is None:
             return None
-        bias = low.float_constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        return Match(node, weight, bias)
+        given = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = low.float_constant(given)
+        if given is not None and (bias is None or (bias.size > 1 and bias.size != bias.shape[-1])):
+            return None  # computed, or no number a channel
+        return Match(node, weight, None if bias is None else bias.reshape(-1))
     if (parts := added_bias(value)) is not None:
         product, vector = parts
         found = _biased(low, product)
@@ -201,10 +204,11 @@ def _prove(node: ir.Node, weight: Weight, max_abs_code: int, bias: ir.Value | No
         if node.op_type != "ConvTranspose"
         else (0, 2, 3)[: weight.codes.ndim - 1]
     )
-    total = np.abs(weight.codes.astype(np.int64)).sum(axes).max(initial=0) * (255 + max_abs_code)
+    totals = np.abs(weight.codes.astype(np.int64)).sum(axes) * (255 + max_abs_code)
     added = constant(bias)
-    if added is not None and added.dtype == np.int32 and added.size:
-        total += int(np.abs(added.astype(np.int64)).max())
+    if added is not None and added.dtype == np.int32:  # of the same channel; those of ConvTranspose repeat over the groups
+        totals = np.tile(totals, added.size // max(totals.size, 1)) + np.abs(added.astype(np.int64))
+    total = totals.max(initial=0)
     if total >= 2**31:
         raise QGraphError(
             f"{where(node)} can overflow its 32-bit accumulator (bound {total}); "

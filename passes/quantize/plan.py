@@ -123,6 +123,9 @@ class Planner:
             known |= self.state.is_smoothing(node)
             rule = rule_of(node)
             if not known and rule is not None and rule.alone:
+                if _second_output_is_used(node):
+                    self.plan.kept_float[node.name or ""] = f"the kernel of {node.op_type} computes its first output only"
+                    continue
                 known = self.wanted(node) and weight_of(node) is None
             if known and out in self.regions.root:
                 known = self.wanted(node)
@@ -239,3 +242,8 @@ class Planner:
             floats = (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
             return not (producer in plan.lowerable and floats)
         return any(n in plan.lowerable for n in users) or producer in plan.lowerable
+
+
+def _second_output_is_used(node: ir.Node) -> bool:
+    """Whether something reads another output of ``node`` than the first; those of a Split are all computed at once."""
+    return node.op_type != "Split" and any(v.uses() or v.is_graph_output() for v in node.outputs[1:])

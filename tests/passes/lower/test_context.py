@@ -1,0 +1,33 @@
+"""A kernel computes the first output of a node; others are not taken for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qgraph.errors import QGraphError
+from qgraph.pipeline import PassContext, Pipeline
+from tests.conftest import run_onnx
+from tests.passes.graphs import model_of
+
+NORM = "<float[3] g = {1, 2, 3}, float[3] b = {1, 1, 1}>"
+NODES = {
+    "mean as an output": ("a = Relu(x) y, z = LayerNormalization(a, g, b)", "float[2,3] y, float[2,1] z", NORM),
+    "mean alone": ("a = Relu(x) n, z = LayerNormalization(a, g, b)", "float[2,1] z", NORM),
+    "mean read inside": ("a = Relu(x) n, m = LayerNormalization(a, g, b) y = Add(n, m)", "float[2,3] y", NORM),
+}
+
+
+@pytest.mark.parametrize("case", NODES)
+def test_second_outputs_are_no_first_outputs(case: str) -> None:
+    body, outputs, held = NODES[case]
+    model, x = model_of(f"g (float[2,3] x) => ({outputs}) {held} {{ {body} }}"), np.array([[1, 2, 4], [3, 0, 7]], np.float32)
+    want = run_onnx(model, {"x": x})
+    context = PassContext(data=[{"x": x}])
+    Pipeline("calibrate").run(model, context)
+    (report,) = Pipeline("quantize").run(model, context)
+    assert "LayerNormalization" in " ".join(report.details["kept float"].values())
+    for a, b in zip(run_onnx(model, {"x": x}), want, strict=True):
+        assert np.abs(a - b).max() < 0.05 * np.abs(b).max()
+    with pytest.raises(QGraphError, match="LayerNormalization node"):
+        Pipeline("lower").run(model)
