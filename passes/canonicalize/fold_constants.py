@@ -131,7 +131,7 @@ class FoldConstants(Pass):
         folder = folding.FoldConstantsPass(
             shape_inference=True, input_size_limit=limit, output_size_limit=limit, should_fold=self._should_fold
         )
-        before = len(model.graph)
+        before, outputs = len(model.graph), [v.name or "" for v in model.graph.outputs]
         modified = folder(model).modified
         if not merge:
             self._mark_constants(model)
@@ -141,6 +141,7 @@ class FoldConstants(Pass):
         for cleanup in _cleanups(merge):
             modified |= cleanup(model).modified
         self._keep_names(model, transposed)
+        self._keep_outputs(model.graph, outputs)
         if modified:
             report.count("nodes removed", before - len(model.graph))
 
@@ -176,3 +177,25 @@ class FoldConstants(Pass):
             folded.name = source.name
             folded.metadata_props[TRANSPOSED] = "1"
             table[source.name] = folded
+
+    @staticmethod
+    def _keep_outputs(graph: ir.Graph, names: list[str]) -> None:
+        """Outputs keep their names, each a value of its own: what became one value is copied by an Identity for each name."""
+        if [v.name for v in graph.outputs] == names:
+            return
+        owners: dict[ir.Value, str] = {}
+        for value, name in zip(graph.outputs, names, strict=True):
+            fixed = value.producer() is None  # an input or a constant
+            owners.setdefault(value, value.name or "" if fixed else name)
+        changed = {v: name for v, name in owners.items() if v.name != name}
+        for value in changed:
+            value.name = f"{value.name}__renamed"  # names may change places
+        for value, name in changed.items():
+            value.name = name
+        for place, name in enumerate(names):
+            value = graph.outputs[place]
+            if owners[value] != name or any(v is value for v in graph.outputs[:place]):
+                copy = ir.Node("", "Identity", [value], name=f"{name}_identity")
+                copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].type = name, value.shape, value.type
+                graph.append(copy)
+                graph.outputs[place] = copy.outputs[0]

@@ -97,8 +97,15 @@ def _dequantize(low: Lowering, node: ir.Node) -> None:
 
 
 def _output(low: Lowering, value: ir.Value) -> ir.Value:
+    if value.is_graph_input():
+        return low.new[value]
     made = low.any(value)
     assert made is not None
+    if made.name == value.name and made in low.build.initializers.values():  # the name is the output's
+        del low.build.initializers[value.name or ""]
+        low.build.names.discard(value.name or "")
+        made.name = low.build.unique(f"{value.name}.constant")
+        low.build.initializers[made.name] = made
     if made.producer() is None or made.name != value.name:
         first = next(iter(low.model.graph), None)
         if made.producer() is None or made in low.new.values():

@@ -182,9 +182,9 @@ class Quantize(Pass):
             graph.insert_before(graph[0], [quantize, dequantize])
         for reader, index in uses:
             reader.replace_input_with(index, result)
-        if value.is_graph_output():
-            place = next(i for i, v in enumerate(graph.outputs) if v is value)
-            graph.outputs[place] = result
+        if value.is_graph_output() and not value.is_graph_input():  # an input that is handed out stays what it is
+            for place in [i for i, v in enumerate(graph.outputs) if v is value]:
+                graph.outputs[place] = result
             value.name, result.name = f"{name}_raw", name
         self.params[result] = params
         self.sources[result] = value

@@ -114,3 +114,33 @@ def test_fuse_bias() -> None:
     text = """g (float[n,2] x) => (float[n,3] y) <float[2,3] w = {1,2,3,4,5,6}, float[3] b = {1,2,3}> {
         c = MatMul(x, w) y = Add(b, c) }"""
     check(text, "fuse-bias", ["Gemm"], {"x": np.ones((4, 2), np.float32)})
+
+
+RELU = "c = Conv(x, w) d = Relu(c)"
+SAME_VALUES = {  # nodes behind the hidden value d, and the outputs
+    "identity": ("e = Identity(d)", ["y", "d", "e"]),
+    "identity first": ("e = Identity(d)", ["e", "y", "d"]),
+    "identity of the input": ("e = Identity(x) f = Identity(x)", ["e", "y", "f"]),
+    "dropout": ("e = Dropout(d)", ["y", "d", "e"]),
+    "reshape to the own shape": ("e = Reshape(d, own)", ["y", "d", "e"]),
+    "transposed twice": ("t = Transpose<perm=[0,1,3,2]>(d) e = Transpose<perm=[0,1,3,2]>(t)", ["d", "e", "y"]),
+    "equal nodes": ("e = Sigmoid(d) f = Sigmoid(d) g = Identity(f)", ["y", "g", "f", "e"]),
+    "constants": ("e = Identity(own) f = Identity(own)", ["y", "f", "e"]),
+}
+
+
+@pytest.mark.parametrize("case", SAME_VALUES)
+def test_outputs_that_are_one_value_keep_their_names(case: str) -> None:
+    more, outputs = SAME_VALUES[case]
+    kinds = {name: f"int64[4] {name}" if case == "constants" and name != "y" else f"float[1,1,2,2] {name}" for name in outputs}
+    text = (
+        f"g (float[1,1,2,2] x) => ({', '.join(kinds.values())}) "
+        f"<float[1,1,1,1] w = {{2}}, int64[4] own = {{1, 1, 2, 2}}> {{ {RELU} {more} y = Conv(d, w) }}"
+    )
+    model, x = model_of(text), np.array([[[[1, -2], [3, 4]]]], np.float32)
+    before = run_onnx(model, {"x": x})
+    Pipeline("canonicalize,fold-batchnorm,fuse-bias").run(model)
+    assert [v.name for v in model.graph.outputs] == outputs
+    assert len(set(model.graph.outputs)) == len(outputs)
+    for a, b in zip(before, run_onnx(model, {"x": x}), strict=True):
+        np.testing.assert_array_equal(a, b)
