@@ -1,6 +1,6 @@
 """The canonical form: all clean-up and recognition passes, in order, until nothing changes.
 
-inline functions -> fold constants -> shapes -> masks -> gelu, layer norm, attention -> fold constants
+inline functions -> fold constants -> Gemm's C -> shapes -> masks -> gelu, layer norm, attention -> fold constants
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from qgraph.passes.canonicalize.recognize_gelu import RecognizeGelu
 from qgraph.passes.canonicalize.recognize_layernorm import RecognizeLayerNorm
 from qgraph.passes.canonicalize.simplify_masks import SimplifyMasks
 from qgraph.passes.canonicalize.simplify_shapes import SimplifyShapes
+from qgraph.passes.canonicalize.split_gemm import SplitGemm
 
 from qgraph.pipeline import Pass, PassReport, register
 
@@ -35,7 +36,7 @@ class Canonicalize(Pass):
     def apply(self, model: ir.Model, report: PassReport) -> None:
         if model.functions:
             common.InlinePass()(model)
-        parts = [FoldConstants, SimplifyShapes, SimplifyMasks, RecognizeGelu, RecognizeLayerNorm, RecognizeAttention]
+        parts = [FoldConstants, SplitGemm, SimplifyShapes, SimplifyMasks, RecognizeGelu, RecognizeLayerNorm, RecognizeAttention]
         again = True
         while again:
             again = False

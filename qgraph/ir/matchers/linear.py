@@ -21,7 +21,25 @@ def weight_of(node: ir.Node) -> ir.Value | None:
         return None
     if node.op_type == "Gemm" and (attr(node, "alpha", 1.0), attr(node, "beta", 1.0), attr(node, "transA", 0)) != (1, 1, 0):
         return None
-    return value
+    return value if has_bias_of_columns(node) else None
+
+
+def has_bias_of_columns(node: ir.Node) -> bool:
+    """Whether what a Gemm adds is a constant with one number a column (or one for all), or nothing; true of other ops."""
+    given = node.inputs[2] if node.op_type == "Gemm" and len(node.inputs) > 2 else None
+    if given is None or is_op(given, "DequantizeLinear"):
+        return True
+    array = constant(given)
+    return array is not None and (array.size == 1 or (array.size == array.shape[-1] and _columns(node) in (None, array.size)))
+
+
+def _columns(node: ir.Node) -> int | None:
+    """Output columns of a Gemm; None where they are unknown."""
+    weight = node.inputs[1]
+    if weight is None or weight.shape is None:
+        return None
+    columns = weight.shape[0 if attr(node, "transB", 0) else 1]
+    return columns if isinstance(columns, int) else None
 
 
 def added_bias(value: ir.Value | None) -> tuple[ir.Value, ir.Value] | None:

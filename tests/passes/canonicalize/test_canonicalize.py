@@ -144,3 +144,29 @@ def test_outputs_that_are_one_value_keep_their_names(case: str) -> None:
     assert len(set(model.graph.outputs)) == len(outputs)
     for a, b in zip(before, run_onnx(model, {"x": x}), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+C_OF_GEMM = {  # shape of C, and the ops of the canonical form
+    "column": ("4,5", [4, 1], ["Gemm", "Add"]),
+    "full": ("4,5", [4, 5], ["Gemm", "Add"]),
+    "row": ("4,5", [1, 5], ["Gemm"]),
+    "vector": ("4,5", [5], ["Gemm"]),
+    "one": ("4,5", [1], ["Gemm"]),
+}
+
+
+@pytest.mark.parametrize("case", C_OF_GEMM)
+@pytest.mark.parametrize("given", ["constant", "input"])
+def test_a_c_that_is_no_bias_leaves_gemm(case: str, given: str) -> None:
+    shape, dims, ops = C_OF_GEMM[case]
+    rng = np.random.default_rng(1)
+    feed = {"x": rng.standard_normal((4, 6)).astype(np.float32)}
+    c = rng.standard_normal(dims).astype(np.float32)
+    kind = f"float[{','.join(map(str, dims))}] c"
+    flat = lambda a: ", ".join(map(repr, a.reshape(-1).tolist()))  # noqa: E731
+    w = f"float[5,6] w = {{{flat(rng.standard_normal((5, 6)).astype(np.float32))}}}"
+    if given == "input":
+        feed["c"], ops, inputs, held = c, ["Gemm", "Add"], f", {kind}", w
+    else:
+        inputs, held = "", f"{w}, {kind} = {{{flat(c)}}}"
+    check(f"g (float[4,6] x{inputs}) => (float[{shape}] y) <{held}> {{ y = Gemm<transB=1>(x, w, c) }}", "canonicalize", ops, feed)
