@@ -128,8 +128,8 @@ class Lower(Pass):
             for value in values:
                 if value.dtype is not None and program_number(value.dtype) is None:
                     raise QGraphError(
-                        f"pass 'lower': {what} {value.name!r} is {value.dtype.name.lower()}, which no program takes; let the model "
-                        "take and give float32 and convert outside of it, or deploy with 'qgraph export' on ONNX Runtime"
+                        f"pass 'lower': {what} {value.name!r} is {value.dtype.name.lower()}, which no program takes; let the "
+                        "model take and give float32 and convert outside of it, or deploy with 'qgraph export' on ONNX Runtime"
                     )
         kernels = [n for n in model.graph if (n.domain, n.op_type) not in INTEGER_OPS]
         if dialect == "float" and kernels and not model.functions:

@@ -8,10 +8,10 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.float32 import to_float32
-from qgraph.capture.shapes import correct_shapes
-from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.capture.functions import inline_functions
 from qgraph.capture.sequences import resolve_sequences
+from qgraph.capture.shapes import correct_shapes
+from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
