@@ -78,11 +78,16 @@ def concat(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
 @lowers("Pad")
 def pad(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
-    fill = scalar(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else 0.0
     mode = PadMode.__members__.get(attr(node, "mode", "constant").upper())
+    fill = scalar(node.inputs[2]) if mode == PadMode.CONSTANT and len(node.inputs) > 2 and node.inputs[2] is not None else 0.0
     axes = constant(node.inputs[3]) if len(node.inputs) > 3 and node.inputs[3] is not None else np.zeros(0, np.int64)
     if x is None or fill is None or mode is None or axes is None:
         return None
+    lowest, highest = x.spec.limits
+    if not lowest <= fill / x.scale + x.zero_point <= highest:  # then the codes of the output are filled in
+        if out.type == ir.DataType.FLOAT:
+            return None
+        x = QuantizedValue(low.requantized(x, node, node.inputs[0], out), out)  # type: ignore[arg-type]
     code = x.zero_point if fill == 0.0 else x.spec.code(fill)
     attributes: dict[str, Any] = {"mode": int(mode), "value": code}
     if axes.size:

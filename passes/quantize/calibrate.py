@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.quantize.pads import fill_of, in_front_of_maximum
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
@@ -30,9 +31,16 @@ def masks(model: ir.Model) -> set[ir.Value]:
     """Values that a constant near -inf flows into, up to the softmax that takes it away."""
     found = {v for v in model.graph.initializers.values() if _is_mask(v)}
     for node in model.graph:
-        if has(node, Trait.CARRIES_MASK) and any(v in found for v in node.inputs):
+        carried = has(node, Trait.CARRIES_MASK) and any(v in found for v in node.inputs)
+        if carried or (_pads_with_mask(node) and not in_front_of_maximum(node)):
             found.add(node.outputs[0])
     return found
+
+
+def _pads_with_mask(node: ir.Node) -> bool:
+    """Whether ``node`` fills with a number near -inf."""
+    fill = fill_of(node) if node.op_type == "Pad" and not node.domain else None
+    return fill is not None and fill <= MASKED
 
 
 def linear_inputs(model: ir.Model) -> dict[ir.Value, int]:
@@ -80,7 +88,7 @@ class Calibrate(Pass):
         momentum: float = 0.9
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
-        masked = masks(model)
+        masked = masks(model) | {n.outputs[0] for n in model.graph if _pads_with_mask(n)}
         values = [v for v in model.graph.inputs if v.dtype == ir.DataType.FLOAT]
         values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT]
         observers: dict[ir.Value, tuple[Observer, MinMax]] = {v: self._pair() for v in values}

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.quantize import codebook
+from qgraph.passes.quantize import codebook, pads
 from qgraph.passes.quantize.codebook import LEAST, MOST, Codebooks, share_points
 from qgraph.passes.quantize.plan import Plan, Planner
 from qgraph.passes.quantize.weights import Weights
@@ -153,7 +153,7 @@ class Quantize(Pass):
         producer = value.producer()
         if producer is not None and has(producer, Trait.MOVES) and producer not in plan.embeddings:
             before = self.params.get(self.sources.get(producer.inputs[0], producer.inputs[0]))  # type: ignore[arg-type]
-            if before is not None and before.type.name == kind:
+            if before is not None and before.type.name == kind and (producer.op_type != "Pad" or pads.holds(before, producer)):
                 self._insert(value, before, producer, readers(value))
                 return
         known = self.ranges.get(value)
@@ -161,6 +161,8 @@ class Quantize(Pass):
             raise _unmeasured(value)
         is_int16 = kind == "int16"
         low, high = (known.minimum, known.maximum) if is_int16 else (known.low, known.high)
+        if producer is not None and producer.op_type == "Pad":
+            low, high = pads.widened(low, high, producer)
         self._insert(value, from_range(low, high, INT_TYPES[kind], symmetric=is_int16), producer, readers(value))
 
     def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[Reader]) -> ir.Value:

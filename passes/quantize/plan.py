@@ -15,6 +15,7 @@ import dataclasses
 
 import onnx_ir as ir
 from qgraph.passes.lower.registry import rule_of
+from qgraph.passes.quantize import pads
 from qgraph.passes.quantize.calibrate import masks
 
 from qgraph.ir.matchers import attention
@@ -57,6 +58,8 @@ class Planner:
         self.activations, self.placement = activations, placement
         self.include, self.exclude = include, exclude
         self.masked = masks(model)
+        self.padded = {n for n in self.graph if is_op(n.outputs[0], "Pad") and self._pads_far(n)}
+        self.masked |= {n.outputs[0] for n in self.padded}
         smooth = {n.inputs[0] for n in self.graph if state.is_smoothing(n) and n.inputs[0] is not None}
         outs = {n.outputs[0] for n in self.graph if state.is_smoothing(n)}
         self.regions = Regions(self.graph, stop=smooth | outs)
@@ -115,10 +118,19 @@ class Planner:
             if kind == "static" and x is not None and self.state.range_of(x) is not None:  # without a range: weights only
                 self.plan.types[x] = self._static_type(x)
 
+    def _pads_far(self, node: ir.Node) -> bool:
+        x = node.inputs[0]
+        return node.outputs[0] in self.masked or (x is not None and pads.is_far(node, self.state.range_of(x)))
+
     def _lowerable(self) -> None:
         """Nodes that the integer runtime can execute once their values are quantized."""
         for node in self.graph:
             out = node.outputs[0]
+            if node in self.padded:
+                self.plan.kept_float[node.name or ""] = (
+                    f"no scale holds its input and {pads.fill_of(node):g}, which it fills with"
+                )
+                continue
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
             known |= self.state.is_smoothing(node)
             rule = rule_of(node)
