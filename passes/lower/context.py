@@ -80,10 +80,12 @@ class Lowering:
         if value in self.codes:
             return self.codes[value]
         array = self.float_constant(value)
-        if array is None or array.dtype.kind != "f":
+        if array is None or array.dtype.kind != "f" or np.isnan(array).any():
             return None
         if like is None or like.type == ir.DataType.FLOAT:
             peak = float(np.abs(array).max()) if array.size else 0.0
+            if not np.isfinite(peak):
+                return None
             like = QuantSpec(ir.DataType.INT16, float(np.float32(peak / 32767)) if peak else 1.0)
         low, high = like.limits
         codes = np.clip(np.rint(array / np.float32(like.scale)) + like.zero_point, low, high).astype(like.type.numpy())

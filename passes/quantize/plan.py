@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.registry import rule_of
 from qgraph.passes.quantize import pads
@@ -66,6 +67,7 @@ class Planner:
         for value in outs:
             self.regions.root.pop(value, None)
         self.plan = Plan()
+        self.finite: set[ir.Value | None] = set()
 
     def wanted(self, node: ir.Node) -> bool:
         if self.include and not matches(node, self.include):
@@ -79,7 +81,8 @@ class Planner:
     def make(self) -> Plan:
         plan = self.plan
         for node in self.graph:
-            if weight_of(node) is not None and self.wanted(node):
+            weight = weight_of(node)
+            if weight is not None and self._finite(node, weight) and self.wanted(node):
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
             elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
                 plan.embeddings.append(node)
@@ -107,10 +110,20 @@ class Planner:
         x = node.inputs[0]
         return self.activations == "tokens" or (x is not None and x.shape is not None and len(x.shape) >= 3)
 
-    @staticmethod
-    def _is_embedding(node: ir.Node) -> bool:
+    def _is_embedding(self, node: ir.Node) -> bool:
         table = constant(node.inputs[0])
-        return table is not None and table.dtype.kind == "f" and table.ndim == 2 and attr(node, "axis", 0) == 0
+        if table is None or table.dtype.kind != "f" or table.ndim != 2 or attr(node, "axis", 0) != 0:
+            return False
+        return self._finite(node, node.inputs[0])
+
+    def _finite(self, node: ir.Node, weight: ir.Value | None) -> bool:
+        """Whether every element of a weight or table is a number that a scale can hold."""
+        array = constant(weight)
+        if array is None or weight in self.finite or np.isfinite(array).all():
+            self.finite.add(weight)
+            return True
+        self.plan.kept_float[node.name or ""] = f"{weight.name!r} holds NaN or infinity"  # type: ignore[union-attr]
+        return False
 
     def _linear_only(self) -> None:
         for node, kind in self.plan.linear.items():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from qgraph.deploy.program import compile
+from qgraph.deploy.session import Session
 from qgraph.pipeline import PassContext, Pipeline
-from tests.passes.graphs import model_of, quantizers
+from tests.conftest import run_onnx
+from tests.passes.graphs import array, model_of, quantizers
 
 RNG = np.random.default_rng(0)
 CNN = """g (float[1,1,4,4] x) => (float[1,2,4] y)
@@ -137,3 +142,51 @@ def test_a_gemm_that_scales_is_no_linear() -> None:
     (gemm,) = [n for n in model.graph if n.op_type == "Gemm"]
     assert "x" not in types and kept == {"y": "no integer kernel for Gemm"}
     assert [v.name for v in gemm.inputs if v is not None] == ["x", "w"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("options", ["", "weights=int4", "placement=linear activations=tokens"])
+def test_tables_that_hold_no_numbers_stay_float(number: float, options: str, tmp_path: Path) -> None:
+    text = (
+        "g (int64[1,2] i) => (float[1,2,2] y) <float[4,3] t = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 1, 1}, "
+        "float[3,2] w = {1, 2, 3, 4, 5, 6}> { e = Gather(t, i) m = MatMul(e, w) y = Relu(m) }"
+    )
+    model, feed = model_of(text), {"i": np.array([[2, 1]])}
+    table = array(model.graph.initializers["t"]).copy()
+    table[3, 1] = number
+    model.graph.initializers["t"].const_value = ir.Tensor(table, name="t")
+    want = run_onnx(model, feed)[0]
+    *_, report = Pipeline(f"calibrate,quantize{{{options}}}").run(model, PassContext(data=[feed]))
+    assert report.details["kept float"]["e"] == "'t' holds NaN or infinity"
+    assert np.abs(run_onnx(model, feed)[0] - want).max() < 0.1 * want.max()
+    if "linear" not in options:
+        compile(model, tmp_path / "m.qgp")
+        assert np.abs(Session(tmp_path / "m.qgp").run(feed)["y"] - want).max() < 0.1 * want.max()
+
+
+def test_weights_that_hold_no_numbers_stay_float() -> None:
+    model = model_of(
+        "g (float[1,2,3] x) => (float[1,2,2] y) <float[3,2] w = {1, 2, 3, 4, 5, 6}> { m = MatMul(x, w) y = Relu(m) }"
+    )
+    weight = array(model.graph.initializers["w"]).copy()
+    weight[1, 1] = np.nan
+    model.graph.initializers["w"].const_value = ir.Tensor(weight, name="w")
+    (report,) = Pipeline("quantize{placement=linear activations=tokens}").run(model)
+    assert report.details["kept float"] == {"m": "'w' holds NaN or infinity"}
+    assert [n.op_type for n in model.graph] == ["MatMul", "Relu"]
+
+
+@pytest.mark.parametrize("weight", [1e-30, 1e-36, 1e-38, 1e-42])
+@pytest.mark.parametrize("op", ["Gemm", "MatMul"])
+def test_a_channel_of_tiny_weights_keeps_its_bias(op: str, weight: float, tmp_path: Path) -> None:
+    call = "m = Gemm(x, w, b) y = Relu(m)" if op == "Gemm" else "m = MatMul(x, w) a = Add(m, b) y = Relu(a)"
+    text = f"g (float[2,3] x) => (float[2,2] y) <float[3,2] w = {{1, 0, 2, 0, 3, 0}}, float[2] b = {{1, 20}}> {{ {call} }}"
+    model, feed = model_of(text), {"x": np.array([[1, 2, 3], [3, 1, 2]], np.float32)}
+    w = array(model.graph.initializers["w"]).copy()
+    w[:, 1] = weight
+    model.graph.initializers["w"].const_value = ir.Tensor(w, name="w")
+    want = run_onnx(model, feed)[0]
+    Pipeline("calibrate,quantize{activations=uint8}").run(model, PassContext(data=[feed]))
+    compile(model, tmp_path / "m.qgp")
+    for got in (run_onnx(model, feed)[0], Session(tmp_path / "m.qgp").run(feed)["y"]):
+        assert np.abs(got - want).max() < 0.15
