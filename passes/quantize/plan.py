@@ -22,7 +22,7 @@ from qgraph.passes.quantize.calibrate import masks
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, weight_of
 from qgraph.ir.op_traits import Trait, family, has
-from qgraph.ir.patterns import attr, constant, is_op, only_user
+from qgraph.ir.patterns import attr, constant, is_op, only_user, rank
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import matches
 from qgraph.pipeline import AnalysisState
@@ -82,7 +82,7 @@ class Planner:
         plan = self.plan
         for node in self.graph:
             weight = weight_of(node)
-            if weight is not None and self._finite(node, weight) and self.wanted(node):
+            if weight is not None and self._finite(node, weight) and self._has_dims(node) and self.wanted(node):
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
             elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
                 plan.embeddings.append(node)
@@ -115,6 +115,15 @@ class Planner:
         if table is None or table.dtype.kind != "f" or table.ndim != 2 or attr(node, "axis", 0) != 0:
             return False
         return self._finite(node, node.inputs[0])
+
+    def _has_dims(self, node: ir.Node) -> bool:
+        """Whether the input has as many dims as the weight: ONNX Runtime's integer product takes no stack of weights beyond."""
+        x, weight = node.inputs[0], constant(node.inputs[1])
+        dims = None if x is None else rank(x)
+        if weight is None or weight.ndim <= 2 or dims is None or dims >= weight.ndim:
+            return True
+        self.plan.kept_float[node.name or ""] = f"its weight has {weight.ndim} dims and its input {dims}"
+        return False
 
     def _finite(self, node: ir.Node, weight: ir.Value | None) -> bool:
         """Whether every element of a weight or table is a number that a scale can hold."""

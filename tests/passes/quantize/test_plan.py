@@ -8,8 +8,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
+from qgraph.execute.onnxruntime import session
 from qgraph.pipeline import PassContext, Pipeline
 from tests.conftest import run_onnx
 from tests.passes.graphs import array, model_of, quantizers
@@ -190,3 +192,17 @@ def test_a_channel_of_tiny_weights_keeps_its_bias(op: str, weight: float, tmp_pa
     compile(model, tmp_path / "m.qgp")
     for got in (run_onnx(model, feed)[0], Session(tmp_path / "m.qgp").run(feed)["y"]):
         assert np.abs(got - want).max() < 0.15
+
+
+@pytest.mark.parametrize("options", ["", "placement=linear activations=tokens", "weights=int4 weight-block=2"])
+def test_a_matrix_times_a_stack_of_weights_stays_float(options: str, tmp_path: Path) -> None:
+    text = "g (float[3,2] x) => (float[2,3,2] y) <float[2,2,2] w = {1, 2, 3, 4, 5, 6, 7, 8}> { m = MatMul(x, w) y = Neg(m) }"
+    model = model_of(text)
+    feed = feed_of(model)
+    want = run_onnx(model, feed)[0]
+    *_, report = Pipeline(f"calibrate,quantize{{{options}}}").run(model, PassContext(data=[feed]))
+    assert report.details["kept float"]["m"] == "its weight has 3 dims and its input 2"
+    export(model, tmp_path / "m.onnx")
+    for optimize in (False, True):
+        made = session(model, list(model.graph.outputs), optimize=optimize)
+        assert np.abs(made.run(None, feed)[0] - want).max() < 0.03 * np.abs(want).max()
