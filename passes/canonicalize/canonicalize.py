@@ -1,6 +1,6 @@
 """The canonical form: all clean-up and recognition passes, in order, until nothing changes.
 
-inline functions -> fold constants -> Gemm's C -> shapes -> masks -> gelu, layer norm, attention -> fold constants
+inline functions -> fold constants -> Gemm's C -> pads -> shapes -> masks -> gelu, layer norm, attention -> fold constants
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dataclasses
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+from qgraph.passes.canonicalize.explicit_pads import ExplicitPads
 from qgraph.passes.canonicalize.fold_constants import FoldConstants, Parameters
 from qgraph.passes.canonicalize.recognize_attention import RecognizeAttention
 from qgraph.passes.canonicalize.recognize_gelu import RecognizeGelu
@@ -36,7 +37,10 @@ class Canonicalize(Pass):
     def apply(self, model: ir.Model, report: PassReport) -> None:
         if model.functions:
             common.InlinePass()(model)
-        parts = [FoldConstants, SplitGemm, SimplifyShapes, SimplifyMasks, RecognizeGelu, RecognizeLayerNorm, RecognizeAttention]
+        parts = [
+            *(FoldConstants, SplitGemm, ExplicitPads, SimplifyShapes, SimplifyMasks),
+            *(RecognizeGelu, RecognizeLayerNorm, RecognizeAttention),
+        ]
         again = True
         while again:
             again = False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from qgraph.execute.torch_ops.padding import pad_axes, padding
+from qgraph.execute.torch_ops.padding import pad_axes
 from qgraph.execute.torch_ops.registry import op
+from qgraph.ir.padding import cut, padding, same_output
 
 CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -55,12 +56,9 @@ def conv_transpose(
     given = pads or [0] * (2 * n)
     before, after = given[:n], given[n:]
     if output_shape is not None or auto_pad.startswith("SAME"):
-        wanted = output_shape[-n:] if output_shape is not None else [s * t for s, t in zip(x.shape[2:], steps, strict=True)]
-        extra = [e + max(0, o - f) for e, f, o in zip(extra, full, wanted, strict=True)]
-        total = [max(0, f - o) for f, o in zip(full, wanted, strict=True)]
-        half = [t // 2 for t in total]
-        rest = [t - h for t, h in zip(total, half, strict=True)]
-        before, after = (half, rest) if auto_pad == "SAME_UPPER" else (rest, half)
+        wanted = output_shape[-n:] if output_shape is not None else same_output(x.shape[2:], steps, full)
+        before, after, more = cut(full, wanted, upper=auto_pad == "SAME_UPPER")
+        extra = [e + m for e, m in zip(extra, more, strict=True)]
     # every output that the kernel reaches, then what the padding cuts away
     y = TRANSPOSED[n](x, w, b, steps, 0, 0, group, spread)  # type: ignore[operator]
     y = pad_axes(y, [0] * n, extra, 0) if b is None else _biased_edge(y, extra, b)

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qgraph.execute.torch_ops.conv import CONVS
-from qgraph.execute.torch_ops.padding import pad_axes, padding
+from qgraph.execute.torch_ops.padding import pad_axes
 from qgraph.execute.torch_ops.registry import Numbers, ints, number, op
+from qgraph.ir.padding import padding
 
 MAX_POOLS: dict[int, Any] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
