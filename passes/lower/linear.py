@@ -156,12 +156,14 @@ def matmul(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
 
 
 def clamp_attributes(clamp: tuple[float | None, float | None] | None, out: QuantSpec) -> dict[str, int]:
-    """A clamp of real numbers as a clamp of codes (exact: the quantizer is monotone)."""
+    """A clamp of real numbers as a clamp of codes (exact: the quantizer is monotone); the highest wins over the lowest."""
     made = {}
     if clamp is not None and clamp[0] is not None:
         made["clamp_min"] = out.code(clamp[0])
     if clamp is not None and clamp[1] is not None:
         made["clamp_max"] = out.code(clamp[1])
+    if len(made) == 2:
+        made["clamp_min"] = min(made.values())
     return made
 
 

@@ -41,7 +41,7 @@ class Regions:
             return
         if node.op_type == "Add" and any(is_op(v, "MatMul") for v in node.inputs):
             return  # the bias of a matrix product belongs to it
-        rank, axis = len(out.shape), -1
+        rank, axis, channels = len(out.shape), -1, 1
         active: list[ir.Value] = []
         for value in node.inputs:
             if value is None:
@@ -53,9 +53,12 @@ class Regions:
             found = vector_axis(array.shape, rank)
             if found is None or (found >= 0 and axis not in (-1, found)):
                 return
-            axis = max(axis, found)
+            if found >= 0:
+                axis, channels = found, max(array.shape)
         if not active or any(v.shape is None or len(v.shape) != rank for v in active):
             return
+        if axis >= 0 and any(v.shape[axis] == 1 < channels for v in active):  # type: ignore[index]
+            return  # the constant makes the value larger
         inner = {v: self.root[v] for v in active if v in self.root and v not in stop and self._inner(v, node)}
         sources = {inner.get(v, v) for v in active}
         if len(sources) > 1:  # x * sigmoid(x): one side is the root itself
