@@ -57,13 +57,48 @@ def test_gelu_with_other_constants_is_left_alone() -> None:
     check(text, "recognize-gelu", ["Div", "Erf", "Add", "Mul", "Mul"], {"x": X})
 
 
-def test_layernorm() -> None:
-    text = """g (float[2,5,8] x) => (float[2,5,8] y)
-      <int64[1] axis = {-1}, float two = {2}, float eps = {0.00001},
-       float[8] gamma = {1,2,3,4,5,6,7,8}, float[8] beta = {8,7,6,5,4,3,2,1}> {
-        m = ReduceMean(x, axis) d = Sub(x, m) p = Pow(d, two) v = ReduceMean(p, axis)
-        e = Add(v, eps) r = Sqrt(e) n = Div(d, r) s = Mul(n, gamma) y = Add(s, beta) }"""
+MEAN, SUM, DIVIDED = "m = ReduceMean(x, axis)", "t = ReduceSum(x, axis) m = Mul(t, part)", "t = ReduceSum(x, axis) m = Div(t, n)"
+CENTERED = "d = Sub(x, m) p = Pow(d, two) v = ReduceMean(p, axis)"
+PRODUCT = "d = Sub(x, m) p = Mul(d, d) q = ReduceSum(p, axis) v = Mul(q, part)"
+MOMENTS = "p = Mul(x, x) q = ReduceSum(p, axis) s = Mul(q, part) o = Mul(m, m) u = Sub(s, o) v = Max(u, zero) d = Sub(x, m)"
+ROOT, INVERSE = "e = Add(v, eps) r = Sqrt(e)", "e = Add(v, eps) w = Sqrt(e) r = Reciprocal(w)"
+POWER, OVER = "e = Add(eps, v) r = Pow(e, minus)", "e = Add(v, eps) w = Sqrt(e) r = Div(one, w)"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{MEAN} {CENTERED} {ROOT} a = Div(d, r) c = Mul(a, gamma) y = Add(c, beta)",
+        f"{SUM} {PRODUCT} {INVERSE} a = Mul(r, gamma) c = Mul(d, a) y = Add(c, beta)",
+        f"{DIVIDED} {MOMENTS} {INVERSE} a = Mul(r, row) c = Mul(d, a) y = Add(c, beta)",
+        f"{MEAN} {CENTERED} {POWER} a = Mul(d, r) c = Mul(gamma, a) y = Add(beta, c)",
+        f"{MEAN} {CENTERED} {OVER} a = Mul(r, gamma) c = Mul(x, a) f = Mul(m, a) g = Sub(beta, f) y = Add(c, g)",
+        f"{MEAN} {MOMENTS} {ROOT} y = Div(d, r)",
+        f"{MEAN} {CENTERED} {POWER} c = Mul(x, r) f = Mul(m, r) g = Sub(beta, f) y = Add(c, g)",
+    ],
+)
+def test_layernorm(body: str) -> None:
+    text = f"""g (float[2,5,8] x) => (float[2,5,8] y)
+      <int64[1] axis = {{-1}}, float two = {{2}}, float eps = {{0.00001}}, float part = {{0.125}}, float n = {{8}},
+       float zero = {{0}}, float one = {{1}}, float minus = {{-0.5}}, float[1,1,8] row = {{1,2,3,4,5,6,7,8}},
+       float[8] gamma = {{1,2,3,4,5,6,7,8}}, float[8] beta = {{8,7,6,5,4,3,2,1}}> {{ {body} }}"""
     check(text, "recognize-layernorm", ["LayerNormalization"], {"x": X}, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"t = ReduceSum(x, axis) m = Mul(t, eps) {CENTERED} {ROOT} y = Div(d, r)",  # no mean
+        f"{MEAN} d = Sub(x, m) p = Mul(x, x) v = ReduceMean(p, axis) {ROOT} y = Div(d, r)",  # of the squares, not the variance
+        f"{MEAN} {CENTERED} {ROOT} y = Mul(d, r)",
+    ],
+)
+def test_what_only_looks_like_a_layernorm(body: str) -> None:
+    constants = "<int64[1] axis = {-1}, float two = {2}, float eps = {0.00001}>"
+    text = f"g (float[2,5,8] x) => (float[2,5,8] y) {constants} {{ {body} }}"
+    model = model_of(text)
+    Pipeline("recognize-layernorm").run(model)
+    assert "LayerNormalization" not in {n.op_type for n in model.graph}
 
 
 def test_attention_scale_comes_to_one_place() -> None:
