@@ -25,11 +25,8 @@ def command(recipe: str, out: str, settings: tuple[str, ...], seeds: int, device
 
     from qgraph.errors import QGraphError
 
-    try:
-        from qgraph.train.recipe import load
-        from qgraph.train.run import train
-    except ModuleNotFoundError as error:
-        raise QGraphError(f"training needs {error.name!r}: pip install 'qgraph[train]'") from error
+    from qgraph.train.recipe import load
+    from qgraph.train.run import train
 
     chosen = load(recipe, settings)
     if seeds < 1:

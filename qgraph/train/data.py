@@ -112,7 +112,7 @@ def numbers_of(step: int, batch: int, samples: int, seed: int) -> np.ndarray:
 
 
 def digits(fraction: float = 1.0, noise: float = 0.0, flat: bool = True, seed: int = 0) -> Dataset:
-    """scikit-learn's 8 x 8 digits: input float32 [n, 64] (or [n, 1, 8, 8]) in [0, 1], label int64 [n].
+    """The 8 x 8 digits of the zoo: input float32 [n, 64] (or [n, 1, 8, 8]) in [0, 1], label int64 [n].
 
     Args:
         fraction: part of the 1297 training images that is used.

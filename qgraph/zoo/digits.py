@@ -1,10 +1,11 @@
-"""A small CNN on scikit-learn's 8 x 8 digits, trained in seconds, the same on every run."""
+"""A small CNN on 8 x 8 digits (digits.txt says whose), trained in seconds, the same on every run."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,11 @@ from torch import Tensor, nn
 @functools.cache
 def split() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Train images, train labels, test images, test labels; images are float32 [n, 1, 8, 8] in [0, 1]."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    images = (data.images / 16).astype(np.float32)[:, None]
+    with np.load(Path(__file__).with_name("digits.npz")) as data:
+        images, labels = (data["images"] / 16).astype(np.float32)[:, None], data["labels"].astype(np.int64)
     order = np.random.default_rng(0).permutation(len(images))
     train, test = order[:1297], order[1297:]
-    return images[train], data.target[train], images[test], data.target[test]
+    return images[train], labels[train], images[test], labels[test]
 
 
 @functools.cache
