@@ -26,6 +26,8 @@ COMMANDS = {
     "view": "Look at graphs in the browser.",
     "report": "Write one HTML file about models: size, accuracy, time, worst layers.",
 }
+DEBUG, DEBUG_HELP = "--debug", "Show the traceback of errors."
+"""An option of every command, in front of it or behind."""
 
 
 class Commands(click.Group):
@@ -37,7 +39,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return importlib.import_module(f"qgraph.cli.{name}_command").command  # type: ignore[no-any-return]
+        command: click.Command = importlib.import_module(f"qgraph.cli.{name}_command").command
+        if not any(DEBUG in parameter.opts for parameter in command.params):
+            command.params.append(click.Option([DEBUG], is_flag=True, expose_value=False, help=DEBUG_HELP))
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -51,16 +56,14 @@ class Commands(click.Group):
 
 @click.group(cls=Commands)
 @click.version_option(__version__, prog_name="qgraph")
-@click.option("--debug", is_flag=True, help="Show the traceback of errors.")
-@click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+@click.option(DEBUG, is_flag=True, expose_value=False, help=DEBUG_HELP)
+def cli() -> None:
     """Compress neural networks: what you train is what you ship."""
-    context.obj = debug
 
 
 def main() -> None:
     """Entry point: errors are one sentence; exit code 2 for the user's mistake, 1 for ours."""
-    debug = "--debug" in sys.argv
+    debug = DEBUG in sys.argv
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
