@@ -8,14 +8,14 @@ import os
 import sys
 from typing import Any
 
-from qgraph.errors import QGraphError, suggest
+from qgraph.errors import QGraphError, suggest, theirs
 
 
 def import_factory(spec: str) -> Any:
     """Import ``PACKAGE.MODULE:FUNCTION``; the working directory is importable.
 
     Raises:
-        QGraphError: there is no such module or function.
+        QGraphError: there is no such module or function, or the module fails while it is imported.
     """
     package, _, name = spec.partition(":")
     if not name:
@@ -26,6 +26,10 @@ def import_factory(spec: str) -> Any:
         module = importlib.import_module(package)
     except ImportError as error:
         raise QGraphError(f"cannot import {package!r} for {spec}: {error}; is it installed or in this folder?") from error
+    except QGraphError:
+        raise
+    except Exception as error:
+        raise theirs(f"importing {package!r} for {spec}", error) from error
     factory = getattr(module, name, None)
     if factory is None:
         raise QGraphError(f"module {package!r} has no {name!r}{suggest(name, dir(module))}")
@@ -36,11 +40,18 @@ def call_factory(spec: str, **arguments: Any) -> Any:
     """Import and call ``PACKAGE.MODULE:FUNCTION``.
 
     Raises:
-        QGraphError: there is no such module or function, or it does not take the arguments.
+        QGraphError: there is no such module or function, it does not take the arguments, or it fails.
     """
     factory = import_factory(spec)
+    if not callable(factory):
+        raise QGraphError(f"{spec} is {type(factory).__name__}, not a function; name a function that returns what is needed")
     try:
         inspect.signature(factory).bind(**arguments)
     except TypeError as error:
         raise QGraphError(f"{spec} cannot be called with {', '.join(arguments) or 'no arguments'}: {error}") from error
-    return factory(**arguments)
+    try:
+        return factory(**arguments)
+    except QGraphError:
+        raise
+    except Exception as error:
+        raise theirs(spec, error) from error

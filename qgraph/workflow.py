@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from qgraph.analyze import cost
-from qgraph.data import Batch
+from qgraph.data import Batch, Batches
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.io import size_of
 from qgraph.ir.snapshot import Snapshot
@@ -68,7 +68,7 @@ def transform(
     passes: str | Pipeline | None = None,
     *,
     preset: str | None = None,
-    data: Iterable[Batch] | None = None,
+    data: Any = None,
     min_sqnr: float = 10.0,
     force: bool = False,
     seed: int = 0,
@@ -78,7 +78,8 @@ def transform(
     """Run ``passes`` (or the passes of ``preset``) on ``model`` in place; when it raises, ``model`` is unchanged.
 
     Args:
-        data: batches for passes that need them and for the fidelity check; iterated several times.
+        data: batches for passes that need them and for the fidelity check, in any form that ``qgraph.data.Batches`` takes;
+            iterated several times.
         min_sqnr: least SQNR in dB of every output against the float model.
         force: accept a model below ``min_sqnr``.
         record: keep the graph before and after every pass in the report.
@@ -87,6 +88,8 @@ def transform(
         QGraphError: a pass refuses, or an output fell below ``min_sqnr``.
     """
     pipeline = pipeline_of(passes, preset)
+    if data is not None:
+        data = Batches(data, [value.name or "" for value in model.graph.inputs])
     context = PassContext(data=data, seed=seed, record=record)
     if progress is not None:
         context.progress = progress

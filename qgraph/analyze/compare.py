@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.data import Batch
+from qgraph.data import Batch, Batches
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.snapshot import RAW
@@ -113,12 +113,12 @@ class Runner:
 
             self.program = Session(model, threads=threads, keep=inner)
             self.outputs = self.program.outputs
-            self.inputs = set(self.program.inputs)
+            self.inputs = list(self.program.inputs)
             return
         else:
             self.model = io.load(model)
         self.outputs = [v.name or "" for v in self.model.graph.outputs]
-        self.inputs = {v.name or "" for v in self.model.graph.inputs}
+        self.inputs = [v.name or "" for v in self.model.graph.inputs]
         self.inner = self._inner() if inner else {}
         from qgraph.execute.onnxruntime import session
 
@@ -157,7 +157,7 @@ class Runner:
 def compare(
     a: ir.Model | str | os.PathLike[str],
     b: ir.Model | str | os.PathLike[str],
-    data: Iterable[Batch],
+    data: Any,
     *,
     layers: bool = True,
     threshold: float = 20.0,
@@ -167,7 +167,7 @@ def compare(
 
     Args:
         a, b: models, or ``.onnx`` and ``.qgp`` files, in any pair.
-        data: batches, dicts of input name to array.
+        data: batches in any form that ``qgraph.data.Batches`` takes.
         layers: also compare the values inside that have a name in both.
         threshold: SQNR in dB below which a value counts as diverged.
     """
@@ -179,7 +179,7 @@ def compare(
     outputs: list[Difference] = [Difference(n) for n in runners[0].outputs]
     values: dict[str, Difference] = {}
     number = 0
-    for number, batch in enumerate(data, 1):
+    for number, batch in enumerate(Batches(data, runners[0].inputs), 1):
         (out_a, in_a), (out_b, in_b) = (r.run(batch, number) for r in runners)
         for difference, x, y in zip(outputs, out_a.values(), out_b.values(), strict=True):
             _same_shape(difference.name, x, y)

@@ -15,7 +15,8 @@ import onnx_ir as ir
 
 from qgraph.analyze import cost
 from qgraph.analyze.compare import compare
-from qgraph.data import Batch
+from qgraph.analyze.inputs import input_names, made_inputs
+from qgraph.data import Batch, first_batch
 from qgraph.ir import io
 from qgraph.ir.dialects import QDQ, dialect_of
 from qgraph.ir.op_traits import Trait, has
@@ -196,12 +197,8 @@ class AnalyzedModel:
         return sum(seconds for _, seconds, _ in profiled)
 
     def _feed(self, feed: Batch | None) -> dict[str, np.ndarray]:
-        """The inputs of a program from ``feed``, or random ones with free dims of 1."""
-        from qgraph.data import random_inputs
-        from qgraph.deploy.session import Session
-
-        wanted = Session(self.path, threads=1).inputs
-        return {name: np.asarray(feed[name]) for name in wanted} if feed is not None else random_inputs(wanted)
+        """The inputs of a program from ``feed``, or random ones."""
+        return first_batch([feed], input_names(self.path)) if feed is not None else made_inputs(self.path)
 
     def _profile(self, inputs: Batch, threads: int, runs: int) -> list[tuple[NodeMetrics, float, int | None]]:
         """Run a program; returns the metrics of each op with its seconds and multiply-accumulates a run."""

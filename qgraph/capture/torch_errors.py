@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import traceback
 from collections.abc import Sequence
 from typing import Any
+
+from qgraph.errors import user_line
 
 LONGEST = 300
 """Characters of a message of torch that are passed on."""
@@ -23,14 +24,14 @@ def explain(module: Any, args: Sequence[Any], kwargs: Any, error: BaseException)
     if own is not None:
         return (
             f"{name} itself fails with these example inputs: {type(own).__name__}: {_first_line(own)} "
-            f"(at {_own_line(own) or _definition(module)}); correct the module or its inputs, torch raises this by itself"
+            f"(at {user_line(own) or _definition(module)}); correct the module or its inputs, torch raises this by itself"
         )
     chain, text = error, str(error)
     while chain.__cause__ is not None:
         chain = chain.__cause__
         text += "\n" + str(chain)
     lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f]
-    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else _own_line(chain) or _definition(module)
+    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else user_line(chain) or _definition(module)
     return f"cannot capture {name}: {_first_line(chain)} (at {place}); {_advice(text)}"
 
 
@@ -55,15 +56,6 @@ def _raised_by(module: Any, args: Sequence[Any], kwargs: Any) -> Exception | Non
 def _first_line(error: BaseException) -> str:
     first = next((s for s in str(error).splitlines() if s.strip()), type(error).__name__).strip()
     return re.sub(r"\s*For more information, run with TORCH_LOGS.*", "", first)[:LONGEST]
-
-
-def _own_line(error: BaseException) -> str:
-    """``file:line`` of the innermost frame outside of torch and of qgraph, or an empty string."""
-    ours = os.path.dirname(os.path.dirname(__file__)) + os.sep
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if f"{os.sep}torch{os.sep}" not in frame.filename and not frame.filename.startswith((ours, "<")):
-            return f"{frame.filename}:{frame.lineno}"
-    return ""
 
 
 def _definition(module: Any) -> str:

@@ -13,7 +13,7 @@ import click
     help="Other files or engines: an .onnx, a .qgp, openvino:FILE.onnx, or 'onnxruntime' for the model given by --float.",
 )
 @click.option("--float", "reference", help="The float ONNX file that 'onnxruntime' runs.")
-@click.option("--data", help="Inputs: an .npz or MODULE:FACTORY (the first batch); random without it.")
+@click.option("--data", help="Inputs: .npz, .npy, a folder of them, MODULE:FACTORY (the first batch); random without it.")
 @click.option("--shape", "shapes", multiple=True, help="NAME=1,128: shape of an input when no data is given.")
 @click.option("--threads", default=1, show_default=True, help="Threads of every engine.")
 @click.option("--rounds", default=7, show_default=True, help="Processes an engine; they alternate.")
@@ -39,8 +39,9 @@ def command(
     import json
 
     from qgraph import _runtime
+    from qgraph.analyze.inputs import told
     from qgraph.errors import QGraphError
-    from qgraph.tools.bench.engines import Job, measure, profile
+    from qgraph.tools.bench.engines import Job, inputs_of, measure, profile
 
     jobs = [Job(model, data, shapes, threads, isa, cold)]
     for other in against:
@@ -49,6 +50,8 @@ def command(
                 raise QGraphError("--against onnxruntime needs the float model: --float MODEL.onnx")
             other = reference
         jobs.append(Job(other, data, shapes, threads, isa, cold))
+    if data is None:
+        click.echo(told(inputs_of(jobs[0])), err=True)
     results = measure(jobs, rounds)
     ops = profile(jobs[0]) if per_op else []
     peak = _runtime.measure_peak(threads, isa) if per_op else (1.0, 1.0)
@@ -64,11 +67,10 @@ def command(
         f"{base.name}: median {base.median * 1e3:.3f} ms ({base.low * 1e3:.3f} to {base.high * 1e3:.3f}), {threads} threads"
     )
     for other_result in results[1:]:
-        ratios = sorted(b / a for a, b in zip(base.times, other_result.times, strict=True))
-        middle = ratios[len(ratios) // 2]
+        middle, low, high = base.speedup(other_result)
         click.echo(
             f"{other_result.name}: median {other_result.median * 1e3:.3f} ms; {base.name} is {middle:.2f} x as fast "
-            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"({low:.2f} to {high:.2f})"
         )
     if per_op:
         click.echo(f"machine: {peak[0] / 1e9:.0f} GMAC/s in cache, {peak[1] / 1e9:.1f} GB/s from memory, {threads} threads")

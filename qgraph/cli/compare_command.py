@@ -8,22 +8,27 @@ import click
 @click.command("compare")
 @click.argument("a")
 @click.argument("b")
-@click.option("--data", required=True, help="An .npz, a folder of them, or MODULE:FACTORY yielding dicts.")
+@click.option("--data", help="An .npz or .npy, a folder of them, or MODULE:FACTORY yielding batches; random without it.")
 @click.option("--threshold", default=20.0, show_default=True, help="SQNR (dB) below which a value has diverged.")
 @click.option("--outputs-only", is_flag=True, help="Do not look at the values inside.")
 @click.option("--all", "everything", is_flag=True, help="Show every value, not only the worst.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(a: str, b: str, data: str, threshold: float, outputs_only: bool, everything: bool, as_json: bool) -> None:
+def command(a: str, b: str, data: str | None, threshold: float, outputs_only: bool, everything: bool, as_json: bool) -> None:
     """Show how B differs from A (.onnx and .qgp files in any pair) on the user's data."""
     import json
+    from typing import Any
 
     from rich.console import Console
     from rich.table import Table
 
     from qgraph.analyze.compare import compare
+    from qgraph.analyze.inputs import made_for, told
     from qgraph.data import Data
 
-    result = compare(a, b, Data(data), layers=not outputs_only, threshold=threshold)
+    given: Any = Data(data) if data is not None else [made_for([a, b])]
+    if data is None:
+        click.echo(told(given[0]), err=True)
+    result = compare(a, b, given, layers=not outputs_only, threshold=threshold)
     first = result.first_divergence
     if as_json:
         rows = {

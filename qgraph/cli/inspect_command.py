@@ -95,15 +95,16 @@ def show_tree(path: str, against: str | None, data: str | None) -> None:
     from rich.text import Text
     from rich.tree import Tree
 
+    from qgraph.analyze.inputs import input_names
     from qgraph.analyze.metrics import AnalyzedModel
-    from qgraph.data import Data
+    from qgraph.data import Batches, Data
     from qgraph.errors import QGraphError
 
     if (against is None) != (data is None):
         raise QGraphError("SQNR needs both --against FLOAT.onnx and --data")
     analyzed = AnalyzedModel(path)
     if against is not None and data is not None:
-        analyzed.against(against, itertools.islice(Data(data), 1))
+        analyzed.against(against, itertools.islice(Batches(Data(data), input_names(path)), 1))
     sums = analyzed.modules()
     branches: dict[str, Tree] = {}
 

@@ -9,7 +9,8 @@ import click
 @click.argument("paths", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, help="HTML file to write.")
 @click.option(
-    "--data", help="Compare with the first file on this (.npz, folder, MODULE:FACTORY); accuracy too where it has 'label'."
+    "--data",
+    help="Compare with the first file on this (as --data of compare), else random inputs; accuracy where it has 'label'.",
 )
 @click.option("--batches", type=click.IntRange(1), default=2, show_default=True, help="Batches of the data that are compared.")
 @click.option("--shape", "shapes", multiple=True, help="NAME=1,128: shape of an input for timing when no data is given.")
@@ -21,16 +22,15 @@ def command(
     paths: tuple[str, ...], output: str, data: str | None, batches: int, shapes: tuple[str, ...], threads: int, rounds: int
 ) -> None:
     """Write one HTML file about models (.onnx, .qgp; the first is the reference) and folders of 'qgraph train'."""
-    import itertools
     from pathlib import Path
 
     from rich.console import Console
 
-    from qgraph.data import Data
+    from qgraph.analyze.inputs import batches_for
     from qgraph.ir.io import atomic_path
     from qgraph.tools.viewer.report import make
 
-    given = list(itertools.islice(Data(data), batches)) if data is not None else []
+    given = batches_for(paths, data, batches)
     with Console(stderr=True).status("reading") as status:
         text = make(paths, given, source=data, shapes=shapes, threads=threads, rounds=rounds, progress=status.update)
     with atomic_path(output) as temporary:

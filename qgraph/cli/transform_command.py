@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", required=True, help="ONNX file to write.")
 @click.option("--passes", help="Pipeline, such as 'canonicalize,quantize{weights=int4}'.")
 @click.option("--preset", help="int8, int8-dynamic or w4a8.")
-@click.option("--data", help="Calibration data: an .npz, a folder of them, or MODULE:FACTORY yielding dicts.")
+@click.option("--data", help="Calibration data: an .npz or .npy, a folder of them, or MODULE:FACTORY yielding batches.")
 @click.option("--report", help="Write all details as JSON to this file.")
 @click.option("--min-sqnr", default=10.0, show_default=True, help="Least SQNR (dB) of the outputs; needs --data.")
 @click.option("--force", is_flag=True, help="Write the model even below --min-sqnr.")

@@ -9,8 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from qgraph.data import as_type
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.snapshot import LAST
+
+
+def converted(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """``array`` in the type of input ``name``; raises QGraphError where that is another kind of number or loses one."""
+    made = as_type(array, dtype)
+    if made is None:
+        what = f"is {array.dtype}" if array.dtype.kind != dtype.kind else f"({array.dtype}) holds numbers beyond {dtype}"
+        raise QGraphError(f"input {name!r} {what}, the program takes {dtype}")
+    return made
 
 
 class Session:
@@ -74,7 +84,9 @@ class Session:
         return dict(self._session.metadata)
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Run on a dict of input name to array (NumPy or DLPack; contiguous arrays are not copied).
+        """Run on a dict of input name to array (NumPy or DLPack; contiguous arrays of the input's type are not copied).
+
+        Numbers of the same kind are converted: float64, which NumPy makes, to float32; integers where none changes.
 
         Raises:
             QGraphError: a name, dtype, rank or dim does not fit; the message says which.
@@ -91,7 +103,7 @@ class Session:
             if not isinstance(array, np.ndarray):
                 array = np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
             if array.dtype != dtype:
-                raise QGraphError(f"input {name!r} is {array.dtype}, the program takes {dtype}")
+                array = converted(name, array, dtype)
             arrays.append(np.ascontiguousarray(array).reshape(array.shape))
         try:
             results = self._session.run(arrays)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.data import Batch
+from qgraph.data import Batch, as_type
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.narrow_types import widened
 
@@ -84,9 +84,12 @@ def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndar
         array = np.asarray(batch[name])
         wanted = value.dtype.numpy() if value.dtype is not None else array.dtype
         if array.dtype != wanted:
-            if array.dtype.kind != np.dtype(wanted).kind:
-                raise QGraphError(f"data batch {number}: input {name!r} is {array.dtype}, the model takes {wanted}")
-            array = array.astype(wanted)
+            made = as_type(array, np.dtype(wanted))
+            if made is None:
+                same = array.dtype.kind == np.dtype(wanted).kind
+                what = f"({array.dtype}) holds numbers beyond {wanted}" if same else f"is {array.dtype}"
+                raise QGraphError(f"data batch {number}: input {name!r} {what}, the model takes {wanted}")
+            array = made
         if value.shape is not None:
             fits = len(array.shape) == len(value.shape) and all(
                 not isinstance(d, int) or d == n for d, n in zip(value.shape, array.shape, strict=True)

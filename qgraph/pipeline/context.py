@@ -76,7 +76,7 @@ class PassContext:
     """What passes may need beside the graph.
 
     Attributes:
-        data: calibration batches, dicts of input name to array; iterated as often as a pass needs.
+        data: calibration batches in any form that ``qgraph.data.Batches`` takes; iterated as often as a pass needs.
         seed: seed of every random choice.
         record: whether reports keep the graph after every pass (for the visualizer).
         state: what passes leave for one another; a pipeline that fails leaves it as it was.

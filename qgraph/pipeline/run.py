@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 import onnx_ir as ir
 
+from qgraph.data import Batches
 from qgraph.errors import QGraphError
 from qgraph.pipeline.base import Pass, PassReport
 from qgraph.pipeline.context import AnalysisState, PassContext
@@ -60,6 +61,8 @@ class Pipeline:
         if not self.passes:
             return self.reports
         running = dataclasses.replace(context, state=context.state.copy())
+        if context.data is not None:
+            running.data = Batches(context.data, [value.name or "" for value in model.graph.inputs])
         with all_or_nothing(model) as working:
             for i, item in enumerate(self.passes):
                 item.context = running

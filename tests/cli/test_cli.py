@@ -209,3 +209,30 @@ def test_pruning_says_what_went_and_refuses_what_it_cost(work: Path) -> None:
     assert done.returncode != 0 and "prune less, or write it with --force and train it" in done.stderr
     done = qgraph("inspect", "digits.onnx", "--groups", cwd=work)
     assert done.returncode == 0 and "units" in done.stdout and "channels" in done.stdout, done.stderr
+
+
+def test_inputs_are_made_where_none_are_given(work: Path) -> None:
+    for words in (("run", "digits_int8.onnx", "-o", "q.npz"), ("run", "digits.qgp", "-o", "p.npz")):
+        done = qgraph(*words, cwd=work)
+        assert done.returncode == 0 and "the inputs are random: input float32 [1, 1, 8, 8]" in done.stdout, done.stderr
+    np.testing.assert_allclose(np.load(work / "p.npz")["linear"], np.load(work / "q.npz")["linear"], atol=0.2)
+    done = qgraph("compare", "digits.onnx", "digits.qgp", "--json", cwd=work)
+    assert "random" in done.stderr and json.loads(done.stdout)["outputs"][0]["sqnr_db"] > 15
+    done = qgraph("bench", "digits.qgp", "--rounds", "2", "--json", cwd=work)
+    assert "random" in done.stderr and len(json.loads(done.stdout)["engines"][0]["times_ms"]) == 2
+    done = qgraph("report", "digits.onnx", "digits.qgp", "-o", "r.html", "--rounds", "0", cwd=work)
+    assert done.returncode == 0 and "on random inputs" in (work / "r.html").read_text(), done.stderr
+
+
+def test_numpy_files_of_doubles_are_data(work: Path) -> None:
+    np.save(work / "x.npy", split()[2][:8].astype(np.float64))
+    for model, out in (("digits_int8.onnx", "a.npz"), ("digits.qgp", "b.npz")):
+        for data in ("x.npz", "x.npy"):
+            done = qgraph("run", model, "--inputs", data, "-o", f"{data}.{out}", cwd=work)
+            assert done.returncode == 0, done.stderr
+        np.testing.assert_array_equal(*(np.load(work / f"{data}.{out}")["linear"] for data in ("x.npz", "x.npy")))
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(work: Path) -> None:
+    for words in (("--debug", "run", "none.onnx", "-o", "y"), ("run", "none.onnx", "-o", "y", "--debug")):
+        assert "Traceback" in qgraph(*words, cwd=work).stderr

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qgraph.data import input_shapes, random_inputs
+from qgraph.analyze.inputs import input_names, made_inputs
+from qgraph.data import Data, first_batch, input_shapes
 from qgraph.errors import QGraphError
 
 OPENVINO = "openvino:"
@@ -48,6 +49,11 @@ class Result:
     def median(self) -> float:
         return float(np.median(self.times))
 
+    def speedup(self, other: Result) -> tuple[float, float, float]:
+        """How many times faster than ``other`` it is: median, least and most over the rounds."""
+        ratios = [theirs / ours for ours, theirs in zip(self.times, other.times, strict=True)]
+        return float(np.median(ratios)), min(ratios), max(ratios)
+
     @property
     def low(self) -> float:
         return min(self.times)
@@ -74,16 +80,12 @@ def measure(jobs: list[Job], rounds: int) -> list[Result]:
     return [Result(Path(job.model).name, found) for job, found in zip(jobs, times, strict=True)]
 
 
-def inputs_of(job: Job, signature: dict[str, tuple[str, list[int | str]]]) -> dict[str, np.ndarray]:
-    """The first batch of the data, or random arrays of the wanted shapes (free dims are 1)."""
+def inputs_of(job: Job) -> dict[str, np.ndarray]:
+    """The first batch of the data, or random arrays of the wanted shapes."""
+    file = job.model.removeprefix(OPENVINO)
     if job.data is not None:
-        from qgraph.data import Data
-
-        batch = next(iter(Data(job.data)), None)
-        if batch is None:
-            raise QGraphError(f"{job.data} holds no batch")
-        return {name: np.asarray(batch[name]) for name in signature}
-    return random_inputs(signature, input_shapes(job.shapes))
+        return first_batch(Data(job.data), input_names(file))
+    return made_inputs(file, input_shapes(job.shapes))
 
 
 def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], object]:
@@ -92,18 +94,14 @@ def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], o
         from qgraph.deploy.session import Session
 
         program = Session(job.model, threads=job.threads, isa=job.isa, profile=profiled)
-        feed = inputs_of(job, program.inputs)
+        feed = inputs_of(job)
         return (lambda: program.run(feed)), program
     from qgraph.execute.onnxruntime import session
     from qgraph.ir import io
 
     file = job.model.removeprefix(OPENVINO)
     model = io.load(file)
-    signature: dict[str, tuple[str, list[int | str]]] = {}
-    for value in model.graph.inputs:
-        dims: list[int | str] = [d if isinstance(d, int) else str(d) for d in value.shape or ()]
-        signature[value.name or ""] = (str(value.dtype.numpy()) if value.dtype else "float32", dims)
-    feed = inputs_of(job, signature)
+    feed = inputs_of(job)
     if file != job.model:
         return _openvino(file, feed, job.threads)
     engine = session(model, threads=job.threads)

@@ -73,8 +73,7 @@ def row(folder: Path, name: str, shapes: tuple[str, ...], threads: int, rounds: 
 
 
 def _ratio(ours: Result, peer: Result) -> str:
-    ratios = sorted(b / a for a, b in zip(ours.times, peer.times, strict=True))
-    return f"{ratios[len(ratios) // 2]:.2f} x"
+    return f"{ours.speedup(peer)[0]:.2f} x"
 
 
 def main(rounds: int) -> None:

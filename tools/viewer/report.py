@@ -79,7 +79,7 @@ def make(
     Args:
         paths: model files, the first the reference of the others; and folders of ``qgraph train``.
         data: batches to compare the files on; without any there is no accuracy.
-        source: where the first batch comes from, for timing (as ``--data``); else ``shapes`` or free dims of 1.
+        source: where the batches come from (as ``--data``); None: they are random. The first is for timing too, else ``shapes``.
         shapes: texts such as ``input_ids=1,128``.
         threads: of every engine that is timed.
         rounds: processes an engine; 0 times nothing.
@@ -106,7 +106,7 @@ def make(
         if rounds and candidate.analyzed.is_program:
             candidate.analyzed.time(data[0] if data else None, threads)
     if candidates:
-        parts.append(("summary", "Summary", summary(candidates, threads)))
+        parts.append(("summary", "Summary", summary(candidates, threads, on_random=bool(data) and source is None)))
         if len(candidates) > 2:
             parts.append(("candidates", "Size, time and what is kept", choice(candidates)))
     for number, candidate in enumerate(candidates[1:], 1):
@@ -154,7 +154,7 @@ def _db(value: float | None) -> str:
     return "-" if value is None else "equal" if math.isinf(value) and value > 0 else f"{value:.1f} dB"
 
 
-def summary(candidates: list[Candidate], threads: int) -> str:
+def summary(candidates: list[Candidate], threads: int, *, on_random: bool) -> str:
     """One row a file."""
     first = candidates[0]
     rows = []
@@ -186,8 +186,8 @@ def summary(candidates: list[Candidate], threads: int) -> str:
         "speed",
     )
     said = (
-        f"Size and speed beside {first.name}; SQNR of the worst output against it; {threads} thread(s), medians of alternating "
-        "processes; MACs at free dims of 1"
+        f"Size and speed beside {first.name}; SQNR of the worst output against it"
+        f"{' on random inputs' * on_random}; {threads} thread(s), medians of alternating processes; MACs at free dims of 1"
     )
     drawn = {c.name: c.by_bits() for c in candidates}
     return table(head, rows, said) + (charts.bits(drawn) if any(drawn.values()) else "")
