@@ -65,7 +65,7 @@ def test_files(tmp_path: Path) -> None:
     for source, wanted in ((tmp_path, [2 * X, X]), (tmp_path / "b.npy", [X]), (str(tmp_path / "a.npz"), [2 * X])):
         np.testing.assert_array_equal([b["x"] for b in Batches(source, ["x"])], wanted)
     (tmp_path / "c.npy").write_bytes((tmp_path / "b.npy").read_bytes()[:20])
-    with pytest.raises(QGraphError, match="cannot read data .*c.npy"):
+    with pytest.raises(QGraphError, match=r"cannot read data .*c\.npy"):
         list(Data(str(tmp_path)))
 
 
