@@ -22,6 +22,7 @@ from qgraph.ir.dialects import dialect_of
 from qgraph.ir.narrow_types import clip_codes, widen
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import add_initializer, attr, is_op, new_node, nodes, replace
+from qgraph.ir.scopes import forget_sources
 from qgraph.ir.weights import read_weight
 
 
@@ -47,6 +48,7 @@ def load(model: ir.Model) -> tuple[ir.Model, Any]:
     result = finalize(model.clone())
     clip_codes(result)
     widen(result)
+    forget_sources(result)
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:

@@ -16,7 +16,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.bit_types import BIT_TYPES, code_type, program_number
 from qgraph.ir.dialects import verify
-from qgraph.ir.scopes import module_path, source_line, where
+from qgraph.ir.scopes import NOTES, module_path, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
 from qgraph.numerics.affine import pack, unpack
 
@@ -109,8 +109,8 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
         origin = node.name or ""
         ops.append((node.op_type, origin, sources, results, ints, floats))
     outputs = [add(v) for v in model.graph.outputs]
-    metadata = [(str(k), str(v)) for k, v in model.metadata_props.items()]
-    metadata.append((ORIGINS, json.dumps({node.name: [module_path(node), source_line(node)] for node in model.graph})))
+    metadata = [(str(k), str(v)) for k, v in model.metadata_props.items() if not k.startswith(NOTES)]
+    metadata.append((ORIGINS, json.dumps({node.name: [module_path(node)] for node in model.graph})))
     with io.atomic_path(path) as temporary:
         try:
             _runtime.write_program(tensors, ops, inputs, outputs, metadata, str(temporary))
@@ -165,8 +165,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
     nodes, identity = [], Ids()
     for kind, name, sources, results, ints, floats in ops:
         made = [names[i] for i in results]
-        scope, line = origins.get(name, ("", ""))
+        scope = origins.get(name, [""])[0]
         attributes = {key: ", ".join(f"{v:g}" for v in value)[:SHOWN] for key, value in (*ints, *floats)}
         read = [names[i] if i >= 0 else "" for i in sources]
-        nodes.append(Node(identity(kind, name, made), kind, name, scope, line, attributes, read, made))
+        nodes.append(Node(identity(kind, name, made), kind, name, scope, "", attributes, read, made))
     return Snapshot(nodes, values, [names[i] for i in inputs], [names[i] for i in outputs]), codes

@@ -14,6 +14,8 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 PLACEHOLDER = "_empty_nn_module_stack_from_metadata_hook"
 """What torch.export names as the module of what it made itself."""
 STACK = "pkg.torch.onnx.stack_trace"
+NOTES = "pkg."
+"""Start of the keys of what the exporter notes for itself."""
 
 
 def module_path(node: ir.Node) -> str:
@@ -63,6 +65,27 @@ def chosen(names: Iterable[str], include: tuple[str, ...], exclude: tuple[str, .
     names = list(names)
     wanted = not include or any(fnmatch.fnmatchcase(name, glob) for name in names for glob in include)
     return wanted and not any(fnmatch.fnmatchcase(name, glob) for name in names for glob in exclude)
+
+
+def forget_sources(model: ir.Model) -> None:
+    """Take out of ``model``, in place, what tells of the machine and the code that it was made with: stack traces, source lines,
+    the exporter's notes and the documentation of nodes and values. Module paths stay."""
+    functions = list(model.functions.values())
+    graphs = [*model.graphs(), *(g for f in functions for g in (f.graph, *f.subgraphs()))]
+    for graph in graphs:
+        values = [*graph.inputs, *graph.initializers.values(), *(v for node in graph for v in node.outputs)]
+        for item in [graph, *graph, *values]:
+            item.doc_string = None
+            _forget_notes(item.metadata_props)
+            if isinstance(item, ir.Value) and isinstance(item.const_value, ir.Tensor):
+                item.const_value.doc_string = None
+    for owner in [model, *functions]:
+        _forget_notes(owner.metadata_props)
+
+
+def _forget_notes(notes: dict[str, str]) -> None:
+    for key in [key for key in notes if key.startswith(NOTES) and key != SCOPES]:
+        del notes[key]
 
 
 def copy_origin(source: ir.Node, target: ir.Node) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -36,3 +37,29 @@ def test_the_types_of_the_runtime_have_the_numbers_of_the_schema() -> None:
 def test_encodings_have_the_numbers_of_the_schema() -> None:
     ours = {"Dense": program_file.DENSE, "Bitmap": program_file.BITMAP, "Groups": program_file.GROUPS}
     assert enum("Encoding") == ours
+
+
+def test_neither_exported_files_nor_programs_tell_of_the_machine_that_made_them(digits: Path, tmp_path: Path) -> None:
+    from qgraph.deploy.onnxruntime import export
+    from qgraph.deploy.program import compile
+    from qgraph.deploy.program_file import read
+    from qgraph.ir import io
+    from qgraph.ir.scopes import STACK, module_path
+
+    model = io.load(digits / "digits_int8.onnx")
+    assert any(STACK in node.metadata_props for node in model.graph)
+    here = os.path.dirname(__file__)
+    for node in model.graph:  # as older exporters have it
+        node.doc_string = f'File "{here}/net.py", line 7'
+        node.outputs[0].metadata_props["pkg.note"] = here
+    model.metadata_props["task"] = "digits"
+    exported = export(model, tmp_path / "deploy.onnx")
+    compile(model, tmp_path / "digits.qgp")
+    for file in ("deploy.onnx", "digits.qgp"):
+        content = (tmp_path / file).read_bytes()
+        for told in (b"File ", b".py", here.encode(), b"call_function", b"num_users"):
+            assert told not in content, (file, told)
+        assert b"digits" in content
+    assert {"12"} <= {module_path(node) for node in exported.graph}
+    assert {"12"} <= {node.scope for node in read(tmp_path / "digits.qgp")[0].nodes}
+    assert any(STACK in node.metadata_props for node in model.graph)  # the caller's model keeps them
