@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +13,6 @@ import onnx
 import pytest
 
 from qgraph.zoo.digits import split
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def qgraph(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -38,22 +35,6 @@ def work(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / file.name).write_bytes(file.read_bytes())
     np.savez(folder / "x.npz", input=split()[2][:8])
     return folder
-
-
-def commands() -> list[str]:
-    """Every line of the README's console blocks that starts with ``qgraph``."""
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
-    return [line for block in blocks for line in block.splitlines() if line.startswith("qgraph ")]
-
-
-def test_every_command_of_the_readme(tmp_path: Path) -> None:
-    found = commands()
-    assert len(found) >= 9
-    np.savez(tmp_path / "x.npz", input=split()[2][:8])
-    for line in found:
-        done = qgraph(*shlex.split(line)[1:], cwd=tmp_path)
-        assert done.returncode == 0, (line, done.stderr)
 
 
 def test_help_loads_nothing_heavy() -> None:
