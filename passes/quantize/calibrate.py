@@ -2,8 +2,8 @@
 
     x  ->  x          and, in the context's state, its range and extremes under its name
 
-The graph stays as it is. Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are
-added to before a softmax) never set a range: their elements below -1e4 are left out.
+The graph stays as it is. Batches stream through observers of fixed memory. Masks (constants near -inf, or not finite, that are
+added to values before a softmax or chosen in their place) never set a range: their elements below -1e4 are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qgraph.passes.quantize.pads import fill_of, in_front_of_maximum
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
 from qgraph.ir.op_traits import Trait, has, traits
-from qgraph.ir.patterns import constant
+from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES
 from qgraph.numerics.observers import METHODS, ChannelStatistics, MinMax, MovingAverage, Observer, Percentile
@@ -28,11 +28,11 @@ MASKED = -1e4
 
 
 def masks(model: ir.Model) -> set[ir.Value]:
-    """Values that a constant near -inf flows into, up to the softmax that takes it away."""
+    """Values that a constant near -inf, or one that is not finite, flows into, up to the softmax that takes it away."""
     found = {v for v in model.graph.initializers.values() if _is_mask(v)}
     for node in model.graph:
         carried = has(node, Trait.CARRIES_MASK) and any(v in found for v in node.inputs)
-        if carried or (_pads_with_mask(node) and not in_front_of_maximum(node)):
+        if carried or _fills_with_mask(node) or (_pads_with_mask(node) and not in_front_of_maximum(node)):
             found.add(node.outputs[0])
     return found
 
@@ -41,6 +41,14 @@ def _pads_with_mask(node: ir.Node) -> bool:
     """Whether ``node`` fills with a number near -inf."""
     fill = fill_of(node) if node.op_type == "Pad" and not node.domain else None
     return fill is not None and fill <= MASKED
+
+
+def _fills_with_mask(node: ir.Node) -> bool:
+    """Whether ``node`` makes a tensor of one number that is near -inf or not finite."""
+    if node.op_type != "ConstantOfShape" or node.domain:
+        return False
+    fill = attr(node, "value")
+    return fill is not None and _masks(fill.numpy())
 
 
 def linear_inputs(model: ir.Model) -> dict[ir.Value, int]:
@@ -65,7 +73,11 @@ def rearranged(model: ir.Model) -> dict[ir.Value, ir.Value]:
 
 def _is_mask(value: ir.Value) -> bool:
     array = constant(value)
-    return array is not None and array.dtype.kind == "f" and array.size > 0 and bool((array <= MASKED).any())
+    return array is not None and _masks(array)
+
+
+def _masks(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f" and not bool((np.isfinite(array) & (array > MASKED)).all())
 
 
 @register("calibrate")
@@ -109,7 +121,7 @@ class Calibrate(Pass):
                 if value not in arrays and one.count:
                     self._observe(value, observers[value], np.array([one.low.min(), one.high.max()]), one.total, total + 1)
             for value, array in arrays.items():
-                array = array[array > MASKED] if value in masked else array
+                array = array[np.isfinite(array) & (array > MASKED)] if value in masked else array
                 self._observe(value, observers[value], array, array, total + 1)
             total += 1
             self.context.progress(f"{self.name}: batch {total}", total, 0)

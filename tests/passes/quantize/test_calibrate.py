@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from qgraph.errors import QGraphError
+from qgraph.execute.onnxruntime import session
 from qgraph.pipeline import PassContext, Pipeline
 from tests.passes.graphs import model_of, quantizers
 
@@ -132,6 +134,25 @@ def test_a_value_computed_through_a_mask_keeps_the_range_of_its_finite_elements(
         1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4}> { m = Add(x, mask) y = MatMul(m, w) }"""
     found = ranges(text, [{"x": np.array([[-1, 2, 3, 1]], np.float32)}], quantize="quantize{placement=linear activations=uint8}")
     assert near(found["m"], -1, 2)
+
+
+@pytest.mark.parametrize("fill", ["nan", "inf", "-inf", "-1e30"])
+def test_what_a_tensor_is_filled_with_never_sets_a_range(fill: str) -> None:
+    # the fill stands where nothing is known; here everything is, and so the answer is finite
+    text = """g (float[n,2] x, bool[n,2] known) => (float[n,2] y) <float[2,2] w = {1, 2, 3, 4}> {
+        s = Shape(x) none = ConstantOfShape(s) m = MatMul(x, w) y = Where(known, m, none) }"""
+    model = model_of(text)
+    (node,) = (n for n in model.graph if n.op_type == "ConstantOfShape")
+    node.attributes.add(ir.AttrTensor("value", ir.tensor(np.array([float(fill)], np.float32))))
+    x = RNG.standard_normal((8, 2)).astype(np.float32)
+    data = [{"x": x, "known": np.arange(16).reshape(8, 2) < 9}]
+    Pipeline("calibrate,quantize").run(model, PassContext(data=data))
+    assert set(quantizers(model)) == {"x", "m"}
+    (got,) = session(model).run(None, data[0])
+    known = data[0]["known"]
+    np.testing.assert_array_equal(got[~known], np.full(7, float(fill), np.float32))
+    wanted = x @ np.array([[1, 2], [3, 4]], np.float32)
+    np.testing.assert_allclose(got[known], wanted[known], atol=0.1)
 
 
 def test_ranges_of_views_are_those_of_their_source() -> None:
