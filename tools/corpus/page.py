@@ -98,6 +98,8 @@ def _worst(result: Result, form: str) -> str:
     if quality is None:
         return "-"
     rows = quality["outputs"]
+    if any(row["sqnr"] is None for row in rows):
+        return "another length"
     worst = min(rows, key=lambda row: row["sqnr"])
     share = "" if quality["task"] is None else f", {100 * quality['task']:.0f} %"
     return ("equal" if worst["sqnr"] == float("inf") else f"{worst['sqnr']:.1f} dB") + share

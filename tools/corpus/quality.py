@@ -81,12 +81,17 @@ def differences(
     pairs: Sequence[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
     sizes: dict[str, tuple[int, list[int]]],
 ) -> list[dict[str, object]]:
-    """SQNR and cosine of every output, and of the parts of joined ones (``name[0:4]``), over all batches."""
+    """SQNR and cosine of every output, and of the parts of joined ones (``name[0:4]``), over all batches.
+
+    Both are None for an output whose shapes differ in some batch, as when a voice speaks faster.
+    """
     made: dict[str, Difference] = {}
+    unlike: set[str] = set()
     for a, b in pairs:
         for name, x, y in zip(names, a, b, strict=True):
             if x.shape != y.shape:
-                raise ValueError(f"output {name} has shape {list(y.shape)}, the float model's has {list(x.shape)}")
+                unlike.add(name)
+                continue
             made.setdefault(name, Difference(name)).update(x, y)
             axis, parts = sizes.get(name, (0, []))
             if len(parts) > 1 and sum(parts) == x.shape[axis]:
@@ -94,4 +99,5 @@ def differences(
                 for start, end in itertools.pairwise(at):
                     key = f"{name}[{start}:{end}]"
                     made.setdefault(key, Difference(key)).update(*(np.take(v, range(start, end), axis) for v in (x, y)))
-    return [{"name": d.name, "sqnr": d.sqnr, "cosine": d.cosine} for d in made.values()]
+    rows: list[dict[str, object]] = [{"name": d.name, "sqnr": d.sqnr, "cosine": d.cosine} for d in made.values()]
+    return [{"name": name, "sqnr": None, "cosine": None} for name in sorted(unlike)] + rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from qgraph.tools.corpus import page, quality
@@ -41,8 +42,6 @@ def test_walk(entry: Entry, tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_joined_output_are_judged_alone() -> None:
-    import numpy as np
-
     boxes, scores = np.full((1, 4, 5), 300.0), np.full((1, 2, 5), 0.5)
     found = quality.differences(
         ["y"], [([np.concatenate([boxes, scores], 1)], [np.concatenate([boxes, 0 * scores], 1)])], {"y": (1, [4, 2])}
@@ -51,6 +50,12 @@ def test_the_parts_of_a_joined_output_are_judged_alone() -> None:
     assert found[0]["sqnr"] > 50
     assert found[1]["sqnr"] == np.inf
     assert found[2]["sqnr"] == 0
+
+
+def test_an_output_of_another_length_has_no_distance() -> None:
+    ones, none = np.ones(4), {"name": "y", "sqnr": None, "cosine": None}
+    found = quality.differences(["y", "z"], [([ones, ones], [ones[:3], ones])], {})
+    assert found == [none, {"name": "z", "sqnr": np.inf, "cosine": 1.0}]
 
 
 def test_a_page_says_what_was_refused() -> None:
