@@ -137,7 +137,7 @@ def _fidelity(
 
     context.progress("comparing with the float model", 0, 0)
     reference = context.state.reference or before
-    inner = compare(reference, after, itertools.islice(iter(data), 1))
-    outer = compare(before, after, itertools.islice(iter(data), CHECKED), layers=False)
+    inner = compare(reference, after, itertools.islice(iter(data), 1), same_shapes=False)
+    outer = compare(before, after, itertools.islice(iter(data), CHECKED), layers=False, same_shapes=False)
     worst = [(d.name, d.sqnr) for d in inner.worst(5)]
     return worst, {d.name: d.sqnr for d in outer.outputs}

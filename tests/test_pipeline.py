@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qgraph.analyze.compare import compare
 from qgraph.capture import from_factory
 from qgraph.errors import QGraphError
+from qgraph.execute.onnxruntime import session
 from qgraph.ir.snapshot import Snapshot, difference
 from qgraph.pipeline import AnalysisState, MeasuredRange, Pass, PassContext, PassReport, Pipeline, passes, register
 from qgraph.workflow import transform
+from tests.passes.graphs import model_of
 
 TEXT = "canonicalize,calibrate{method=entropy percentile=99.5},quantize{weights=int4 exclude=[Gemm,*.head]}"
 
@@ -179,6 +182,21 @@ def test_a_transform_that_loses_too_much_leaves_the_model_as_it_was() -> None:
     assert serialized(model) == before
     report = transform(model, "canonicalize,calibrate,quantize", data=DATA, min_sqnr=1e3, force=True)
     assert serialized(model) != before and report.output_sqnr["y"] < 1e3
+
+
+def test_an_output_whose_length_follows_from_values_is_refused_and_forced() -> None:
+    model = model_of("""g (float[200,1] x) => (float[k] y) <float[1,1] w = {1}, float t = {0.47}, int64[1] flat = {-1}> {
+        h = MatMul(x, w) keep = Greater(h, t) v = Reshape(h, flat) b = Reshape(keep, flat) y = Compress(v, b) }""")
+    float_model = model.clone()
+    data = [{"x": np.linspace(-1, 1, 200, dtype=np.float32)[:, None]}]
+    with pytest.raises(QGraphError, match=r"the result lost too much: output y -inf dB"):
+        transform(model, preset="int8", data=data)
+    report = transform(model, preset="int8", data=data, force=True)
+    assert report.output_sqnr == {"y": float("-inf")}
+    (got,) = session(model).run(None, data[0])
+    assert got.shape != (53,)  # as many as are over 0.47 in float
+    with pytest.raises(QGraphError, match=r"output 'y' has shape \[53\] in one model and \[\d+\] in the other"):
+        compare(float_model, model, data)
 
 
 def test_a_pipeline_that_succeeds_changes_the_model_that_was_given() -> None:

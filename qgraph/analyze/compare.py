@@ -61,10 +61,13 @@ class Difference:
         """dB; infinite when equal."""
         if self.noise == 0.0:
             return float("inf")
-        return 10 * float(np.log10(self.signal / self.noise)) if self.signal else float("-inf")
+        share = self.signal / self.noise
+        return 10 * float(np.log10(share)) if share else float("-inf")
 
     @property
     def cosine(self) -> float:
+        if np.isinf(self.noise):
+            return 0.0
         norm = (self.signal * self.other) ** 0.5
         return self.product / norm if norm else float(self.noise == 0.0)
 
@@ -162,6 +165,7 @@ def compare(
     layers: bool = True,
     threshold: float = 20.0,
     threads: int = 0,
+    same_shapes: bool = True,
 ) -> Comparison:
     """Compare model ``a`` (the reference) with ``b`` on ``data``.
 
@@ -170,6 +174,8 @@ def compare(
         data: batches in any form that ``qgraph.data.Batches`` takes.
         layers: also compare the values inside that have a name in both.
         threshold: SQNR in dB below which a value counts as diverged.
+        same_shapes: refuse outputs that differ in shape; without it their SQNR is minus infinity. The shape of an output
+            may follow from values, as when a voice speaks faster.
     """
     runners = [Runner(m, inner=layers, threads=threads) for m in (a, b)]
     if len(runners[0].outputs) != len(runners[1].outputs):
@@ -182,16 +188,17 @@ def compare(
     for number, batch in enumerate(Batches(data, runners[0].inputs), 1):
         (out_a, in_a), (out_b, in_b) = (r.run(batch, number) for r in runners)
         for difference, x, y in zip(outputs, out_a.values(), out_b.values(), strict=True):
-            _same_shape(difference.name, x, y)
-            difference.update(x, y)
+            if x.shape == y.shape:
+                difference.update(x, y)
+            elif same_shapes:
+                raise QGraphError(
+                    f"output {difference.name!r} has shape {list(x.shape)} in one model and {list(y.shape)} in the other"
+                )
+            else:
+                difference.noise = float("inf")
         for name in in_a:
             if name in in_b and in_a[name].shape == in_b[name].shape:
                 values.setdefault(name, Difference(name)).update(in_a[name], in_b[name])
     if not number:
         raise QGraphError("the data holds no batch; give at least one")
     return Comparison(outputs, list(values.values()), threshold)
-
-
-def _same_shape(name: str, a: np.ndarray, b: np.ndarray) -> None:
-    if a.shape != b.shape:
-        raise QGraphError(f"output {name!r} has shape {list(a.shape)} in one model and {list(b.shape)} in the other")
