@@ -25,6 +25,7 @@ class Lowering:
 
     Attributes:
         codes, weights, scores: what a float value of the old graph is.
+        baked: codes that a QuantizeLinear makes of a constant.
         patterns: functions that see several nodes as one kernel; they are asked before those of single ops.
         refused: nodes that have no integer form.
     """
@@ -34,6 +35,7 @@ class Lowering:
         self.build = Builder()
         self.codes: dict[ir.Value, QuantizedValue] = {}
         self.weights: dict[ir.Value, Weight] = {}
+        self.baked: dict[ir.Value, Weight] = {}
         self.scores: dict[ir.Value, QuantizedScores] = {}
         self.splits: dict[ir.Node, tuple[QuantizedValue, list[ir.Value]]] = {}
         self.refused: dict[ir.Node, None] = {}

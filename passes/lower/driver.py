@@ -25,11 +25,14 @@ from qgraph.ir.dialects import INTEGER, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
-from qgraph.ir.weights import read_weight
+from qgraph.ir.weights import Weight, quantizer_params, read_weight
+from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
 FAMILIES = (attention, conv, linear, movement, norm, pointwise, pool, resize)
 """Importing them fills the table of ``registry``."""
+DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
+"""Integer ops of files that other tools quantized dynamically."""
 PATTERNS = (linear.linear, pointwise.lookup, movement.embedding)
 
 
@@ -70,6 +73,10 @@ def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
 def _quantize(low: Lowering, node: ir.Node) -> None:
     value, result = node.inputs[0], node.outputs[0]
     assert value is not None
+    array, params = low.float_constant(value), quantizer_params(node)
+    if array is not None and params is not None:  # a weight that was left float in front of its quantizer
+        low.baked[result] = Weight(f"{value.name}.codes", quantize(array, params), params)
+        return
     spec = spec_of(node)
     scores = attention.match(low, value)
     if scores is not None and spec.scale == np.float32(1 / 255) and spec.zero_point == 0:
@@ -90,8 +97,14 @@ def _dequantize(low: Lowering, node: ir.Node) -> None:
     if (weight := read_weight(node)) is not None:
         low.weights[result] = weight
         return
-    if is_op(source, "Gather"):
-        return  # an embedding: produced on demand
+    if source in low.baked:
+        low.weights[result] = low.baked[source]
+        return
+    if is_op(source, "Gather"):  # an embedding is produced on demand, unless all its rows have one scale
+        rows = movement.codes_of_table(low, source, node)
+        if rows is not None:
+            low.codes[result] = rows
+        return
     if source in low.new:
         low.codes[result] = QuantizedValue(low.new[source], spec_of(node))
 
@@ -122,6 +135,12 @@ class Lower(Pass):
 
     def requires(self, model: ir.Model) -> None:
         dialect = dialect_of(model)
+        dynamic = [n for n in model.graph if not n.domain and n.op_type in DYNAMIC]
+        if dynamic:
+            raise QGraphError(
+                f"pass 'lower': {where(dynamic[0])} works with one scale a tensor that is measured in every run, as no program "
+                "does; start from the float model with --preset int8 or int8-dynamic, or deploy with 'qgraph export'"
+            )
         if dialect == "integer":
             raise QGraphError("pass 'lower': the model is in the integer dialect already; take 'lower' out")
         for what, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):

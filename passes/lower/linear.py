@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
-from qgraph.passes.lower import attention, layout
+from qgraph.passes.lower import asymmetric, attention, layout
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
 from qgraph.passes.lower.windows import geometry
@@ -102,8 +102,8 @@ def linear(low: Lowering, last: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     codes, row_scales = tokens or (x.value, None)  # type: ignore[union-attr]
     x_scale, x_zero = (1.0, 128) if tokens else (x.scale, x.zero_point)  # type: ignore[union-attr]
     weight = _oriented(found.weight, node)
-    if np.any(weight.params.zero_point):
-        raise QGraphError(f"{where(node)} has asymmetric weights; use symmetric ones (zero point 0)")
+    if not asymmetric.is_symmetric(weight):
+        codes, weight = asymmetric.symmetric(low, node, codes, weight)
     attributes: dict[str, Any] = {"x_zero": x_zero, **clamp_attributes(found.clamp, out)}
     if weight.levels is not None:
         attributes["levels"] = weight.table()

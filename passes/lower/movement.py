@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx_ir as ir
+from qgraph.passes.lower.asymmetric import is_symmetric
 from qgraph.passes.lower.registry import lowers
-from qgraph.passes.lower.values import QuantizedValue, QuantSpec
+from qgraph.passes.lower.values import QuantizedValue, QuantSpec, spec_of
 
 from qgraph.ir.bit_types import code_type
 from qgraph.ir.integer_ops import PadMode
@@ -98,6 +99,21 @@ def pad(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Val
     return low.requantized(QuantizedValue(made, x.spec), node, value, out)
 
 
+def codes_of_table(low: Lowering, gathered: ir.Value | None, unpack: ir.Node) -> QuantizedValue | None:
+    """What DQ(Gather(codes)) reads where the constant codes have one scale for all: the codes as activations have them."""
+    gather = gathered.producer() if gathered is not None else None
+    table, scale = (None, None) if gather is None else (constant(gather.inputs[0]), constant(unpack.inputs[1]))
+    if gather is None or gathered is None or table is None or scale is None or scale.size != 1:
+        return None
+    spec = spec_of(unpack)
+    if gathered not in low.new:
+        codes = table.astype(np.int64) + (128 if table.dtype == np.int8 else 0)
+        rows = low.build.constant(f"{gather.inputs[0].name}.codes", codes.astype(spec.type.numpy()))  # type: ignore[union-attr]
+        index = low.any(gather.inputs[1])
+        low.new[gathered] = low.moved(gather, [rows, index], gathered, spec.type)
+    return QuantizedValue(low.new[gathered], spec)
+
+
 def embedding(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     """DQ(Gather(codes)) or Gather(DQ(codes)): gather codes, then requantize with a scale a column."""
     if not is_op(value, "DequantizeLinear", "Gather"):
@@ -106,13 +122,7 @@ def embedding(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> 
     if source is None or source.op_type != "Gather" or attr(source, "axis", 0) != 0:
         return None
     weight = low.weights.get(source.inputs[0]) if node is source else _table(node, source)  # type: ignore[arg-type]
-    if (
-        weight is None
-        or weight.codes.ndim != 2
-        or weight.params.axis != 1
-        or weight.params.block
-        or np.any(weight.params.zero_point)
-    ):
+    if weight is None or weight.codes.ndim != 2 or weight.params.axis != 1 or weight.params.block or not is_symmetric(weight):
         return None
     index = low.any(source.inputs[1])
     codes = low.build.add(
@@ -132,6 +142,7 @@ def embedding(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> 
 def _table(node: ir.Node, gather: ir.Node) -> Weight | None:
     """The table behind DQ(Gather(codes)): the DequantizeLinear's parameters speak of the gathered tensor."""
     codes, scale = constant(gather.inputs[0]), constant(node.inputs[1])
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
     last = attr(node, "axis", 1) in (-1, len(node.outputs[0].shape or ()) - 1)
     if codes is None or scale is None or scale.ndim != 1 or not last:
         return None
@@ -139,5 +150,5 @@ def _table(node: ir.Node, gather: ir.Node) -> Weight | None:
     assert table is not None and table.const_value is not None
     kind = code_type(table.const_value.dtype)
     assert kind is not None
-    params = QParams(kind, scale, np.zeros(scale.shape, np.int64), 1)
-    return Weight(table.name or "", codes.astype(np.int8), params)
+    zeros = np.zeros(scale.shape, np.int64) if zero is None else np.broadcast_to(zero.astype(np.int64), scale.shape)
+    return Weight(table.name or "", codes.astype(kind.container), QParams(kind, scale, zeros, 1))

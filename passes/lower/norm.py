@@ -9,7 +9,7 @@ import onnx_ir as ir
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantSpec, f32
 
-from qgraph.ir.patterns import attr, constant, rank
+from qgraph.ir.patterns import attr, rank
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering
@@ -30,10 +30,10 @@ def softmax(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir
 @lowers("GroupNormalization", "InstanceNormalization")
 def norm(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
-    gamma = constant(node.inputs[1])
+    gamma = low.float_constant(node.inputs[1])
     if x is None or gamma is None:
         return None
-    beta = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros_like(gamma)
+    beta = low.float_constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros_like(gamma)
     if beta is None:
         return None
     attributes: dict[str, Any] = {"epsilon": f32(attr(node, "epsilon", 1e-5) / np.float64(x.scale) ** 2)}

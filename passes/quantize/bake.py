@@ -15,11 +15,10 @@ import onnx_ir.passes.common as common
 from qgraph.passes.quantize import codebook
 from qgraph.passes.quantize.weights import quantize_bias
 
-from qgraph.ir.bit_types import code_type
 from qgraph.ir.op_traits import Trait, has
-from qgraph.ir.patterns import attr, constant, is_op, nodes
-from qgraph.ir.weights import read_weight, store_codes
-from qgraph.numerics.affine import QParams, quantize
+from qgraph.ir.patterns import constant, is_op, nodes
+from qgraph.ir.weights import quantizer_params, read_weight, store_codes
+from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
 
@@ -33,7 +32,7 @@ class Bake(Pass):
     def apply(self, model: ir.Model, report: PassReport) -> None:
         for node in list(nodes(model, "QuantizeLinear")):
             value, array = node.inputs[0], constant(node.inputs[0])
-            params = _params(node)
+            params = quantizer_params(node)
             if array is None or value is None or params is None:
                 continue
             codes = store_codes(model, value, quantize(array, params), params)
@@ -55,14 +54,3 @@ class Bake(Pass):
             if quantize_bias(model, node, weight.params, float(scale.reshape(()))):
                 report.count("biases baked")
         common.RemoveUnusedNodesPass()(model)
-
-
-def _params(node: ir.Node) -> QParams | None:
-    scale = constant(node.inputs[1])
-    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    if scale is None or zero is None:
-        return None
-    kind = code_type(node.inputs[2].const_value.dtype)  # type: ignore[union-attr]
-    assert kind is not None
-    axis = attr(node, "axis", 1) if scale.ndim else None
-    return QParams(kind, scale, zero.astype(kind.container), axis, attr(node, "block_size", 0))

@@ -106,9 +106,21 @@ def read_weight(node: ir.Node) -> Weight | None:
     axis = attr(node, "axis", 1) if scale.ndim else None
     if axis is not None and axis < 0:
         axis += codes.ndim
-    if scale.ndim == 1 and scale.size == 1 and (axis is None or codes.shape[axis] != 1):
+    if scale.ndim == 1 and scale.size == 1 and (axis is None or axis >= codes.ndim or codes.shape[axis] != 1):
         scale, zeros, axis = scale.reshape(()), zeros.reshape(()), None
     return Weight(source.name or "", codes, QParams(kind, scale, zeros, axis, attr(node, "block_size", 0)), levels)
+
+
+def quantizer_params(node: ir.Node) -> QParams | None:
+    """The parameters of a QuantizeLinear node whose scale and zero point are constants; None for another."""
+    scale = constant(node.inputs[1])
+    zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if scale is None or zero is None:
+        return None
+    kind = code_type(node.inputs[2].const_value.dtype)  # type: ignore[union-attr]
+    assert kind is not None
+    axis = attr(node, "axis", 1) if scale.ndim else None
+    return QParams(kind, scale, zero.astype(kind.container), axis, attr(node, "block_size", 0))
 
 
 def weight_axes(node: ir.Node) -> tuple[int, int]:

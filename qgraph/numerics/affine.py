@@ -89,7 +89,7 @@ def quantize(x: np.ndarray, params: QParams, rounding: Rounding = "even", rng: n
     ``rounding="floor"`` with the zero point's sign turned is the form ``floor(r / S) - Z``.
     """
     scale, zero = params.expand(x.shape)
-    codes = _round(np.asarray(x, np.float32) / scale, rounding, rng)
+    codes = np.asarray(_round(np.asarray(x, np.float32) / scale, rounding, rng))
     low, high = params.type.qmin, params.type.qmax
     if params.type.bits > 16:  # float32 does not hold every code
         return np.clip(codes.astype(np.float64) + zero, low, high).astype(params.type.container)

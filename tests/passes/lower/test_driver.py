@@ -11,6 +11,7 @@ import pytest
 from qgraph.deploy.onnxruntime import export
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
+from qgraph.errors import QGraphError
 from qgraph.workflow import transform
 from tests.conftest import run_onnx
 from tests.passes.graphs import model_of
@@ -50,3 +51,45 @@ def test_inputs_and_outputs_keep_their_names(case: str, passes: str, tmp_path: P
     for got in (run_onnx(model, feed), list(program.run(feed).values()), made.run(None, feed)):
         for a, b in zip(got, want, strict=True):
             assert np.abs(a - b).max() <= 0.05
+
+
+def test_a_constant_in_front_of_a_quantizer_is_compiled_as_codes(tmp_path: Path) -> None:
+    """As quantization-aware training leaves a weight, and as ONNX Runtime's quantizer leaves the vectors of a normalization."""
+    rng = np.random.default_rng(0)
+    weights = ", ".join(f"{v:.3f}" for v in rng.normal(0, 0.5, 12))
+    model = model_of(
+        f"g (float[2,3] x) => (float[2,4] y) <float[3,4] w = {{{weights}}}, float[4] g = {{1, 0.5, 2, 1}}, "
+        "float[4] b = {0, 1, -1, 2}, float s = {0.02}, uint8 z = {128}, float sw = {0.01}, int8 zw = {0}, float sg = {0.02}> { "
+        "q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) "
+        "wq = QuantizeLinear(w, sw, zw) v = DequantizeLinear(wq, sw, zw) c = MatMul(a, v) "
+        "d = QuantizeLinear(c, s, z) e = DequantizeLinear(d, s, z) gq = QuantizeLinear(g, sg, zw) "
+        "h = DequantizeLinear(gq, sg, zw) n = LayerNormalization(e, h, b) p = QuantizeLinear(n, s, z) "
+        "y = DequantizeLinear(p, s, z) }"
+    )
+    feed = {"x": rng.normal(size=(2, 3)).astype(np.float32)}
+    compile(model, tmp_path / "m.qgp", sparse=False)
+    (found,) = Session(tmp_path / "m.qgp").run(feed).values()
+    assert np.abs(found - run_onnx(model, feed)[0]).max() <= 0.0201  # one code
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8"])
+def test_rows_of_a_table_with_one_scale_and_a_zero_point(tmp_path: Path, kind: str) -> None:
+    model = model_of(
+        f"g (int64[3] x) => (float[3,2] y) <{kind}[4,2] t = {{1, 2, 3, 4, 5, 6, 7, 100}}, float s = {{0.5}}, {kind} z = {{7}}> "
+        "{ r = Gather(t, x) y = DequantizeLinear(r, s, z) }"
+    )
+    compile(model, tmp_path / "m.qgp", sparse=False)
+    (found,) = Session(tmp_path / "m.qgp").run({"x": np.array([3, 0, 1])}).values()
+    np.testing.assert_array_equal(found, [[0, 46.5], [-3, -2.5], [-2, -1.5]])
+
+
+@pytest.mark.parametrize(
+    "op", ["d, s2, z2 = DynamicQuantizeLinear(a) y = DequantizeLinear(d, s2, z2)", "i = MatMulInteger(q, w, z) y = Cast<to=1>(i)"]
+)
+def test_codes_with_measured_scales_are_refused(op: str, tmp_path: Path) -> None:
+    model = model_of(
+        "g (float[2,3] x) => (y) <float s = {0.02}, uint8 z = {128}, int8[3,1] w = {1, 2, 3}> "
+        f"{{ q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) {op} }}"
+    )
+    with pytest.raises(QGraphError, match="measured in every run"):
+        compile(model, tmp_path / "m.qgp")
