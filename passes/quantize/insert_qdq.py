@@ -23,7 +23,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.dialects import MIN_OPSET, opset
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops import attach
-from qgraph.ir.patterns import new_node
+from qgraph.ir.patterns import constant, is_op, new_node
 from qgraph.ir.weights import store, store_params
 from qgraph.numerics.affine import INT_TYPES, QParams, from_range
 from qgraph.pipeline import Pass, PassReport, register
@@ -233,7 +233,8 @@ class Quantize(Pass):
         value = node.inputs[0]
         params = self.params.get(value) if value is not None else None
         if params is None:
-            return None
+            scale = constant(value.producer().inputs[1]) if is_op(value, "DequantizeLinear") else None  # type: ignore[union-attr]
+            return float(scale.reshape(())) if scale is not None and scale.size == 1 else None
         if params.type.bits > 8:
             self._requantize_to_8_bits(node)
             params = self.params[node.inputs[0]]  # type: ignore[index]

@@ -5,6 +5,7 @@ Kinds of ops:
     movement   output elements are input elements: same scale and zero point
     region     pointwise functions of one value (see qgraph.ir.regions)
     kernel     everything else that the integer runtime has a kernel for
+What has a quantizer already (a file that another tool quantized) keeps it: no value gets a second one.
 A value is *unmaterialized* when the kernel that makes it hands it on without storing it: the sum before a bias, the input of
 a fused Relu, attention scores, and, in front of a residual add, the output of a per-token linear.
 """
@@ -20,7 +21,7 @@ from qgraph.passes.quantize import pads
 from qgraph.passes.quantize.calibrate import masks
 
 from qgraph.ir.matchers import attention
-from qgraph.ir.matchers.linear import bias_add, other_input, weight_of
+from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
 from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import attr, constant, is_op, only_user, rank
 from qgraph.ir.regions import Regions
@@ -28,14 +29,19 @@ from qgraph.ir.scopes import matches
 from qgraph.pipeline import AnalysisState
 
 STATIC = ("uint8", "int8", "uint4")
+QUANTIZERS = {"QuantizeLinear", "DynamicQuantizeLinear", "FakeQuantizeTokens"}
 
 
 @dataclasses.dataclass
 class Plan:
-    """What to do: ``types`` of the values to quantize, linears by kind, unmaterialized values, and why nodes stay float."""
+    """What to do: ``types`` of the values to quantize, linears by kind, unmaterialized values, and why nodes stay float.
+
+    ``coded`` are linears whose weights are codes already.
+    """
 
     types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
     linear: dict[ir.Node, str] = dataclasses.field(default_factory=dict)
+    coded: set[ir.Node] = dataclasses.field(default_factory=set)
     embeddings: list[ir.Node] = dataclasses.field(default_factory=list)
     probabilities: dict[ir.Value, None] = dataclasses.field(default_factory=dict)
     unmaterialized: set[ir.Value] = dataclasses.field(default_factory=set)
@@ -82,7 +88,10 @@ class Planner:
         plan = self.plan
         for node in self.graph:
             weight = weight_of(node)
-            if weight is not None and self._finite(node, weight) and self._has_dims(node) and self.wanted(node):
+            if quantized_weight_of(node) is not None and not has_scale(node.inputs[0]) and self.wanted(node):
+                plan.linear[node] = "tokens" if self._per_token(node) else "static"
+                plan.coded.add(node)
+            elif weight is not None and self._finite(node, weight) and self._has_dims(node) and self.wanted(node):
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
             elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
                 plan.embeddings.append(node)
@@ -108,6 +117,8 @@ class Planner:
         if family(node) != "linear" or self.activations in STATIC:
             return False
         x = node.inputs[0]
+        if has_scale(x):
+            return False
         return self.activations == "tokens" or (x is not None and x.shape is not None and len(x.shape) >= 3)
 
     def _is_embedding(self, node: ir.Node) -> bool:
@@ -137,7 +148,9 @@ class Planner:
     def _linear_only(self) -> None:
         for node, kind in self.plan.linear.items():
             x = node.inputs[0]
-            if kind == "static" and x is not None and self.state.range_of(x) is not None:  # without a range: weights only
+            if (
+                kind == "static" and x is not None and not has_scale(x) and self.state.range_of(x) is not None
+            ):  # without a range: weights only
                 self.plan.types[x] = self._static_type(x)
 
     def _pads_far(self, node: ir.Node) -> bool:
@@ -221,7 +234,7 @@ class Planner:
             path += [u.outputs[0] for u in users if u.op_type == "IsNaN"]
             out = guard.outputs[0]
         user = only_user(out)
-        if user is None or user.op_type != "MatMul":
+        if user is None or user.op_type != "MatMul" or has_scale(out):
             return
         self.plan.unmaterialized.update(path)
         self.plan.probabilities[out] = None
@@ -263,7 +276,7 @@ class Planner:
     def _stored(self, value: ir.Value) -> bool:
         """Whether ``value`` is read or written by an integer kernel as a quantized tensor."""
         plan = self.plan
-        if value in plan.unmaterialized or value in self.masked or value in plan.probabilities:
+        if value in plan.unmaterialized or value in self.masked or value in plan.probabilities or has_scale(value):
             return False
         producer = value.producer()
         users = [u.node for u in value.uses()]
@@ -276,6 +289,13 @@ class Planner:
             floats = (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
             return not (producer in plan.lowerable and floats)
         return any(n in plan.lowerable for n in users) or producer in plan.lowerable
+
+
+def has_scale(value: ir.Value | None) -> bool:
+    """Whether ``value`` comes from a quantizer or goes to one."""
+    if value is None:
+        return False
+    return is_op(value, "DequantizeLinear") or any(u.node.op_type in QUANTIZERS for u in value.uses())
 
 
 def _second_output_is_used(node: ir.Node) -> bool:

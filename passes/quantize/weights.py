@@ -74,9 +74,10 @@ class Weights:
 
     def run(self, plan: Plan, input_scale: Callable[[ir.Node], float | None]) -> None:
         readers: dict[tuple[ir.Value | None, int], list[ir.Node]] = {}
-        for node in plan.linear:
+        linear = {node: kind for node, kind in plan.linear.items() if node not in plan.coded}
+        for node in linear:
             readers.setdefault((node.inputs[1], output_axis(node)), []).append(node)
-        for node, kind in plan.linear.items():
+        for node, kind in linear.items():
             scale = input_scale(node) if kind == "static" else None
             sharing = readers.get((node.inputs[1], output_axis(node)), [])
             params = self._weight(node, [(n, input_scale(n) if plan.linear[n] == "static" else None) for n in sharing])

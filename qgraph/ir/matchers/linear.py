@@ -24,6 +24,13 @@ def weight_of(node: ir.Node) -> ir.Value | None:
     return value if has_bias_of_columns(node) else None
 
 
+def quantized_weight_of(node: ir.Node) -> ir.Value | None:
+    """The weight of a linear op that is constant codes behind a DequantizeLinear; else None."""
+    value = node.inputs[1] if has(node, Trait.LINEAR) else None
+    codes = value.producer().inputs[0] if is_op(value, "DequantizeLinear") else None  # type: ignore[union-attr]
+    return value if constant(codes) is not None else None
+
+
 def has_bias_of_columns(node: ir.Node) -> bool:
     """Whether what a Gemm adds is a constant with one number a column (or one for all), or nothing; true of other ops."""
     given = node.inputs[2] if node.op_type == "Gemm" and len(node.inputs) > 2 else None

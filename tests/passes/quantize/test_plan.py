@@ -206,3 +206,19 @@ def test_a_matrix_times_a_stack_of_weights_stays_float(options: str, tmp_path: P
     for optimize in (False, True):
         made = session(model, list(model.graph.outputs), optimize=optimize)
         assert np.abs(made.run(None, feed)[0] - want).max() < 0.03 * np.abs(want).max()
+
+
+def test_what_has_a_scale_keeps_it() -> None:
+    """A file of which another tool quantized a part: the rest gets quantizers, that part none, and its weight keeps its codes."""
+    text = """g (float[2,4] x) => (float[2,4] y)
+      <int8[4,4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, float s = {0.05}, uint8 z = {128}, float sw = {0.1},
+       int8 zw = {0}, float[4,4] v = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}> {
+        q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) u = DequantizeLinear(w, sw, zw) c = MatMul(a, u)
+        d = QuantizeLinear(c, s, z) e = DequantizeLinear(d, s, z) f = Sigmoid(e) g = MatMul(f, u) y = MatMul(g, v) }"""
+    model = model_of(text)
+    before = quantizers(model)
+    Pipeline("calibrate,quantize{activations=uint8}").run(model, PassContext(data=[feed_of(model)]))
+    after = quantizers(model)
+    assert list(before) == ["x", "c"] and sorted(after) == ["c", "f", "g", "x"]
+    assert all(after[name] == before[name] for name in before)
+    assert model.graph.initializers["w"].const_value is not None and "v.codes" in model.graph.initializers
