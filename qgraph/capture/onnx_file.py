@@ -9,6 +9,7 @@ import onnx_ir.passes.common as common
 
 from qgraph.capture.float32 import to_float32
 from qgraph.capture.functions import inline_functions
+from qgraph.capture.quantized import holds_foreign, to_quantized
 from qgraph.capture.sequences import resolve_sequences
 from qgraph.capture.shapes import correct_shapes
 from qgraph.capture.upgrade import check_opset, upgrade
@@ -23,39 +24,33 @@ REMARK = "qgraph.capture"
 
 
 def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
-    """Load the ONNX file at ``path`` as a model of the float dialect.
+    """Load the ONNX file at ``path`` as a model of the float dialect, or of the quantized one where it is quantized already.
 
     Model-local functions are inlined, opsets below 21 are upgraded by the ONNX version converter.
 
     Raises:
-        QGraphError: the file cannot be read, an op or opset is not supported (the node is named).
+        QGraphError: the file cannot be read or is an integer program, an op or opset is not supported (the node is named).
     """
-    return as_float(io.load(path), str(path))
+    model = read(path)
+    if dialect_of(model) == "integer":
+        raise QGraphError(f"{path}: it is in the integer dialect already; start from the model that it was lowered from")
+    return model
 
 
 def read(path: str | os.PathLike[str]) -> ir.Model:
     """Load an ONNX file in the dialect that it is in: how every command that changes or compiles a model reads it.
 
-    A float model comes in as in ``from_onnx``; a quantized one is brought to opset 21; an integer program stays as it is.
+    Quantized ops of other tools become Q/DQ pairs (``qgraph.capture.quantized``); what qgraph wrote stays as it is.
 
     Raises:
-        QGraphError: as ``from_onnx``.
+        QGraphError: as ``from_onnx``, but for integer programs, which are taken.
     """
     model = io.load(path)
+    origin = str(path)
     dialect = dialect_of(model)
-    if dialect == "float":
-        return as_float(model, str(path))
-    if dialect == "quantized" and check_opset(model, str(path)) < MIN_OPSET:
-        common.RemoveInitializersFromInputsPass()(model)
-        model.ir_version = max(model.ir_version, 10)
-        upgrade(model, str(path))
-        name_and_infer(model)
-        correct_shapes(model)
-    return model
-
-
-def as_float(model: ir.Model, origin: str) -> ir.Model:
-    """Bring a model as it was read into the float dialect, in place; ``origin`` names it in errors."""
+    ready = dialect == "quantized" and check_opset(model, origin) >= MIN_OPSET and not holds_foreign(model)
+    if dialect == "integer" or ready:
+        return model
     common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
     model.ir_version = max(model.ir_version, 10)
     inline_functions(model, origin)
@@ -65,7 +60,7 @@ def as_float(model: ir.Model, origin: str) -> ir.Model:
 
 
 def prepare(model: ir.Model, origin: str) -> None:
-    """Upgrade ``model`` in place to the float dialect and verify it; ``origin`` names it in errors."""
+    """Upgrade ``model`` in place to the float or quantized dialect and verify it; ``origin`` names it in errors."""
     version = check_opset(model, origin)
     for node in model.graph:
         if has(node, Trait.CONTROL_FLOW):
@@ -76,6 +71,7 @@ def prepare(model: ir.Model, origin: str) -> None:
         if node.domain == "" and not is_standard(node.op_type, version):
             raise QGraphError(f"{origin}: {where(node)} is no op of ONNX opset {version}; check the exporter")
     upgrade(model, origin)
+    to_quantized(model, origin)
     resolve_sequences(model, origin)
     verify_origin(model, origin)
     name_and_infer(model)
@@ -95,6 +91,6 @@ def name_and_infer(model: ir.Model) -> None:
 
 def verify_origin(model: ir.Model, origin: str) -> None:
     try:
-        verify(model, "float")
+        verify(model, dialect_of(model))
     except QGraphError as error:
         raise QGraphError(f"{origin}: {error}") from None

@@ -43,10 +43,18 @@ def compile(
         raise QGraphError("the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first")
     lowered = source.clone()
     if dialect == "quantized":
-        Pipeline("lower").run(lowered)
+        _lower(lowered)
     if sparse:
         found = choose(lowered, shapes, threads)
         if chosen is not None:
             chosen.extend(found)
     write(lowered, path)
     return lowered
+
+
+def _lower(model: ir.Model) -> None:
+    """Bring a quantized model into the integer dialect, in place; one of another tool, which may need it, in canonical form."""
+    try:
+        Pipeline("lower").run(model)
+    except QGraphError:
+        Pipeline("canonicalize{parameters=merge},fuse-bias,lower").run(model)

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import INTEGER, check_node
+from qgraph.ir.op_traits import family
 from qgraph.ir.scopes import where
 
 DOMAIN = "qgraph"
@@ -23,10 +24,10 @@ QDQ = {"QuantizeLinear", "DequantizeLinear"}
 def dialect_of(model: ir.Model) -> Dialect:
     """The dialect that ``model`` is in, told from its ops; masked weights belong to float and quantized models."""
     found: Dialect = "float"
-    for node in model.graph:
+    for node in model.graph.all_nodes():
         if node.domain == INTEGER:
             return "integer"
-        if node.op_type in QDQ or (node.domain == DOMAIN and node.op_type != "Mask"):
+        if node.op_type in QDQ or family(node) == "quantized" or (node.domain == DOMAIN and node.op_type != "Mask"):
             found = "quantized"
     return found
 
@@ -50,7 +51,7 @@ def verify(model: ir.Model, dialect: Dialect) -> None:
     if version < MIN_OPSET:
         raise QGraphError(f"the model is of opset {version}, {MIN_OPSET} is needed; load it with capture.from_onnx")
     allowed = {"float": {""}, "quantized": {"", DOMAIN}, "integer": {"", INTEGER}}[dialect]
-    for node in model.graph:
+    for node in model.graph.all_nodes():
         if node.domain not in allowed and not (dialect == "float" and node.domain == DOMAIN and node.op_type == "Mask"):
             raise QGraphError(f"{where(node)} (domain {node.domain!r}) does not belong to the {dialect} dialect")
         if node.domain == "" and not is_standard(node.op_type, version):

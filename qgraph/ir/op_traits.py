@@ -263,7 +263,7 @@ def _group(op_types: str, row: OpTraits) -> list[OpTraits]:
 
 
 TAKEN = "the lowering takes it into the kernels around it"
-FOREIGN = "a quantized file's own op, which capture does not take"
+FOREIGN = "another tool's op: capture makes Q/DQ of static ones, dynamic ones have one measured scale a tensor"
 NO_PRUNING = "pruning works on float graphs"
 NO_GRADIENT = "a graph of integers has no gradient"
 
