@@ -21,7 +21,9 @@ void ShapeOf::infer(const Values& v) {
   out(v).shape = whole_size ? Shape{} : Shape{std::max<int64_t>(clamp(end_) - first, 0)};
 }
 
-void Cast::infer(const Values& v) { out(v).shape = in(v, 0, {DType::F32, DType::I64, DType::I32, DType::Bool}).shape; }
+void Cast::infer(const Values& v) {
+  out(v).shape = in(v, 0, {DType::F32, DType::I64, DType::I32, DType::Bool, DType::U8, DType::I8}).shape;
+}
 
 Elementwise::Elementwise(const OpSource& s)
     : IndexOp(s),

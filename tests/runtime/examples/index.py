@@ -9,7 +9,7 @@ from qgraph.ir.integer_ops import INTEGER_OPS
 from tests.runtime.examples.example import SEEDS, Case, Example, example
 from tests.runtime.examples.movement import ANY, SHAPES, data, int64
 
-NAMES = {"FLOAT": "float32", "INT64": "int64", "INT32": "int32", "BOOL": "bool"}
+NAMES = {"FLOAT": "float32", "INT64": "int64", "INT32": "int32", "BOOL": "bool", "UINT8": "uint8", "INT8": "int8"}
 
 
 def types(op: str) -> list[str]:
@@ -36,7 +36,8 @@ def cast(draw: st.DrawFn, op: str) -> Example:
     x = case.any((3, 5), source)
     if source == "float32" and draw(st.booleans()):
         x = case.rng.choice(np.array([np.nan, np.inf, -np.inf, 2**31, -(2**31), 2**63, -(2**63), 0.5, -1.5], np.float32), (3, 5))
-    return Example([x], {}, (draw(st.sampled_from(types(op))),))
+    targets = [NAMES[t.name] for t in INTEGER_OPS["", op].outputs[0].types]
+    return Example([x], {}, (draw(st.sampled_from(targets)),))
 
 
 @example("Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual")

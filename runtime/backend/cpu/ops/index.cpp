@@ -51,6 +51,8 @@ class CastKernel : public CpuKernel {
         return from(x.as<int64_t>(), n, *c.out[0]);
       case DType::I32:
         return from(x.as<int32_t>(), n, *c.out[0]);
+      case DType::I8:
+        return from(x.as<int8_t>(), n, *c.out[0]);
       default:
         return from(x.as<uint8_t>(), n, *c.out[0]);
     }
