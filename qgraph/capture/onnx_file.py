@@ -9,6 +9,7 @@ import onnx_ir.passes.common as common
 
 from qgraph.capture.float32 import to_float32
 from qgraph.capture.functions import inline_functions
+from qgraph.capture.ml_ops import standardize
 from qgraph.capture.quantized import holds_foreign, to_quantized
 from qgraph.capture.sequences import resolve_sequences
 from qgraph.capture.shapes import correct_shapes
@@ -54,6 +55,7 @@ def read(path: str | os.PathLike[str]) -> ir.Model:
     common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
     model.ir_version = max(model.ir_version, 10)
     inline_functions(model, origin)
+    standardize(model)
     prepare(model, origin)
     correct_shapes(model)
     return model
