@@ -9,6 +9,7 @@ from typing import Any
 from qgraph.tools.corpus import peers
 from qgraph.tools.corpus.models import MADE, Entry
 from qgraph.tools.corpus.tasks import TASKS
+from qgraph.tools.corpus.walk import GIVEN
 from qgraph.workflow import PRESETS
 
 Result = dict[str, Any]
@@ -73,15 +74,28 @@ def _mark(result: Result, step: str) -> str:
 def _steps(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
     yield "## What works\n"
     yield "For each preset: how far the model came; *program* means that the compiled program ran.\n"
+    floats = [(entry, result) for entry, result in walked if not entry.quantized]
     rows = [
         (entry.name, *(_mark(result, step) for step in WAY), *(_reached(result, p) for p in PRESETS), _reached(result, "pruned"))
-        for entry, result in walked
+        for entry, result in floats
     ]
     yield from _table(("model", "capture", "inspect", "runs", "`to_torch`", *PRESETS, "pruned by 25 %"), rows)
     for preset in PRESETS:
-        exported = sum(_mark(result, f"{preset} run elsewhere") == "yes" for _, result in walked)
-        compiled = sum(_mark(result, f"{preset} run program") == "yes" for _, result in walked)
-        yield f"`{preset}`: {exported} of {len(walked)} exported files run in ONNX Runtime, {compiled} programs run.\n"
+        exported = sum(_mark(result, f"{preset} run elsewhere") == "yes" for _, result in floats)
+        compiled = sum(_mark(result, f"{preset} run program") == "yes" for _, result in floats)
+        yield f"`{preset}`: {exported} of {len(floats)} exported files run in ONNX Runtime, {compiled} programs run.\n"
+    given = [(entry, result) for entry, result in walked if entry.quantized]
+    if not given:
+        return
+    yield "Files that are quantized already are deployed as they are; distances are those from the file itself in ONNX Runtime:\n"
+    steps = {
+        "inspect": "inspect",
+        "given run elsewhere": "exported, runs",
+        "given to_torch": "`to_torch`",
+        "given run program": "program",
+    }
+    rows = [(e.name, *(_mark(r, step) for step in steps), _worst(r, GIVEN), _worst(r, "given program")) for e, r in given]
+    yield from _table(("model", *steps.values(), "exported", "program"), rows)
 
 
 def _reached(result: Result, form: str) -> str:
@@ -120,7 +134,8 @@ def _quality(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
         "SQNR against the float model of the worst output, or of the worst part where an output joins several (boxes and scores, "
         "say), and the task's own measure in per cent of the float model's answers.\n"
     )
-    rows = [(e.name, TASKS[e.task].name or "-", *(_worst(result, form) for form in forms)) for e, result in walked]
+    floats = [(entry, result) for entry, result in walked if not entry.quantized]
+    rows = [(e.name, TASKS[e.task].name or "-", *(_worst(result, form) for form in forms)) for e, result in floats]
     yield from _table(("model", "in per cent", *forms.values()), rows)
 
 

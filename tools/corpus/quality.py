@@ -100,4 +100,5 @@ def differences(
                     key = f"{name}[{start}:{end}]"
                     made.setdefault(key, Difference(key)).update(*(np.take(v, range(start, end), axis) for v in (x, y)))
     rows: list[dict[str, object]] = [{"name": d.name, "sqnr": d.sqnr, "cosine": d.cosine} for d in made.values()]
-    return [{"name": name, "sqnr": None, "cosine": None} for name in sorted(unlike)] + rows
+    rows += [{"name": name, "sqnr": None, "cosine": None} for name in sorted(unlike)]
+    return rows

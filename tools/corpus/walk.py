@@ -28,6 +28,8 @@ from qgraph.tools.corpus.tasks import TASKS
 from qgraph.workflow import PRESETS
 
 PRUNE = "canonicalize{parameters=merge},prune-channels{ratio=0.25}"
+GIVEN = "given"
+"""Form of a file that is quantized already."""
 RESULT = "result.json"
 
 
@@ -91,14 +93,17 @@ class Walk:
         if self.ok("fetch"):
             with self.step("inputs"):
                 self._inputs()
-        if self.ok("inputs"):
+        if self.ok("inputs") and self.entry.quantized:
+            self._as_it_is()
+        elif self.ok("inputs"):
             self._capture()
         if self.ok("capture"):
             for preset in PRESETS:
                 self._preset(preset)
             self._prune()
         if self.ok("inputs"):
-            self._peers()
+            if not self.entry.quantized:
+                self._peers()
             self.result["files"] = {form: str(file) for form, file in self.files().items()}
         self.result["done"] = True
         self.save()
@@ -136,6 +141,13 @@ class Walk:
         with self.step("float to_torch"):
             self._torch(self.float, "float to_torch")
 
+    def _as_it_is(self) -> None:
+        """A file that is quantized already."""
+        with self.step("inspect"):
+            command("inspect", self.source, "--layers")
+        self._deploy(GIVEN, self.source)
+        self._run_as_torch_and_program(GIVEN, self.source)
+
     def _judge(self, form: str, outputs: Sequence[Sequence[np.ndarray]], reference: Any = None) -> None:
         pairs = list(zip(self.reference if reference is None else reference, outputs, strict=True))
         rows = quality.differences(self.names, pairs, self.sizes)
@@ -161,23 +173,24 @@ class Walk:
         made, data = self.folder / f"{preset}.onnx", self.folder / "calib"
         with self.step(f"{preset} transform"):
             command("transform", self.float, "-o", made, "--preset", preset, "--data", data, "--force")
-        self._deploy(preset, made)
         if self.ok(f"{preset} transform"):
-            with self.step(f"{preset} to_torch"):
-                self._torch(made, f"{preset} to_torch")
-            with self.step(f"{preset} compile"):
-                program = self.folder / f"{preset}.qgp"
-                command("compile", made, "-o", program, "--dense")
-            if self.ok(f"{preset} compile"):
-                with self.step(f"{preset} run program"):
-                    self._judge(f"{preset} program", quality.run_program(program, self.judged))
-                with self.step(f"{preset} compare"):
-                    command("compare", self.float, program, "--data", self.folder / "eval", "--outputs-only", "--json")
+            self._deploy(preset, made)
+            self._run_as_torch_and_program(preset, made)
+
+    def _run_as_torch_and_program(self, form: str, made: Path) -> None:
+        with self.step(f"{form} to_torch"):
+            self._torch(made, f"{form} to_torch")
+        program = self.folder / f"{form}.qgp"
+        with self.step(f"{form} compile"):
+            command("compile", made, "-o", program, "--dense")
+        if self.ok(f"{form} compile"):
+            with self.step(f"{form} run program"):
+                self._judge(f"{form} program", quality.run_program(program, self.judged))
+            with self.step(f"{form} compare"):
+                command("compare", made, program, "--data", self.folder / "eval", "--outputs-only", "--json")
 
     def _deploy(self, form: str, made: Path) -> None:
         """Export ``made`` and run the file from a folder that it was not written in, with nothing but itself there."""
-        if not self.ok(f"{form} transform"):
-            return
         place = self.folder / f"{form}-deploy"
         place.mkdir()
         with self.step(f"{form} export"):
@@ -194,7 +207,8 @@ class Walk:
         made = self.folder / "pruned.onnx"
         with self.step("pruned transform"):
             command("transform", self.float, "-o", made, "--passes", PRUNE, "--force")
-        self._deploy("pruned", made)
+        if self.ok("pruned transform"):
+            self._deploy("pruned", made)
 
     def _peers(self) -> None:
         for form, quantize in (("dynamic", peers.dynamic), ("static", peers.static)):
@@ -212,6 +226,8 @@ class Walk:
             "static": self.folder / "static.onnx",
             "int8": self.folder / "int8-deploy" / "model.onnx",
             "int8 program": self.folder / "int8.qgp",
+            GIVEN: self.folder / "given-deploy" / "model.onnx",
+            "given program": self.folder / "given.qgp",
         }
         return {form: file for form, file in known.items() if form == "float" or form in self.result["quality"]}
 
