@@ -10,7 +10,7 @@ import onnx_ir as ir
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.registry import Emit, rule_of
-from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec
+from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.integer_ops.spec import SMALL
@@ -61,7 +61,7 @@ class Lowering:
         if out.type == ir.DataType.FLOAT:
             return made
         like = node or next(iter(self.model.graph))
-        return self.build.kernel(like, "Quantize", [made], out, {"scale": float(np.float32(out.scale))}, value)
+        return self.build.kernel(like, "Quantize", [made], out, {"scale": f32(out.scale)}, value)
 
     def as_float(self, value: ir.Value) -> ir.Value:
         """``value`` as float32 in the new graph."""
@@ -76,15 +76,17 @@ class Lowering:
         return self.as_float(value) if value.dtype == ir.DataType.FLOAT else self.small(value)
 
     def operand(self, value: ir.Value | None, like: QuantSpec | None = None) -> QuantizedValue | None:
-        """Quantized ``value``; a float constant is quantized on the spot (as ``like``, or to 16 bits)."""
+        """Quantized ``value``; a float constant is quantized on the spot (as ``like``, or to 16 bits), but not for float."""
         if value is None:
             return None
         if value in self.codes:
             return self.codes[value]
+        if like == FLOAT:
+            return None
         array = self.float_constant(value)
         if array is None or array.dtype.kind != "f" or np.isnan(array).any():
             return None
-        if like is None or like.type == ir.DataType.FLOAT:
+        if like is None:
             peak = float(np.abs(array).max()) if array.size else 0.0
             if not np.isfinite(peak):
                 return None
@@ -94,9 +96,11 @@ class Lowering:
         return QuantizedValue(self.build.constant(f"{value.name}.codes", codes), like)
 
     def requantized(self, x: QuantizedValue, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value:
-        """Quantized ``x`` as ``out``."""
+        """``x`` as ``out``."""
         if x.spec == out:
             return x.value
+        if x.spec == FLOAT:
+            return self.build.kernel(node, "Quantize", [x.value], out, {"scale": f32(out.scale)}, value)
         if out.type == ir.DataType.FLOAT:
             attributes = {"scale": float(np.float32(x.scale)), "x_zero": x.zero_point}
             return self.build.kernel(node, "Dequantize", [x.value], out, attributes, value)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.asymmetric import is_symmetric
 from qgraph.passes.lower.registry import lowers
-from qgraph.passes.lower.values import QuantizedValue, QuantSpec, spec_of
+from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, spec_of
 
 from qgraph.ir.bit_types import code_type
 from qgraph.ir.integer_ops import PadMode
@@ -41,9 +41,9 @@ def movement(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> i
 def split(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     """All outputs of a Split at once; each is requantized as its reader asks."""
     if node not in low.splits:
-        x = low.operand(node.inputs[0], out)
-        if x is None:
-            return None
+        source = node.inputs[0]
+        assert source is not None
+        x = low.operand(source, out) or QuantizedValue(low.as_float(source), FLOAT)
         low.splits[node] = x, _parts(low, node, x)
     x, parts = low.splits[node]
     part = parts[next(i for i, v in enumerate(node.outputs) if v is value)]

@@ -151,10 +151,12 @@ class Quantize(Pass):
 
     def _activation(self, value: ir.Value, kind: str, plan: Plan) -> None:
         producer = value.producer()
-        if producer is not None and has(producer, Trait.MOVES) and producer not in plan.embeddings:
+        uses = [(n, i) for n, i in readers(value) if value not in plan.raw or n not in plan.joins.nodes]
+        same = producer is not None and has(producer, Trait.MOVES) and producer.inputs[0] not in plan.joins.values
+        if producer is not None and same and producer not in plan.embeddings:
             before = self.params.get(self.sources.get(producer.inputs[0], producer.inputs[0]))  # type: ignore[arg-type]
             if before is not None and before.type.name == kind and (producer.op_type != "Pad" or pads.holds(before, producer)):
-                self._insert(value, before, producer, readers(value))
+                self._insert(value, before, producer, uses, raw=value in plan.raw)
                 return
         known = self.ranges.get(value)
         if known is None:
@@ -163,10 +165,13 @@ class Quantize(Pass):
         low, high = (known.minimum, known.maximum) if is_int16 else (known.low, known.high)
         if producer is not None and producer.op_type == "Pad":
             low, high = pads.widened(low, high, producer)
-        self._insert(value, from_range(low, high, INT_TYPES[kind], symmetric=is_int16), producer, readers(value))
+        params = from_range(low, high, INT_TYPES[kind], symmetric=is_int16)
+        self._insert(value, params, producer, uses, raw=value in plan.raw)
 
-    def _insert(self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[Reader]) -> ir.Value:
-        """Put Q and DQ behind ``value`` and let ``uses`` read the result, which is returned."""
+    def _insert(
+        self, value: ir.Value, params: QParams, near: ir.Node | None, uses: list[Reader], *, raw: bool = False
+    ) -> ir.Value:
+        """Put Q and DQ behind ``value`` and let ``uses`` read the result, which is returned; a ``raw`` output stays ``value``."""
         self.params[value] = params
         graph = self.model.graph
         like = near or (uses[0][0] if uses else graph[0])
@@ -184,7 +189,7 @@ class Quantize(Pass):
             graph.insert_before(graph[0], [quantize, dequantize])
         for reader, index in uses:
             reader.replace_input_with(index, result)
-        if value.is_graph_output() and not value.is_graph_input():  # an input that is handed out stays what it is
+        if value.is_graph_output() and not raw:
             for place in [i for i, v in enumerate(graph.outputs) if v is value]:
                 graph.outputs[place] = result
             value.name, result.name = f"{name}_raw", name

@@ -6,6 +6,7 @@ Kinds of ops:
     region     pointwise functions of one value (see qgraph.ir.regions)
     kernel     everything else that the integer runtime has a kernel for
 What has a quantizer already (a file that another tool quantized) keeps it: no value gets a second one.
+Joins at the outputs stay float (see qgraph.ir.joins), and so does what is computed from shapes alone.
 A value is *unmaterialized* when the kernel that makes it hands it on without storing it: the sum before a bias, the input of
 a fused Relu, attention scores, and, in front of a residual add, the output of a per-token linear.
 """
@@ -20,6 +21,7 @@ from qgraph.passes.lower.registry import rule_of
 from qgraph.passes.quantize import pads
 from qgraph.passes.quantize.calibrate import masks
 
+from qgraph.ir.joins import Joins, hands_on, joins_at_outputs
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
 from qgraph.ir.op_traits import Trait, family, has
@@ -34,9 +36,15 @@ QUANTIZERS = {"QuantizeLinear", "DynamicQuantizeLinear", "FakeQuantizeTokens"}
 
 @dataclasses.dataclass
 class Plan:
-    """What to do: ``types`` of the values to quantize, linears by kind, unmaterialized values, and why nodes stay float.
+    """What to do.
 
-    ``coded`` are linears whose weights are codes already.
+    Attributes:
+        types: the values to quantize.
+        linear: linear nodes, static or tokens.
+        coded: linear nodes whose weights are codes already.
+        joins: those at the outputs, which stay float.
+        raw: quantized values that the outputs and the nodes of ``joins`` read as they were.
+        kept_float: why nodes stay float.
     """
 
     types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
@@ -47,6 +55,8 @@ class Plan:
     unmaterialized: set[ir.Value] = dataclasses.field(default_factory=set)
     kept_float: dict[str, str] = dataclasses.field(default_factory=dict)
     lowerable: set[ir.Node] = dataclasses.field(default_factory=set)
+    joins: Joins = dataclasses.field(default_factory=Joins)
+    raw: set[ir.Value] = dataclasses.field(default_factory=set)
 
 
 class Planner:
@@ -98,13 +108,19 @@ class Planner:
         if self.placement == "linear":
             self._linear_only()
             return plan
+        plan.joins = joins_at_outputs(self.graph)
+        self.from_shapes = _from_shapes(self.graph, plan.embeddings)
         self._lowerable()
         self._unmaterialized()
         int16 = self._int16_values()
+        if self.activations not in STATIC:
+            int16 |= self.from_shapes | self._wide_joins()
         for value in [*self.graph.inputs, *(v for n in self.graph for v in n.outputs)]:
             if value.dtype == ir.DataType.FLOAT and constant(value) is None and self._stored(value):
                 static = self._static_type(value)
                 plan.types[value] = "int16" if value in int16 else static
+                if value in plan.joins.values or value.producer() not in plan.lowerable:
+                    plan.raw.add(value)
         return plan
 
     def _static_type(self, value: ir.Value) -> str:
@@ -152,6 +168,7 @@ class Planner:
                 kind == "static" and x is not None and not has_scale(x) and self.state.range_of(x) is not None
             ):  # without a range: weights only
                 self.plan.types[x] = self._static_type(x)
+                self.plan.raw.add(x)
 
     def _pads_far(self, node: ir.Node) -> bool:
         x = node.inputs[0]
@@ -165,6 +182,9 @@ class Planner:
                 self.plan.kept_float[node.name or ""] = (
                     f"no scale holds its input and {pads.fill_of(node):g}, which it fills with"
                 )
+                continue
+            if out in self.from_shapes:
+                self.plan.kept_float[node.name or ""] = "it is computed from shapes alone"
                 continue
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
             known |= self.state.is_smoothing(node)
@@ -279,16 +299,73 @@ class Planner:
         if value in plan.unmaterialized or value in self.masked or value in plan.probabilities or has_scale(value):
             return False
         producer = value.producer()
-        users = [u.node for u in value.uses()]
-        if value.is_graph_output() and not users and producer is not None:
-            last = producer
-            if producer.op_type == "Add" and producer.inputs[0] in plan.unmaterialized:
-                last = producer.inputs[0].producer() or producer  # type: ignore[union-attr]
-            root = self.regions.root.get(value)
-            rule = rule_of(last)
-            floats = (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
-            return not (producer in plan.lowerable and floats)
-        return any(n in plan.lowerable for n in users) or producer in plan.lowerable
+        users = [u.node for u in value.uses() if u.node not in plan.joins.nodes]
+        if any(n in plan.lowerable for n in users):
+            return True
+        if value in plan.joins.values:
+            return False
+        if value.is_graph_output() or len(users) < len(value.uses()):
+            return not self._leaves_as_float(value)
+        return producer in plan.lowerable
+
+    def _leaves_as_float(self, value: ir.Value) -> bool:
+        """Whether what makes ``value`` can hand it out without codes."""
+        plan, producer = self.plan, value.producer()
+        if producer is None or producer not in plan.lowerable:
+            return True
+        last = producer
+        if producer.op_type == "Add" and producer.inputs[0] in plan.unmaterialized:
+            last = producer.inputs[0].producer() or producer  # type: ignore[union-attr]
+        root, rule = self.regions.root.get(value), rule_of(last)
+        return (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
+
+    def _wide_joins(self) -> set[ir.Value]:
+        """Joins of which 8 bits would leave a part next to nothing, and what is computed from them before a product."""
+        found: set[ir.Value] = set()
+        for node in self.graph:
+            out = node.outputs[0]
+            if node not in self.plan.lowerable or out.dtype != ir.DataType.FLOAT:
+                continue
+            if node.op_type == "Concat" and not node.domain:
+                if self._parts_differ(node) and not self._reaches_products_only(out):
+                    found.add(out)
+            elif (has(node, Trait.MOVES) or has(node, Trait.ELEMENTWISE)) and any(
+                v in found or self.regions.root.get(v) in found for v in node.inputs if v is not None
+            ):
+                found.update(v for v in node.outputs if self.regions.axis.get(v, -1) < 0)
+        return found
+
+    def _parts_differ(self, join: ir.Node) -> bool:
+        """Whether a part of a Concat would get fewer than 16 of the 256 codes of 8 bits."""
+        spans = [self._span(v) for v in (*join.inputs, join.outputs[0])]
+        return any(0 < span < spans[-1] / 16 for span in spans[:-1])
+
+    def _span(self, value: ir.Value | None) -> float:
+        """Length of the range, with 0, of a measured value or a constant; 0 where nothing is known."""
+        array = constant(value)
+        if array is not None and array.size:
+            return float(max(array.max(), 0) - min(array.min(), 0))
+        known = None if value is None else self.state.range_of(value)
+        return 0.0 if known is None else max(known.high, 0) - min(known.low, 0)
+
+    def _reaches_products_only(self, value: ir.Value) -> bool:
+        """Whether all that computes with ``value`` or its elements in other places are products, which read 8 bits."""
+        users = {u.node for u in value.uses()} - self.plan.joins.nodes
+        return all(
+            (hands_on(n) and all(self._reaches_products_only(v) for v in n.outputs)) or family(n) in ("linear", "conv")
+            for n in users
+        )
+
+
+def _from_shapes(graph: ir.Graph, embeddings: list[ir.Node]) -> set[ir.Value]:
+    """The float values that depend on the shapes of the inputs and on no data."""
+    known: set[ir.Value] = set()
+    for node in graph:
+        inputs = [v for v in node.inputs if v is not None]
+        free = all(v in known or constant(v) is not None for v in inputs) and any(v in known for v in inputs)
+        if (free or node.op_type in ("Shape", "Size")) and not node.domain and node not in embeddings:
+            known.update(node.outputs)
+    return {v for v in known if v.dtype == ir.DataType.FLOAT}
 
 
 def has_scale(value: ir.Value | None) -> bool:

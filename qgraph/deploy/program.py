@@ -12,6 +12,7 @@ from qgraph.deploy.program_file import write
 from qgraph.deploy.sparse import Choice, choose
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import dialect_of
+from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.pipeline import Pipeline
 
 
@@ -27,7 +28,7 @@ def compile(
     """Compile a quantized model to the program file ``path``; returns the model in the integer dialect.
 
     Args:
-        model: a model of the quantized dialect (or its file); it is not changed.
+        model: a model of the quantized dialect, or one that only moves elements (or its file); it is not changed.
         sparse: measure for products of pruned weights whether they are quicker without the zeros; False runs all dense. The
             file leaves zeros out either way.
         shapes: shapes of inputs for that measurement; free dims are taken as 1.
@@ -39,10 +40,10 @@ def compile(
     """
     source = model if isinstance(model, ir.Model) else read(model)
     dialect = dialect_of(source)
-    if dialect == "float":
+    if dialect == "float" and any((n.domain, n.op_type) not in INTEGER_OPS for n in source.graph):
         raise QGraphError("the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first")
     lowered = source.clone()
-    if dialect == "quantized":
+    if dialect != "integer":
         _lower(lowered)
     if sparse:
         found = choose(lowered, shapes, threads)

@@ -206,7 +206,7 @@ def test_planes_side_by_side(tmp_path: Path, planes: int) -> None:
         ("y = InstanceNormalization(x, gamma, gamma)", "2,3,6,8"),
         ("y = LRN<size=3, alpha=0.5>(x)", "2,3,6,8"),
         ("y = Softmax<axis=1>(x)", "2,3,6,8"),
-        ("y = DepthToSpace<blocksize=2>(z)", "2,1,p,q"),
+        ("s = DepthToSpace<blocksize=2>(z) y = Relu(s)", "2,1,p,q"),
     ],
 )
 def test_other_kernels(tmp_path: Path, body: str, out: str) -> None:
