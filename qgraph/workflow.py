@@ -35,7 +35,8 @@ class TransformReport:
         layers: bits and bytes of every weight.
         kept_float: node name -> why it was not quantized.
         worst: up to five values with the least SQNR (name, dB).
-        output_sqnr: SQNR in dB of each output against the float model; empty without data.
+        output_sqnr: SQNR in dB of each output against the float model, and of groups of its parts where an output joins
+            values of different ranges; empty without data.
         graph: snapshot of the model as it came; empty unless recorded.
     """
 
@@ -80,7 +81,7 @@ def transform(
     Args:
         data: batches for passes that need them and for the fidelity check, in any form that ``qgraph.data.Batches`` takes;
             iterated several times.
-        min_sqnr: least SQNR in dB of every output against the float model.
+        min_sqnr: least SQNR in dB of every output against the float model, and of each group of its parts.
         force: accept a model below ``min_sqnr``.
         record: keep the graph before and after every pass in the report.
 
@@ -140,4 +141,4 @@ def _fidelity(
     inner = compare(reference, after, itertools.islice(iter(data), 1), same_shapes=False)
     outer = compare(before, after, itertools.islice(iter(data), CHECKED), layers=False, same_shapes=False)
     worst = [(d.name, d.sqnr) for d in inner.worst(5)]
-    return worst, {d.name: d.sqnr for d in outer.outputs}
+    return worst, {d.name: d.sqnr for d in (*outer.outputs, *outer.groups)}

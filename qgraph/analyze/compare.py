@@ -1,6 +1,6 @@
 """Fidelity: how two forms of a model differ on the user's data, output by output and value by value.
 
-cosine = <a, b> / (|a| |b|)        SQNR = 10 log10(sum a^2 / sum (a - b)^2)  in dB, a the first model
+What an output joins from parts of different ranges is compared group by group, too (see parts).
 """
 
 from __future__ import annotations
@@ -13,87 +13,25 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from qgraph.analyze.difference import Difference
+from qgraph.analyze.parts import LABELS, Parts, label_outputs
 from qgraph.data import Batch, Batches
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.snapshot import RAW
 
-CHUNK = 1 << 15
-"""Elements compared at once: float64 copies that stay in the cache."""
-
-
-@dataclasses.dataclass
-class Difference:
-    """Accumulated difference of one value between model a and model b."""
-
-    name: str
-    signal: float = 0.0
-    noise: float = 0.0
-    other: float = 0.0
-    product: float = 0.0
-    max_error: float = 0.0
-    unequal: int = 0
-    count: int = 0
-
-    def update(self, a: np.ndarray, b: np.ndarray) -> None:
-        x, y = a.reshape(-1), b.reshape(-1)
-        for start in range(0, x.size, CHUNK):
-            self._add(x[start : start + CHUNK].astype(np.float64), y[start : start + CHUNK].astype(np.float64))
-
-    def _add(self, x: np.ndarray, y: np.ndarray) -> None:
-        with np.errstate(invalid="ignore"):  # infinity less infinity
-            error = x - y
-        self.unequal += int(np.count_nonzero(x != y))
-        noise = _dot(error, error)
-        if not np.isfinite(noise):
-            ok = np.isfinite(x) & np.isfinite(y)
-            x, y, error = x[ok], y[ok], error[ok]
-            noise = _dot(error, error)
-        self.noise += noise
-        self.signal += _dot(x, x)
-        self.other += _dot(y, y)
-        self.product += _dot(x, y)
-        self.max_error = max(self.max_error, float(error.max(initial=0.0)), -float(error.min(initial=0.0)))
-        self.count += x.size
-
-    @property
-    def sqnr(self) -> float:
-        """dB; infinite when equal."""
-        if self.noise == 0.0:
-            return float("inf")
-        share = self.signal / self.noise
-        return 10 * float(np.log10(share)) if share else float("-inf")
-
-    @property
-    def cosine(self) -> float:
-        if np.isinf(self.noise):
-            return 0.0
-        norm = (self.signal * self.other) ** 0.5
-        return self.product / norm if norm else float(self.noise == 0.0)
-
-    def row(self) -> dict[str, object]:
-        return {
-            "name": self.name,
-            "sqnr_db": self.sqnr,
-            "cosine": self.cosine,
-            "max_error": self.max_error,
-            "unequal": self.unequal,
-            "elements": self.count,
-        }
-
-
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    """Dot product on one thread: those of BLAS would spin on beside the next run of the models."""
-    return float(np.einsum("i,i->", a, b))
-
 
 @dataclasses.dataclass
 class Comparison:
-    """Result of ``compare``: differences of the outputs, and of the values that both models name, in order."""
+    """Result of ``compare``: differences of the outputs, and of the values that both models name, in order.
+
+    ``groups`` are those parts of joined outputs whose ranges differ much from others of the same output.
+    """
 
     outputs: list[Difference]
     values: list[Difference]
     threshold: float
+    groups: list[Difference] = dataclasses.field(default_factory=list)
 
     @property
     def first_divergence(self) -> Difference | None:
@@ -105,10 +43,15 @@ class Comparison:
 
 
 class Runner:
-    """Runs a model file (``.onnx`` in ONNX Runtime, ``.qgp`` in our runtime) and shows the values inside."""
+    """Runs a model file (``.onnx`` in ONNX Runtime, ``.qgp`` in our runtime) and shows the values inside.
 
-    def __init__(self, model: ir.Model | str | os.PathLike[str], *, inner: bool, threads: int = 0) -> None:
+    With ``labels`` the parts of its joined outputs can be compared with another model's by ``compare_parts``.
+    """
+
+    def __init__(self, model: ir.Model | str | os.PathLike[str], *, inner: bool, threads: int = 0, labels: bool = False) -> None:
         self.program = None
+        self.parts: dict[str, Parts] = {}
+        self.labels: dict[str, ir.Value] = {}
         if isinstance(model, ir.Model):
             self.model = model
         elif Path(model).suffix == ".qgp":
@@ -120,12 +63,15 @@ class Runner:
             return
         else:
             self.model = io.load(model)
+        if labels:
+            self.model, self.labels, parts = label_outputs(self.model)
+            self.parts = {name: Parts(name, parts) for name in self.labels}
         self.outputs = [v.name or "" for v in self.model.graph.outputs]
         self.inputs = [v.name or "" for v in self.model.graph.inputs]
         self.inner = self._inner() if inner else {}
         from qgraph.execute.onnxruntime import session
 
-        wanted = list(dict.fromkeys([*self.model.graph.outputs, *self.inner.values()]))
+        wanted = list(dict.fromkeys([*self.model.graph.outputs, *self.inner.values(), *self.labels.values()]))
         self.session = session(self.model, wanted, threads=threads, optimize=not inner)
         self.names = [v.name for v in wanted]
 
@@ -135,7 +81,7 @@ class Runner:
         for node in self.model.graph:
             for value in node.outputs:
                 name = value.name or ""
-                if value.dtype != ir.DataType.FLOAT or name.endswith(RAW):
+                if value.dtype != ir.DataType.FLOAT or name.endswith((RAW, LABELS)):
                     continue
                 if node.op_type == "DequantizeLinear":
                     if (producer := node.inputs[0].producer()) is None:  # type: ignore[union-attr]
@@ -154,7 +100,14 @@ class Runner:
         from qgraph.execute.onnxruntime import check_batch
 
         arrays = dict(zip(self.names, self.session.run(self.names, check_batch(self.model, batch, number)), strict=True))
+        self.labelled = {n: arrays[v.name] for n, v in self.labels.items()}
         return {n: arrays[n] for n in self.outputs}, {n: arrays[v.name] for n, v in self.inner.items()}
+
+    def compare_parts(self, own: dict[str, np.ndarray], others: Iterable[np.ndarray]) -> None:
+        """Compare the last batch's outputs with those of another model part by part."""
+        for (name, x), y in zip(own.items(), others, strict=True):
+            if name in self.parts and x.shape == y.shape:
+                self.parts[name].update(self.labelled[name], x, y)
 
 
 def compare(
@@ -177,7 +130,7 @@ def compare(
         same_shapes: refuse outputs that differ in shape; without it their SQNR is minus infinity. The shape of an output
             may follow from values, as when a voice speaks faster.
     """
-    runners = [Runner(m, inner=layers, threads=threads) for m in (a, b)]
+    runners = [Runner(m, inner=layers, threads=threads, labels=m is a) for m in (a, b)]
     if len(runners[0].outputs) != len(runners[1].outputs):
         raise QGraphError(
             f"the models have {len(runners[0].outputs)} and {len(runners[1].outputs)} outputs; compare forms of one model"
@@ -196,9 +149,11 @@ def compare(
                 )
             else:
                 difference.noise = float("inf")
+        runners[0].compare_parts(out_a, out_b.values())
         for name in in_a:
             if name in in_b and in_a[name].shape == in_b[name].shape:
                 values.setdefault(name, Difference(name)).update(in_a[name], in_b[name])
     if not number:
         raise QGraphError("the data holds no batch; give at least one")
-    return Comparison(outputs, list(values.values()), threshold)
+    groups = [g for parts in runners[0].parts.values() for g in parts.groups()]
+    return Comparison(outputs, list(values.values()), threshold, groups)

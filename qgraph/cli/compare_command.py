@@ -33,6 +33,7 @@ def command(a: str, b: str, data: str | None, threshold: float, outputs_only: bo
     if as_json:
         rows = {
             "outputs": [d.row() for d in result.outputs],
+            "groups": [d.row() for d in result.groups],
             "values": [d.row() for d in result.values],
             "first_divergence": first.name if first else None,
         }
@@ -47,7 +48,7 @@ def command(a: str, b: str, data: str | None, threshold: float, outputs_only: bo
             drawn.add_row(d.name, f"{d.sqnr:.2f}", f"{d.cosine:.6f}", f"{d.max_error:.4g}", share)
         console.print(drawn)
 
-    table("outputs", result.outputs)
+    table("outputs", [*result.outputs, *result.groups])
     if result.values:
         table("values in order" if everything else "worst values", result.values if everything else result.worst(10))
         click.echo(f"first value below {threshold:g} dB: {f'{first.name} ({first.sqnr:.1f} dB)' if first else 'none'}")
