@@ -1,10 +1,12 @@
 """Pointwise regions: values that depend on one other value element by element, so that one table can hold them.
 
-A region's root is the value it reads; constants in it are scalars or vary along one axis only (per channel).
+A region's root is the value it reads; constants in it are scalars or vary along one axis only (per channel), of which the
+root has as many elements.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from qgraph.ir.op_traits import Trait, has
@@ -18,6 +20,13 @@ def vector_axis(array_shape: tuple[int, ...], rank: int) -> int | None:
     if len(axes) > 1 or len(array_shape) > rank:
         return None
     return rank - len(array_shape) + axes[0] if axes else -1
+
+
+def _widens(array: np.ndarray | None, value: ir.Value) -> bool:
+    """Whether a constant has several elements along an axis of which ``value`` has one: no table of it holds the result."""
+    if array is None or value.shape is None:
+        return False
+    return any(d != 1 and value.shape[i - array.ndim] == 1 for i, d in enumerate(array.shape))
 
 
 class Regions:
@@ -41,7 +50,7 @@ class Regions:
             return
         if node.op_type == "Add" and any(is_op(v, "MatMul") for v in node.inputs):
             return  # the bias of a matrix product belongs to it
-        rank, axis, channels = len(out.shape), -1, 1
+        rank, axis = len(out.shape), -1
         active: list[ir.Value] = []
         for value in node.inputs:
             if value is None:
@@ -53,12 +62,11 @@ class Regions:
             found = vector_axis(array.shape, rank)
             if found is None or (found >= 0 and axis not in (-1, found)):
                 return
-            if found >= 0:
-                axis, channels = found, max(array.shape)
+            axis = max(axis, found)
         if not active or any(v.shape is None or len(v.shape) != rank for v in active):
             return
-        if axis >= 0 and any(v.shape[axis] == 1 < channels for v in active):  # type: ignore[index]
-            return  # the constant makes the value larger
+        if any(_widens(constant(v), value) for v in node.inputs for value in active):
+            return
         inner = {v: self.root[v] for v in active if v in self.root and v not in stop and self._inner(v, node)}
         sources = {inner.get(v, v) for v in active}
         if len(sources) > 1:  # x * sigmoid(x): one side is the root itself
