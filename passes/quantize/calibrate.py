@@ -2,8 +2,14 @@
 
     x  ->  x          and, in the context's state, its range and extremes under its name
 
+<<<<<<< HEAD
 The graph stays as it is. Batches stream through observers of fixed memory. Masks (constants near -inf, or not finite, that are
 added to values before a softmax or chosen in their place) never set a range: their elements below -1e4 are left out.
+=======
+The graph stays as it is. Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are
+added to before a softmax) never set a range: their elements below -1e4 are left out. Positions have no range (see ``positions``);
+what they make that is bounded has the range of its bounds.
+>>>>>>> c1d79f8 (Positions and their angles stay float)
 """
 
 from __future__ import annotations
@@ -14,6 +20,7 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 from qgraph.passes.quantize.pads import fill_of, in_front_of_maximum
+from qgraph.passes.quantize.positions import known_ranges, unmeasurable
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
@@ -101,8 +108,9 @@ class Calibrate(Pass):
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         masked = masks(model) | {n.outputs[0] for n in model.graph if _pads_with_mask(n)}
+        positions = unmeasurable(model)
         values = [v for v in model.graph.inputs if v.dtype == ir.DataType.FLOAT]
-        values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT]
+        values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT and v not in positions]
         observers: dict[ir.Value, tuple[Observer, MinMax]] = {v: self._pair() for v in values}
         linear = linear_inputs(model)
         channels = {v: ChannelStatistics() for v in linear}
@@ -133,6 +141,9 @@ class Calibrate(Pass):
                 continue
             low, high = chosen.range(INT_TYPES["uint8"], symmetric=False)
             state.ranges[value.name or ""] = MeasuredRange(float(low), float(high), float(extremes.low), float(extremes.high))
+        for value, (least, most) in known_ranges(model).items():
+            if np.isfinite((least, most)).all():
+                state.ranges[value.name or ""] = MeasuredRange(least, most, least, most)
         report.count("values measured", len(values))
         report.count("batches", total)
 

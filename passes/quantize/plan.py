@@ -6,7 +6,7 @@ Kinds of ops:
     region     pointwise functions of one value (see qgraph.ir.regions)
     kernel     everything else that the integer runtime has a kernel for
 What has a quantizer already (a file that another tool quantized) keeps it: no value gets a second one.
-Joins at the outputs stay float (see qgraph.ir.joins), and so does what is computed from shapes alone.
+Joins at the outputs stay float (see qgraph.ir.joins), and so do positions (see positions).
 A value is *unmaterialized* when the kernel that makes it hands it on without storing it: the sum before a bias, the input of
 a fused Relu, attention scores, and, in front of a residual add, the output of a per-token linear.
 """
@@ -18,7 +18,7 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.registry import rule_of
-from qgraph.passes.quantize import pads
+from qgraph.passes.quantize import pads, positions
 from qgraph.passes.quantize.calibrate import masks
 
 from qgraph.ir.joins import Joins, hands_on, joins_at_outputs
@@ -77,13 +77,15 @@ class Planner:
         self.masked = masks(model)
         self.padded = {n for n in self.graph if is_op(n.outputs[0], "Pad") and self._pads_far(n)}
         self.masked |= {n.outputs[0] for n in self.padded}
+        self.positions = positions.unmeasurable(model) | positions.wide_angles(model, state)
         smooth = {n.inputs[0] for n in self.graph if state.is_smoothing(n) and n.inputs[0] is not None}
         outs = {n.outputs[0] for n in self.graph if state.is_smoothing(n)}
-        self.regions = Regions(self.graph, stop=smooth | outs)
-        for value in outs:
-            self.regions.root.pop(value, None)
         self.plan = Plan()
         self.finite: set[ir.Value | None] = set()
+        self.regions = Regions(self.graph, stop=smooth | outs | self.positions)
+        of_positions = {v for v, root in self.regions.root.items() if root in self.positions}
+        for value in outs | self.positions | of_positions:
+            self.regions.root.pop(value, None)
 
     def wanted(self, node: ir.Node) -> bool:
         if self.include and not matches(node, self.include):
@@ -101,7 +103,7 @@ class Planner:
             if quantized_weight_of(node) is not None and not has_scale(node.inputs[0]) and self.wanted(node):
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
                 plan.coded.add(node)
-            elif weight is not None and self._finite(node, weight) and self._has_dims(node) and self.wanted(node):
+            elif weight is not None and self._takes(node, weight) and self.wanted(node):
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
             elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
                 plan.embeddings.append(node)
@@ -109,12 +111,11 @@ class Planner:
             self._linear_only()
             return plan
         plan.joins = joins_at_outputs(self.graph)
-        self.from_shapes = _from_shapes(self.graph, plan.embeddings)
         self._lowerable()
         self._unmaterialized()
         int16 = self._int16_values()
         if self.activations not in STATIC:
-            int16 |= self.from_shapes | self._wide_joins()
+            int16 |= self._wide_joins()
         for value in [*self.graph.inputs, *(v for n in self.graph for v in n.outputs)]:
             if value.dtype == ir.DataType.FLOAT and constant(value) is None and self._stored(value):
                 static = self._static_type(value)
@@ -142,6 +143,12 @@ class Planner:
         if table is None or table.dtype.kind != "f" or table.ndim != 2 or attr(node, "axis", 0) != 0:
             return False
         return self._finite(node, node.inputs[0])
+
+    def _takes(self, node: ir.Node, weight: ir.Value) -> bool:
+        """Whether a linear op can be an integer product."""
+        if node.outputs[0] in self.positions:
+            return False
+        return self._finite(node, weight) and self._has_dims(node)
 
     def _has_dims(self, node: ir.Node) -> bool:
         """Whether the input has as many dims as the weight: ONNX Runtime's integer product takes no stack of weights beyond."""
@@ -183,8 +190,8 @@ class Planner:
                     f"no scale holds its input and {pads.fill_of(node):g}, which it fills with"
                 )
                 continue
-            if out in self.from_shapes:
-                self.plan.kept_float[node.name or ""] = "it is computed from shapes alone"
+            if any(v in self.positions for v in (out, *(node.inputs if node.op_type in positions.ANGLES else ()))):
+                self.plan.kept_float[node.name or ""] = positions.REASON
                 continue
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
             known |= self.state.is_smoothing(node)
@@ -296,7 +303,9 @@ class Planner:
     def _stored(self, value: ir.Value) -> bool:
         """Whether ``value`` is read or written by an integer kernel as a quantized tensor."""
         plan = self.plan
-        if value in plan.unmaterialized or value in self.masked or value in plan.probabilities or has_scale(value):
+        if value in plan.unmaterialized or value in self.masked or value in plan.probabilities or value in self.positions:
+            return False
+        if has_scale(value):
             return False
         producer = value.producer()
         users = [u.node for u in value.uses() if u.node not in plan.joins.nodes]
@@ -355,17 +364,6 @@ class Planner:
             (hands_on(n) and all(self._reaches_products_only(v) for v in n.outputs)) or family(n) in ("linear", "conv")
             for n in users
         )
-
-
-def _from_shapes(graph: ir.Graph, embeddings: list[ir.Node]) -> set[ir.Value]:
-    """The float values that depend on the shapes of the inputs and on no data."""
-    known: set[ir.Value] = set()
-    for node in graph:
-        inputs = [v for v in node.inputs if v is not None]
-        free = all(v in known or constant(v) is not None for v in inputs) and any(v in known for v in inputs)
-        if (free or node.op_type in ("Shape", "Size")) and not node.domain and node not in embeddings:
-            known.update(node.outputs)
-    return {v for v in known if v.dtype == ir.DataType.FLOAT}
 
 
 def has_scale(value: ir.Value | None) -> bool:
