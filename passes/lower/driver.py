@@ -33,7 +33,7 @@ FAMILIES = (attention, conv, linear, movement, norm, pointwise, pool, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""
-PATTERNS = (linear.linear, pointwise.lookup, movement.embedding)
+PATTERNS = (linear.linear, norm.rms_norm, pointwise.lookup, movement.embedding)
 
 
 def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:

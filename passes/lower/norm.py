@@ -9,7 +9,8 @@ import onnx_ir as ir
 from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantSpec, f32
 
-from qgraph.ir.patterns import attr, rank
+from qgraph.ir.matchers import rms_norm as matcher
+from qgraph.ir.patterns import attr, constant, rank
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering
@@ -51,6 +52,42 @@ def norm(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Va
         for n, a in (("gamma", gamma), ("beta", beta))
     ]
     return low.build.kernel(node, op, [x.value, *scaled], out, attributes, value)
+
+
+@lowers("RMSNormalization", writes_float=True)
+def rms_norm(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
+    """RMSNorm(x) is the first half of LayerNorm([x, -x]), whose mean is 0 and whose variance is the mean square of x."""
+    found = matcher.rms_norm(value)
+    x = low.codes.get(found.x) if found is not None else None
+    if found is None or x is None or value.shape is None:
+        return None
+    name, n = value.name or "norm", found.gamma.size
+    signed = QuantSpec(ir.DataType.INT16, x.scale)  # both have the zero point 0
+    sides: list[ir.Value | None] = [x.value]
+    for sign, side in ((1, "same"), (-1, "negated")):
+        if sign < 0 or x.spec != signed:
+            factor = low.build.constant(f"{name}.{side}", np.array([sign], np.float32))
+            made = low.build.add(
+                node,
+                "Requantize",
+                [x.value, factor],
+                {"x_zero": x.zero_point, **signed.attributes},
+                name=f"{name}_{side}",
+                type=signed.type,
+                shape=value.shape,
+            )
+            sides[sign < 0 :] = [made]
+    doubled = ir.Shape([*value.shape[:-1], 2 * n])
+    axis = len(value.shape) - 1
+    pair = low.build.add(node, "Concat", sides, {"axis": axis}, name=f"{name}_pair", type=signed.type, shape=doubled, domain="")
+    gamma = np.concatenate([found.gamma.astype(np.float64) / out.scale, np.zeros(n)]).astype(np.float32)
+    parameters = [low.build.constant(f"{name}.{k}", v) for k, v in (("gamma", gamma), ("beta", np.zeros_like(gamma)))]
+    attributes: dict[str, Any] = {"epsilon": f32(found.epsilon / np.float64(x.scale) ** 2), **out.attributes}
+    whole = low.build.add(node, "LayerNorm", [pair, *parameters], attributes, name=f"{name}_both", type=out.type, shape=doubled)
+    ends = [low.build.constant(f"{name}.{k}", np.array([v], np.int64)) for k, v in (("start", 0), ("end", n), ("axis", axis))]
+    made = low.build.add(node, "Slice", [whole, *ends], name=name, type=out.type, shape=value.shape, domain="")
+    low.build.note(made, out)
+    return made
 
 
 @lowers("LRN")

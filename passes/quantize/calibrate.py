@@ -2,14 +2,9 @@
 
     x  ->  x          and, in the context's state, its range and extremes under its name
 
-<<<<<<< HEAD
 The graph stays as it is. Batches stream through observers of fixed memory. Masks (constants near -inf, or not finite, that are
-added to values before a softmax or chosen in their place) never set a range: their elements below -1e4 are left out.
-=======
-The graph stays as it is. Batches stream through observers of fixed memory. Additive masks (constants near -inf, and what they are
-added to before a softmax) never set a range: their elements below -1e4 are left out. Positions have no range (see ``positions``);
-what they make that is bounded has the range of its bounds.
->>>>>>> c1d79f8 (Positions and their angles stay float)
+added to values before a softmax or chosen in their place) never set a range: their elements below -1e4 are left out. Positions
+have no range (see ``positions``); what they make that is bounded has the range of its bounds.
 """
 
 from __future__ import annotations

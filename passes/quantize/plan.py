@@ -24,6 +24,7 @@ from qgraph.passes.quantize.calibrate import masks
 from qgraph.ir.joins import Joins, hands_on, joins_at_outputs
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
+from qgraph.ir.matchers.rms_norm import RmsNorm, rms_norm
 from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import attr, constant, is_op, only_user, rank
 from qgraph.ir.regions import Regions
@@ -82,9 +83,11 @@ class Planner:
         outs = {n.outputs[0] for n in self.graph if state.is_smoothing(n)}
         self.plan = Plan()
         self.finite: set[ir.Value | None] = set()
-        self.regions = Regions(self.graph, stop=smooth | outs | self.positions)
+        self.norms = self._norms()
+        normalized = {v for norm in self.norms.values() for v in (*norm.inner, norm.out)}
+        self.regions = Regions(self.graph, stop=smooth | outs | self.positions | normalized)
         of_positions = {v for v, root in self.regions.root.items() if root in self.positions}
-        for value in outs | self.positions | of_positions:
+        for value in outs | self.positions | of_positions | normalized:
             self.regions.root.pop(value, None)
 
     def wanted(self, node: ir.Node) -> bool:
@@ -95,6 +98,15 @@ class Planner:
             self.plan.kept_float[node.name or ""] = "excluded"
             return False
         return True
+
+    def _norms(self) -> dict[ir.Node, RmsNorm]:
+        """The RMSNorms that are to be quantized, by each of their nodes."""
+        found: dict[ir.Node, RmsNorm] = {}
+        for node in reversed(self.graph):
+            norm = rms_norm(node.outputs[0]) if node not in found else None
+            if norm is not None and norm.x not in self.positions and all(self.wanted(n) for n in norm.nodes):
+                found |= dict.fromkeys(norm.nodes, norm)
+        return found
 
     def make(self) -> Plan:
         plan = self.plan
@@ -194,7 +206,7 @@ class Planner:
                 self.plan.kept_float[node.name or ""] = positions.REASON
                 continue
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
-            known |= self.state.is_smoothing(node)
+            known |= self.state.is_smoothing(node) or node in self.norms
             rule = rule_of(node)
             if not known and rule is not None and rule.alone:
                 if _second_output_is_used(node):
@@ -212,6 +224,7 @@ class Planner:
         plan = self.plan
         ends = set(self.regions.ends())
         plan.unmaterialized |= {v for v in self.regions.root if v not in ends}
+        plan.unmaterialized |= {v for norm in self.norms.values() for v in norm.inner}
         for node in self.graph:
             out = node.outputs[0]
             if node in plan.linear:
@@ -281,6 +294,8 @@ class Planner:
                 work.append(x.producer().inputs[0] if is_op(x, "Mul") and x in self.plan.unmaterialized else x)  # type: ignore[union-attr]
             elif node.op_type == "LayerNormalization" and node in self.plan.lowerable:
                 work += [node.inputs[0], node.outputs[0]]
+            elif node in self.norms:
+                work += [self.norms[node].x, self.norms[node].out]
             elif node.op_type == "Softmax" and node.inputs[0] not in self.plan.unmaterialized:
                 work.append(node.inputs[0])
         int16: set[ir.Value] = set()
@@ -326,7 +341,8 @@ class Planner:
         if producer.op_type == "Add" and producer.inputs[0] in plan.unmaterialized:
             last = producer.inputs[0].producer() or producer  # type: ignore[union-attr]
         root, rule = self.regions.root.get(value), rule_of(last)
-        return (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
+        floats = (rule is not None and rule.writes_float) or (root is not None and root not in plan.unmaterialized)
+        return floats or producer in self.norms
 
     def _wide_joins(self) -> set[ir.Value]:
         """Joins of which 8 bits would leave a part next to nothing, and what is computed from them before a product."""

@@ -189,7 +189,7 @@ _ROWS = (
     OpTraits("LogSoftmax", "norm", NORM, no_integer=FLOAT),
     OpTraits("LpNormalization", "norm", NORM, no_integer=FLOAT),
     OpTraits("MeanVarianceNormalization", "norm", NORM, no_integer=FLOAT),
-    OpTraits("RMSNormalization", "norm", NORM, no_integer=FLOAT),
+    OpTraits("RMSNormalization", "norm", NORM),
     OpTraits("Softmax", "norm", NORM),
     #
     OpTraits("AveragePool", "pool", T.KEEPS_ZERO),

@@ -1,1 +1,1 @@
-"""The only places that recognise ops spread over several nodes: a linear op with its bias, and attention."""
+"""The only places that recognise ops spread over several nodes: a linear op with its bias, attention, RMSNorm."""
