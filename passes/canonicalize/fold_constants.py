@@ -132,7 +132,8 @@ class FoldConstants(Pass):
             shape_inference=True, input_size_limit=limit, output_size_limit=limit, should_fold=self._should_fold
         )
         before, outputs = len(model.graph), [v.name or "" for v in model.graph.outputs]
-        modified = folder(model).modified
+        modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
+        modified |= folder(model).modified
         if not merge:
             self._mark_constants(model)
         parameters = [v for v in model.graph.initializers.values() if is_parameter(v)]

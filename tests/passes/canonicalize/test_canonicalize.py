@@ -205,3 +205,22 @@ def test_a_c_that_is_no_bias_leaves_gemm(case: str, given: str) -> None:
     else:
         inputs, held = "", f"{w}, {kind} = {{{flat(c)}}}"
     check(f"g (float[4,6] x{inputs}) => (float[{shape}] y) <{held}> {{ y = Gemm<transB=1>(x, w, c) }}", "canonicalize", ops, feed)
+
+
+@pytest.mark.parametrize("parameters", ["keep", "fold", "merge"])
+@pytest.mark.parametrize("body", ["v = Identity(w) h = MatMul(x, w)", "u = Identity(w) v = Identity(u) h = MatMul(x, u)"])
+def test_a_weight_that_is_shared_through_identity_stays_one(body: str, parameters: str) -> None:
+    """It is larger than the constants that are compared with each other."""
+    model = model_of(
+        f"g (float[1,300] x) => (float[1,300] y) {{ {body} y = MatMul(h, v) }}".replace("x) =>", "x, float[300,300] w) =>")
+    )
+    model.graph.inputs.pop()
+    weight = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+    value = next(v for n in model.graph for v in n.inputs if v is not None and v.name == "w")
+    value.const_value = ir.tensor(weight, name="w")
+    model.graph.initializers["w"] = value
+    feed = {"x": np.ones((1, 300), np.float32)}
+    want = run_onnx(model, feed)[0]
+    Pipeline(f"canonicalize{{parameters={parameters}}}").run(model)
+    assert [n.op_type for n in model.graph] == ["MatMul", "MatMul"] and list(model.graph.initializers) == ["w"]
+    np.testing.assert_array_equal(run_onnx(model, feed)[0], want)
