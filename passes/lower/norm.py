@@ -10,7 +10,7 @@ from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantSpec, f32
 
 from qgraph.ir.matchers import rms_norm as matcher
-from qgraph.ir.patterns import attr, constant, rank
+from qgraph.ir.patterns import attr, rank
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering

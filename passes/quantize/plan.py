@@ -3,6 +3,7 @@
 Kinds of ops:
     linear     Conv, ConvTranspose, Gemm, MatMul with a constant weight
     movement   output elements are input elements: same scale and zero point
+    recurrent  LSTM, GRU and RNN: their weights have codes, what they compute stays float
     region     pointwise functions of one value (see qgraph.ir.regions)
     kernel     everything else that the integer runtime has a kernel for
 What has a quantizer already (a file that another tool quantized) keeps it: no value gets a second one.
@@ -43,6 +44,7 @@ class Plan:
         types: the values to quantize.
         linear: linear nodes, static or tokens.
         coded: linear nodes whose weights are codes already.
+        recurrent: LSTM, GRU and RNN nodes whose weights get codes.
         joins: those at the outputs, which stay float.
         raw: quantized values that the outputs and the nodes of ``joins`` read as they were.
         kept_float: why nodes stay float.
@@ -51,6 +53,7 @@ class Plan:
     types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
     linear: dict[ir.Node, str] = dataclasses.field(default_factory=dict)
     coded: set[ir.Node] = dataclasses.field(default_factory=set)
+    recurrent: list[ir.Node] = dataclasses.field(default_factory=list)
     embeddings: list[ir.Node] = dataclasses.field(default_factory=list)
     probabilities: dict[ir.Value, None] = dataclasses.field(default_factory=dict)
     unmaterialized: set[ir.Value] = dataclasses.field(default_factory=set)
@@ -119,6 +122,8 @@ class Planner:
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
             elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
                 plan.embeddings.append(node)
+            elif family(node) == "recurrent" and self._has_weights(node) and self.wanted(node):
+                plan.recurrent.append(node)
         if self.placement == "linear":
             self._linear_only()
             return plan
@@ -161,6 +166,11 @@ class Planner:
         if node.outputs[0] in self.positions:
             return False
         return self._finite(node, weight) and self._has_dims(node)
+
+    def _has_weights(self, node: ir.Node) -> bool:
+        """Whether the weights of a recurrent op, for its input and for its state, are constants."""
+        weights = node.inputs[1:3]
+        return all(constant(v) is not None and self._finite(node, v) for v in weights)
 
     def _has_dims(self, node: ir.Node) -> bool:
         """Whether the input has as many dims as the weight: ONNX Runtime's integer product takes no stack of weights beyond."""

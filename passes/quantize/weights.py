@@ -73,6 +73,7 @@ class Weights:
         self.done: dict[tuple[ir.Value, int], tuple[ir.Value, QParams]] = {}
 
     def run(self, plan: Plan, input_scale: Callable[[ir.Node], float | None]) -> None:
+        self.linear = plan.linear
         readers: dict[tuple[ir.Value | None, int], list[ir.Node]] = {}
         linear = {node: kind for node, kind in plan.linear.items() if node not in plan.coded}
         for node in linear:
@@ -83,6 +84,9 @@ class Weights:
             params = self._weight(node, [(n, input_scale(n) if plan.linear[n] == "static" else None) for n in sharing])
             if scale is not None and not self.latent:
                 quantize_bias(self.model, node, params, scale)
+        for node in plan.recurrent if not self.latent else ():
+            for place in (1, 2):
+                self._recurrent(node, place)
         for node in plan.embeddings:
             self._embedding(node)
 
@@ -111,6 +115,19 @@ class Weights:
         node.replace_input_with(1, result)
         return params
 
+    def _recurrent(self, node: ir.Node, place: int) -> None:
+        """Let an LSTM, GRU or RNN read int8 codes of a weight [directions, gates * hidden, width]: one scale a row."""
+        value = node.inputs[place]
+        assert value is not None
+        key = (value, 1)
+        if key not in self.done:
+            array = constant(value)
+            assert array is not None
+            array = array.astype(np.float32)
+            params = weight_params(array, INT_TYPES["int8"], 1)
+            self.done[key] = self._dequantized(node, value, array, params), params
+        node.replace_input_with(place, self.done[key][0])
+
     @staticmethod
     def _carry_biases(array: np.ndarray, params: QParams, readers: list[tuple[ir.Node, float | None]]) -> QParams:
         """Raise the scale of a channel where a reader's bias would not fit int32 (or would vanish on a dead channel)."""
@@ -124,7 +141,7 @@ class Weights:
         return QParams(params.type, scale, params.zero_point, params.axis)
 
     def _dequantized(self, node: ir.Node, value: ir.Value, array: np.ndarray, params: QParams) -> ir.Value:
-        if self.books is not None:
+        if self.books is not None and node in self.linear:
             self.report.count("weights quantized")
             return codebook.insert(self.model, node, value, array, params, self.books)
         name = value.name or "weight"
