@@ -24,7 +24,6 @@ def command(recipe: str, out: str, settings: tuple[str, ...], seeds: int, device
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from qgraph.errors import QGraphError
-
     from qgraph.train.recipe import load
     from qgraph.train.run import train
 

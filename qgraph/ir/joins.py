@@ -10,6 +10,7 @@ It computes nothing, so it needs no codes: in 8 bits one scale for all would lea
 from __future__ import annotations
 
 import dataclasses
+
 import onnx_ir as ir
 
 from qgraph.ir.op_traits import Trait, family, has

@@ -74,12 +74,14 @@ def forget_sources(model: ir.Model) -> None:
     graphs = [*model.graphs(), *(g for f in functions for g in (f.graph, *f.subgraphs()))]
     for graph in graphs:
         values = [*graph.inputs, *graph.initializers.values(), *(v for node in graph for v in node.outputs)]
-        for item in [graph, *graph, *values]:
+        items: list[ir.Graph | ir.Node | ir.Value] = [graph, *graph, *values]
+        for item in items:
             item.doc_string = None
             _forget_notes(item.metadata_props)
             if isinstance(item, ir.Value) and isinstance(item.const_value, ir.Tensor):
                 item.const_value.doc_string = None
-    for owner in [model, *functions]:
+    owners: list[ir.Model | ir.Function] = [model, *functions]
+    for owner in owners:
         _forget_notes(owner.metadata_props)
 
 

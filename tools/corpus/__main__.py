@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from qgraph.errors import QGraphError
 from qgraph.tools.bench.table import machine
 from qgraph.tools.corpus import peers
 from qgraph.tools.corpus.models import Entry, select
 from qgraph.tools.corpus.page import page
 from qgraph.tools.corpus.walk import RESULT
+
+from qgraph.errors import QGraphError
 
 SECONDS = 1800
 """Longest walk of a model."""

@@ -17,8 +17,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from qgraph.errors import QGraphError
 from qgraph.tools.corpus.models import Entry
+
+from qgraph.errors import QGraphError
 
 SECONDS = 600
 """Longest download."""

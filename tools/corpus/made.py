@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from qgraph.tools.corpus.fetch import cache, fetch
 from qgraph.tools.corpus.models import MADE, Entry, entries
 
@@ -42,7 +41,6 @@ def fed(entry: Entry) -> Path:
 def _calibration(entry: Entry, model: Path) -> Any:
     """A reader of the entry's calibration batches for ONNX Runtime."""
     from onnxruntime.quantization import CalibrationDataReader
-
     from qgraph.tools.corpus.inputs import batches
 
     class Reader(CalibrationDataReader):
@@ -138,7 +136,6 @@ def nms(entry: Entry, path: Path) -> None:
 def letters_decoder(entry: Entry, path: Path) -> None:
     """A two-layer Transformer that guesses the next letter, with keys and values of the past; trained a minute on docstrings."""
     import torch
-
     from qgraph.tools.corpus.nets import Letters, train_letters
 
     torch.manual_seed(0)
@@ -162,7 +159,6 @@ def letters_decoder(entry: Entry, path: Path) -> None:
 def segmentation(entry: Entry, path: Path) -> None:
     """A small U-Net (Ronneberger et al. 2015), trained for a minute to tell discs and squares from the ground."""
     import torch
-
     from qgraph.tools.corpus.nets import UNet, train_unet
 
     torch.manual_seed(0)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from qgraph.tools.corpus.inputs.pictures import shapes
+from qgraph.tools.corpus.inputs.tokens import code, past
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qgraph.tools.corpus.inputs.pictures import shapes
-from qgraph.tools.corpus.inputs.tokens import code, past
 from qgraph.zoo.sentences import sentences
 
 WIDTH, HEADS, VOCABULARY, LONGEST = 64, 4, 101, 64

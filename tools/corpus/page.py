@@ -10,6 +10,7 @@ from qgraph.tools.corpus import peers
 from qgraph.tools.corpus.models import MADE, Entry
 from qgraph.tools.corpus.tasks import TASKS
 from qgraph.tools.corpus.walk import GIVEN
+
 from qgraph.workflow import PRESETS
 
 Result = dict[str, Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qgraph.tools.bench.engines import Job, measure
 
 from qgraph.data import Data
-from qgraph.tools.bench.engines import Job, measure
 
 ROUNDS = 3
 

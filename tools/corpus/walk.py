@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from qgraph.errors import QGraphError
 from qgraph.tools.corpus import peers, quality
 from qgraph.tools.corpus.inputs import batches
 from qgraph.tools.corpus.made import fed, source_of
 from qgraph.tools.corpus.models import Entry, entries
 from qgraph.tools.corpus.tasks import TASKS
+
+from qgraph.errors import QGraphError
 from qgraph.workflow import PRESETS
 
 PRUNE = "canonicalize{parameters=merge},prune-channels{ratio=0.25}"

@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.capture.quantized.builder import Builder
-from qgraph.capture.quantized.signs import positive
 from qgraph.capture.quantized.registry import MICROSOFT, rewrites
+from qgraph.capture.quantized.signs import positive
 from qgraph.ir.bit_types import code_type
 from qgraph.ir.patterns import attr, constant, rank
 from qgraph.numerics.affine import INT_TYPES, QParams

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from qgraph.tools.corpus.inputs import Batches, maker
+
 from qgraph.zoo.sentences import sentences
 
 NAMES = (
