@@ -88,9 +88,10 @@ def _steps(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
     given = [(entry, result) for entry, result in walked if entry.quantized]
     if not given:
         return
-    yield "Files that are quantized already are deployed as they are; distances are those from the file itself in ONNX Runtime:\n"
+    yield "Files that are quantized already are captured and deployed as they are, and compared with the file in ONNX Runtime:\n"
     steps = {
         "inspect": "inspect",
+        "capture": "capture",
         "given run elsewhere": "exported, runs",
         "given to_torch": "`to_torch`",
         "given run program": "program",

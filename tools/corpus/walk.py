@@ -97,7 +97,7 @@ class Walk:
             self._as_it_is()
         elif self.ok("inputs"):
             self._capture()
-        if self.ok("capture"):
+        if self.ok("capture") and not self.entry.quantized:
             for preset in PRESETS:
                 self._preset(preset)
             self._prune()
@@ -143,10 +143,14 @@ class Walk:
 
     def _as_it_is(self) -> None:
         """A file that is quantized already."""
+        made = self.folder / f"{GIVEN}.onnx"
         with self.step("inspect"):
             command("inspect", self.source, "--layers")
-        self._deploy(GIVEN, self.source)
-        self._run_as_torch_and_program(GIVEN, self.source)
+        with self.step("capture"):
+            command("capture", self.source, "-o", made)
+        if self.ok("capture"):
+            self._deploy(GIVEN, made)
+            self._run_as_torch_and_program(GIVEN, made)
 
     def _judge(self, form: str, outputs: Sequence[Sequence[np.ndarray]], reference: Any = None) -> None:
         pairs = list(zip(self.reference if reference is None else reference, outputs, strict=True))
