@@ -7,6 +7,8 @@ import os
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from qgraph.capture.branches import resolve_branches
+from qgraph.capture.fix import Fixed, fix_inputs
 from qgraph.capture.float32 import to_float32
 from qgraph.capture.functions import inline_functions
 from qgraph.capture.ml_ops import standardize
@@ -17,31 +19,37 @@ from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
-from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.scopes import where
 
 REMARK = "qgraph.capture"
 """Metadata of a model: what the capture changed, in one line."""
 
 
-def from_onnx(path: str | os.PathLike[str]) -> ir.Model:
+def from_onnx(path: str | os.PathLike[str], *, fix: Fixed | None = None) -> ir.Model:
     """Load the ONNX file at ``path`` as a model of the float dialect, or of the quantized one where it is quantized already.
 
-    Model-local functions are inlined, opsets below 21 are upgraded by the ONNX version converter.
+    Model-local functions are inlined, opsets below 21 are upgraded by the ONNX version converter, an If whose condition is known
+    becomes the branch that it takes; other control flow stays.
+
+    Args:
+        fix: values of inputs and sizes of dims by name, see ``qgraph.capture.fix``.
 
     Raises:
         QGraphError: the file cannot be read or is an integer program, an op or opset is not supported (the node is named).
     """
-    model = read(path)
+    model = read(path, fix=fix)
     if dialect_of(model) == "integer":
         raise QGraphError(f"{path}: it is in the integer dialect already; start from the model that it was lowered from")
     return model
 
 
-def read(path: str | os.PathLike[str]) -> ir.Model:
+def read(path: str | os.PathLike[str], *, fix: Fixed | None = None) -> ir.Model:
     """Load an ONNX file in the dialect that it is in: how every command that changes or compiles a model reads it.
 
     Quantized ops of other tools become Q/DQ pairs (``qgraph.capture.quantized``); what qgraph wrote stays as it is.
+
+    Args:
+        fix: as for ``from_onnx``; not for integer programs.
 
     Raises:
         QGraphError: as ``from_onnx``, but for integer programs, which are taken.
@@ -50,9 +58,12 @@ def read(path: str | os.PathLike[str]) -> ir.Model:
     origin = str(path)
     dialect = dialect_of(model)
     ready = dialect == "quantized" and check_opset(model, origin) >= MIN_OPSET and not holds_foreign(model)
-    if dialect == "integer" or ready:
+    if (dialect == "integer" or ready) and not fix:
         return model
+    if dialect == "integer":
+        raise QGraphError(f"{origin}: it is in the integer dialect; --fix is for the model that it was lowered from")
     common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
+    fix_inputs(model, fix or {}, origin)
     model.ir_version = max(model.ir_version, 10)
     inline_functions(model, origin)
     standardize(model)
@@ -64,15 +75,11 @@ def read(path: str | os.PathLike[str]) -> ir.Model:
 def prepare(model: ir.Model, origin: str) -> None:
     """Upgrade ``model`` in place to the float or quantized dialect and verify it; ``origin`` names it in errors."""
     version = check_opset(model, origin)
-    for node in model.graph:
-        if has(node, Trait.CONTROL_FLOW):
-            raise QGraphError(
-                f"{origin}: {where(node)} is control flow, which has no fixed graph; "
-                "export with the condition decided (constant inputs) or the loop unrolled"
-            )
+    for node in model.graph.all_nodes():
         if node.domain == "" and not is_standard(node.op_type, version):
             raise QGraphError(f"{origin}: {where(node)} is no op of ONNX opset {version}; check the exporter")
     upgrade(model, origin)
+    resolve_branches(model)
     to_quantized(model, origin)
     resolve_sequences(model, origin)
     verify_origin(model, origin)

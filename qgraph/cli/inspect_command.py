@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @click.option("--tree", is_flag=True, help="Draw the module hierarchy with bits, bytes and zeros.")
 @click.option("--against", help="With --tree: the float model that SQNR is measured against; needs --data.")
 @click.option("--data", help="With --tree: an .npz, a folder of them, or MODULE:FACTORY (the first batch).")
-def command(model: str, every: bool, groups: bool, tree: bool, against: str | None, data: str | None) -> None:
+@click.option("--fix", multiple=True, help="NAME=VALUE: give an input a value, a dim a size, or an input its dims (x=1,576).")
+def command(
+    model: str, every: bool, groups: bool, tree: bool, against: str | None, data: str | None, fix: tuple[str, ...]
+) -> None:
     """Summarise MODEL (.onnx or .qgp): dialect, inputs, ops, bits, bytes, MACs."""
     from pathlib import Path
 
@@ -37,12 +40,10 @@ def command(model: str, every: bool, groups: bool, tree: bool, against: str | No
         click.echo(f"  outputs: {', '.join(program.outputs)}")
         return
     from qgraph.analyze import cost
-    from qgraph.capture import read
-    from qgraph.ir import io
-    from qgraph.ir.dialects import dialect_of, opset
+    from qgraph.ir.dialects import dialect_of
 
-    graph = io.load(model)
-    click.echo(f"{model}: {dialect_of(graph)} dialect, opset {opset(graph)}, {len(graph.graph)} nodes")
+    file, graph = brought_in(model, fix)
+    click.echo(f"{model}: {dialect_of(graph)} dialect, {file}")
     for value in graph.graph.inputs:
         click.echo(f"  input {value.name}: {value.dtype} {value.shape}")
     click.echo("  ops: " + ", ".join(f"{n} {op}" for op, n in cost.ops(graph).items()))
@@ -53,7 +54,7 @@ def command(model: str, every: bool, groups: bool, tree: bool, against: str | No
     total = sum(layer.bytes for layer in layers)
     click.echo(f"  weights: {total / 1e6:.3f} MB in {len(layers)} tensors")
     if groups:
-        show_groups(read(model))
+        show_groups(graph)
         return
     table = Table("weight", "op", "bits", "elements", "kB", "share")
     for layer in layers if every else layers[:12]:
@@ -66,6 +67,24 @@ def command(model: str, every: bool, groups: bool, tree: bool, against: str | No
             f"{layer.bytes / max(1, total):.1%}",
         )
     Console().print(table)
+
+
+def brought_in(path: str, fix: tuple[str, ...]) -> tuple[str, ir.Model]:
+    """What the file at ``path`` is, and its graph as every other command reads it; as it stands where they refuse it."""
+    from qgraph.capture import read
+    from qgraph.capture.fix import parse_fixed
+    from qgraph.errors import QGraphError
+    from qgraph.ir import io
+    from qgraph.ir.dialects import opset
+
+    raw = io.load(path)
+    what = f"opset {opset(raw)}, {len(raw.graph)} nodes"
+    try:
+        return what, read(path, fix=parse_fixed(fix))
+    except QGraphError as error:
+        if fix:
+            raise
+        return f"{what}\n  other commands refuse it: {error}", raw
 
 
 def show_groups(model: ir.Model) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--min-sqnr", default=10.0, show_default=True, help="Least SQNR (dB) of the outputs; needs --data.")
 @click.option("--force", is_flag=True, help="Write the model even below --min-sqnr.")
 @click.option("--seed", default=0, show_default=True, help="Seed of every random choice.")
+@click.option("--fix", multiple=True, help="NAME=VALUE: give an input a value, a dim a size, or an input its dims (x=1,576).")
 def command(
     model: str,
     output: str,
@@ -30,12 +31,14 @@ def command(
     min_sqnr: float,
     force: bool,
     seed: int,
+    fix: tuple[str, ...],
 ) -> None:
     """Run passes on MODEL (an ONNX file) and write the result."""
     import json
 
     from rich.console import Console
 
+    from qgraph.capture.fix import parse_fixed
     from qgraph.capture.onnx_file import REMARK, read
     from qgraph.data import Data
     from qgraph.ir import io
@@ -43,7 +46,7 @@ def command(
 
     pipeline = pipeline_of(passes, preset)
     source = Data(data) if data is not None else None
-    graph = read(model)
+    graph = read(model, fix=parse_fixed(fix))
     if remark := graph.metadata_props.get(REMARK):
         click.echo(remark)
     console = Console(stderr=True)
