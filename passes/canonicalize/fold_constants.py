@@ -85,6 +85,29 @@ class MergeEqual(ir.passes.InPlacePass):
         return len(graph.initializers) < before
 
 
+class OwnOutputs(ir.passes.InPlacePass):
+    """Let every output of a branch or loop body be a value of its own that a node in it makes, as ONNX Runtime wants."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        made = [self._copy(graph) for graph in model.graphs() if graph is not model.graph]
+        return ir.passes.PassResult(model, any(made))
+
+    @staticmethod
+    def _copy(graph: ir.Graph) -> bool:
+        seen: set[ir.Value] = set()
+        copied = False
+        for place, value in enumerate(graph.outputs):
+            maker = value.producer()
+            if maker is None or maker.graph is not graph or value in seen:
+                copy = ir.Node("", "Identity", [value], name=f"{value.name}_identity")
+                copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].type = f"{value.name}_copy", value.shape, value.type
+                graph.append(copy)
+                graph.outputs[place] = copy.outputs[0]
+                copied = True
+            seen.add(value)
+        return copied
+
+
 def _cleanups(merge: bool) -> tuple[ir.passes.InPlacePass, ...]:
     return (
         common.IdentityEliminationPass(),
@@ -95,6 +118,7 @@ def _cleanups(merge: bool) -> tuple[ir.passes.InPlacePass, ...]:
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
+        OwnOutputs(),
         common.NameFixPass(),
     )
 

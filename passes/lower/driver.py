@@ -23,6 +23,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, quantizer_params, read_weight
@@ -143,6 +144,12 @@ class Lower(Pass):
             )
         if dialect == "integer":
             raise QGraphError("pass 'lower': the model is in the integer dialect already; take 'lower' out")
+        nested = next((n for n in model.graph if has(n, Trait.CONTROL_FLOW)), None)
+        if nested is not None:
+            raise QGraphError(
+                f"pass 'lower': {where(nested)} runs graphs of its own, which no program holds; decide its condition "
+                "(--fix NAME=VALUE binds an input), unroll the loop before the export, or deploy with 'qgraph export'"
+            )
         for what, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
             for value in values:
                 if value.dtype is not None and program_number(value.dtype) is None:

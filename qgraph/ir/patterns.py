@@ -35,9 +35,12 @@ def is_op(value: ir.Value | None, *ops: str, domain: str = "") -> bool:
 
 
 def only_user(value: ir.Value) -> ir.Node | None:
-    """The single node that reads ``value``, or None when there are several or it is a graph output."""
+    """The single node that reads ``value``; None when there are several, it is a graph output, or a branch or loop reads it."""
     uses = list(value.uses())
-    return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    node = uses[0].node
+    return node if node.graph is value.graph or value.graph is None else None
 
 
 def attr(node: ir.Node, name: str, default: Any = None) -> Any:
