@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator
 
 import onnx
@@ -12,6 +13,8 @@ from qgraph.ir.scopes import where
 
 ALIAS = "ai.onnx"
 """The other spelling of ONNX's default domain."""
+MAX_RANK = 64
+"""Dims that no value has."""
 FREE = ("", "?", "-1", "None")
 """What exporters write for a dim that is not known."""
 
@@ -27,6 +30,7 @@ def put_right(model: ir.Model, file: str) -> None:
     """
     _default_domain(model, file)
     _names(model, file)
+    _schemas(model, file)
     _order(model, file)
     for value in [*model.graph.inputs, *model.graph.outputs, *(v for n in model.graph for v in n.outputs)]:
         _free_dims(value)
@@ -40,6 +44,13 @@ def fault_of(proto: onnx.ModelProto) -> str:
             return f"the value {name!r} has two origins, {made[name]} and {origin}; rename one of them"
         made[name] = origin
     return ""
+
+
+def twice(proto: onnx.ModelProto) -> str:
+    """Which initializer of a main graph is there twice, as a phrase; empty where none is."""
+    names = collections.Counter(tensor.name for tensor in proto.graph.initializer)
+    name = next((name for name, count in names.items() if count > 1), None)
+    return "" if name is None else f"two initializers are called {name!r}; leave out or rename one of them"
 
 
 def _origins(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
@@ -62,13 +73,90 @@ def _default_domain(model: ir.Model, file: str) -> None:
 
 def _names(model: ir.Model, file: str) -> None:
     graph = model.graph
-    outputs = [v for n in graph for v in n.outputs]
-    for item in [*graph.inputs, *graph.initializers.values(), *graph, *outputs]:
-        if isinstance(item.name, bytes):
-            raise QGraphError(f"cannot read {file}: the name {item.name!r} is no UTF-8 text; rename it and export again")
-    names = [value.name for value in graph.inputs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise QGraphError(f"cannot read {file}: two graph inputs are called {twice!r}; rename one of them")
+    for name in _words(model):
+        if isinstance(name, bytes):
+            raise QGraphError(f"cannot read {file}: the name {name!r} is no UTF-8 text; rename it and export again")
+    for what, values in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        names = collections.Counter(value.name for value in values)
+        for name, count in names.items():
+            if count > 1:
+                raise QGraphError(f"cannot read {file}: two graph {what} are called {name!r}; rename one of them")
+            if not name:
+                raise QGraphError(f"cannot read {file}: one of the graph {what} has no name; export it again")
+    for value in graph.inputs:
+        if value.type is None or value.dtype == ir.DataType.UNDEFINED:
+            raise QGraphError(f"cannot read {file}: the graph input {value.name!r} has no type; export it again")
+
+
+def _words(model: ir.Model) -> Iterator[str | None]:
+    """Every text of a model that is written again when it is saved."""
+    yield from (model.producer_name, model.producer_version, model.domain, model.doc_string)
+    yield from (word for item in model.metadata_props.items() for word in item)
+    for graph in model.graphs():
+        yield from (graph.name, graph.doc_string, *graph.opset_imports)
+        values = [*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)]
+        for value in values:
+            yield from (value.name, value.doc_string, *(d.value for d in value.shape or () if isinstance(d, ir.SymbolicDim)))
+        for node in graph:
+            yield from (node.name, node.op_type, node.domain, node.overload, node.doc_string, *node.attributes)
+            yield from (word for item in node.metadata_props.items() for word in item)
+
+
+def _schemas(model: ir.Model, file: str) -> None:
+    """Compare every node of the standard with what ONNX says that it has: inputs, outputs and types of attributes."""
+    version = model.graph.opset_imports.get("", 0)
+    for node in model.graph.all_nodes():
+        if node.domain in ("", ALIAS) and 0 < version <= onnx.defs.onnx_opset_version():
+            try:
+                schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
+            except onnx.defs.SchemaError:
+                continue  # who reads the model says which op it does not know
+            if fault := _unlike(node, schema):
+                raise QGraphError(f"cannot read {file}: {where(node)} {fault}, unlike ONNX's {node.op_type}; export it again")
+
+
+def _unlike(node: ir.Node, schema: onnx.defs.OpSchema) -> str:
+    """In what ``node`` is no instance of its op, as a phrase; empty where it is one."""
+    for what, have, least, most in (
+        ("input", node.inputs, schema.min_input, schema.max_input),
+        ("output", node.outputs, schema.min_output, schema.max_output),
+    ):
+        count = len(have)
+        while count and (have[count - 1] is None or not have[count - 1].name):  # type: ignore[union-attr]
+            count -= 1  # those at the end that are left out
+        if not least <= count <= most:
+            return f"has {count} {what}{'s' * (count != 1)}"
+    for place, option in enumerate(schema.inputs[: len(node.inputs)]):
+        if option.option == onnx.defs.OpSchema.FormalParameterOption.Single and node.inputs[place] is None:
+            return f"lacks its input {option.name!r}"
+    if schema.name == "Constant" and (len(node.attributes) != 1 or not schema.attributes.keys() >= node.attributes.keys()):
+        return f"has the attributes {', '.join(node.attributes) or 'of no name'}"
+    if axis := _outside(node):
+        return axis
+    for name, wanted in schema.attributes.items():
+        attribute = node.attributes.get(name)
+        if attribute is None:
+            if wanted.required:
+                return f"lacks the attribute {name!r}"
+        elif int(attribute.type) != wanted.type.value:  # type: ignore[attr-defined]
+            return f"has an attribute {name!r} of another type"
+    return ""
+
+
+def _outside(node: ir.Node) -> str:
+    """An axis that the node's first input cannot have, as a phrase; empty where there is none."""
+    x = node.inputs[0] if node.inputs else None
+    sure = x is not None and (x.is_graph_input() or x.is_initializer())  # files may lie about the shapes of other values
+    shape = x.shape if x is not None and sure else None
+    most = len(shape) + 1 if shape is not None else MAX_RANK  # Unsqueeze and Flatten count one beyond the last
+    for name in ("axis", "axes", "batch_axis", "time_axis"):
+        attribute = node.attributes.get(name)
+        if attribute is None or attribute.is_ref() or attribute.type not in (ir.AttributeType.INT, ir.AttributeType.INTS):
+            continue
+        for axis in attribute.as_ints() if attribute.type == ir.AttributeType.INTS else [attribute.as_int()]:
+            if abs(axis) > max(most, MAX_RANK * (name == "axes")):
+                return f"has the {name} {axis}, and its input {len(shape) if shape is not None else MAX_RANK} dims at most"
+    return ""
 
 
 def _order(model: ir.Model, file: str) -> None:

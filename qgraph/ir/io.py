@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
-from qgraph.ir.faults import fault_of, put_right
+from qgraph.ir.faults import fault_of, put_right, twice
 
 EXTERNAL_LIMIT = 1_500_000_000  # protobuf refuses files of 2 GiB; leave room for the graph itself
 
@@ -53,13 +53,19 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
     if not file.is_file():
         raise QGraphError(f"cannot read {file}: no such file")
     try:
-        model = ir.load(file)
+        proto = onnx.load(file, load_external_data=False)
+        fault = twice(proto)
+        model = ir.from_proto(proto)
+        ir.external_data.set_base_dir(model.graph, file.parent)
     except Exception as error:
-        if isinstance(error, ir.serde.SerdeError) and (fault := fault_of(onnx.load(file, load_external_data=False))):
+        fault = fault_of(proto) if isinstance(error, ir.serde.SerdeError) else ""
+        if fault:
             raise QGraphError(f"cannot read {file}: {fault}") from None
         raise QGraphError(
             f"cannot read {file}: not a complete ONNX file ({type(error).__name__}); export or copy it again"
         ) from error
+    if fault:
+        raise QGraphError(f"cannot read {file}: {fault}")
     if model.ir_version is None or not (len(model.graph.outputs) or len(model.graph)):
         raise QGraphError(f"cannot read {file}: it holds no ONNX graph; is it an ONNX file?")
     put_right(model, str(file))
@@ -71,7 +77,8 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
 def _read_external(model: ir.Model, file: Path) -> None:
     """Let tensors whose data lie in other files be mapped from there, so that nothing names these files any more.
 
-    ONNX's specification (external data) wants a path relative to the model's folder and within it.
+    ONNX's specification (external data) wants a path relative to the model's folder and within it. In caches of model hubs both
+    files are links into one folder of contents, so data may lie where the model really lies.
     """
     read: dict[ir.ExternalTensor, ir.Tensor] = {}
 
@@ -91,10 +98,27 @@ def _read_external(model: ir.Model, file: Path) -> None:
                 )
             if data.stat().st_size < (tensor.offset or 0) + (tensor.length or tensor.nbytes):
                 raise QGraphError(f"cannot read {file}: external data file {data} is cut short; copy it again")
+            real, homes = data.resolve(), (file.parent.resolve(), file.resolve().parent)
+            if not real.is_relative_to(homes[0]) and real.parent != homes[1]:
+                raise QGraphError(
+                    f"cannot read {file}: external data file {data} is a link to {real}, outside of the folder of the model; "
+                    "copy the model and its data file into one folder"
+                )
+            held = ir.ExternalTensor(
+                real.name,
+                tensor.offset,
+                tensor.length,
+                tensor.dtype,
+                shape=tensor.shape,
+                name=tensor.name or "",
+                base_dir=real.parent,
+            )
             try:
-                array = tensor.numpy()
-            except ValueError as error:  # links that lead out of the folder
-                raise QGraphError(f"cannot read {file}: {error} Copy the model and its data file into one folder") from error
+                array = held.numpy()
+            except (ValueError, OSError) as error:
+                raise QGraphError(
+                    f"cannot read {file}: the external data of {tensor.name!r} are no such tensor: {error}"
+                ) from error
             read[tensor] = ir.Tensor(array, dtype=tensor.dtype, name=tensor.name, doc_string=tensor.doc_string)
         return read[tensor]
 

@@ -37,6 +37,16 @@ def set_dims(value: Callable[[onnx.ModelProto], onnx.ValueInfoProto], dim: str |
     return lambda m: setattr(value(m).type.tensor_type.shape.dim[0], place, dim)
 
 
+def attribute(op: str, **attributes: object) -> Callable[[onnx.ModelProto], object]:
+    """Make the first node an ``op`` with ``attributes``."""
+
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[0].op_type = op
+        model.graph.node[0].attribute.extend(onnx.helper.make_attribute(name, value) for name, value in attributes.items())
+
+    return change
+
+
 REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "a circle": (node(0, "input", "y"), r"node '(first|second)' needs its own result; break the circle"),
     "a circle of one": (node(0, "input", "h"), r"Relu node 'first' needs its own result"),
@@ -52,6 +62,19 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     ),
     "a dim below 0": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -4), r"'w' has the dims \[-4, 2\]; no dim is below 0"),
     "no type": (lambda m: setattr(m.graph.initializer[0], "data_type", 0), r"initializer 'w' has no type"),
+    "two weights of one name": (lambda m: m.graph.initializer.append(m.graph.initializer[0]), r"two initializers are called 'w'"),
+    "two outputs of one name": (lambda m: m.graph.output.append(m.graph.output[0]), r"two graph outputs are called 'y'"),
+    "an input without a type": (lambda m: m.graph.input[0].ClearField("type"), r"the graph input 'x' has no type"),
+    "an input without a name": (lambda m: m.graph.input.add().type.CopyFrom(m.graph.input[0].type), r"graph inputs has no name"),
+    "too many inputs": (lambda m: m.graph.node[0].input.append("w"), r"Relu node 'first' has 2 inputs, unlike ONNX's Relu"),
+    "too few inputs": (lambda m: m.graph.node[1].input.pop(), r"MatMul node 'second' has 1 input, unlike"),
+    "an input that is left out": (node(1, "input", ""), r"MatMul node 'second' lacks its input 'A'"),
+    "no attribute": (lambda m: setattr(m.graph.node[0], "op_type", "Cast"), r"Cast node 'first' lacks the attribute 'to'"),
+    "an attribute of another type": (attribute("Elu", alpha=1), r"Elu node 'first' has an attribute 'alpha' of another type"),
+    "an axis beyond all dims": (
+        attribute("Softmax", axis=1 << 31),
+        r"'first' has the axis 2147483648, and its input 2 dims at most",
+    ),
     "two opsets": (lambda m: m.opset_import.add(domain="ai.onnx", version=13), r"the opsets 21 and 13 of ONNX at once"),
 }
 

@@ -97,6 +97,25 @@ def test_a_link_out_of_the_folder_is_refused(model: onnx.ModelProto, tmp_path: P
         io.load(tmp_path / "inner" / "m.onnx")
 
 
+def test_links_of_a_hub_cache_are_followed(model: onnx.ModelProto, tmp_path: Path) -> None:
+    wanted = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "main"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx_data", size_threshold=0)
+    for name, blob in (("m.onnx", "0a1b"), ("m.onnx_data", "2c3d")):
+        shutil.move(tmp_path / name, blobs / blob)
+        (snapshot / name).symlink_to(Path("..", "..", "blobs", blob))
+    read = io.load(snapshot / "m.onnx")
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(read.graph.initializers[name].const_value.numpy(), array)  # type: ignore[union-attr]
+    (tmp_path / "elsewhere").write_bytes((blobs / "2c3d").read_bytes())
+    (snapshot / "m.onnx_data").unlink()
+    (snapshot / "m.onnx_data").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(QGraphError, match=r"is a link to \S+elsewhere, outside of the folder"):
+        io.load(snapshot / "m.onnx")
+
+
 def test_data_that_are_cut_short_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
     data = (tmp_path / "m.data").read_bytes()
