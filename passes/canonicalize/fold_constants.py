@@ -20,6 +20,7 @@ import onnx_ir.passes.common as common
 from onnxscript import rewriter
 from onnxscript.optimizer import _constant_folding as folding
 
+from qgraph.errors import QGraphError
 from qgraph.ir.parameters import ROLE, is_parameter
 from qgraph.ir.patterns import constant
 from qgraph.pipeline import Pass, PassReport, register
@@ -28,6 +29,8 @@ TRANSPOSED = "qgraph.transposed"
 KEEP = {"QuantizeLinear", "DequantizeLinear"}
 VIEWS = {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity"}
 """Ops whose output has the elements of their input: a parameter that only one of them reads may be stored as its output."""
+LONGEST = 200
+"""Characters of a message that are passed on."""
 MERGED = 1 << 16
 """Elements of the largest constants that are compared."""
 Parameters = Literal["keep", "fold", "merge"]
@@ -123,6 +126,30 @@ def _cleanups(merge: bool) -> tuple[ir.passes.InPlacePass, ...]:
     )
 
 
+def _register_all(graph: ir.Graph) -> None:
+    """Give constants that nodes read their place in the graph: rules name theirs after a value (``x/shape``), and of two of one
+    name the graph knows the last alone."""
+    known = set(graph.initializers.values())
+    for node in graph:
+        for value in node.inputs:
+            if value is None or value in known or value.const_value is None or value.producer() is not None:
+                continue
+            base, number = value.name, 1
+            while value.name in graph.initializers:
+                value.name, number = f"{base}_{number}", number + 1
+            graph.register_initializer(value)
+            known.add(value)
+
+
+def _innermost(error: BaseException) -> str:
+    """What the error at the bottom of a chain says, behind what the first one says."""
+    last = error
+    while last.__cause__ is not None:
+        last = last.__cause__
+    told = [" ".join(str(e).split())[:LONGEST] for e in dict.fromkeys((error, last))]
+    return ": ".join(told)
+
+
 @register("fold-constants")
 class FoldConstants(Pass):
     """Fold constants (also shape arithmetic), remove identities, common subexpressions and dead nodes."""
@@ -157,12 +184,18 @@ class FoldConstants(Pass):
         )
         before, outputs = len(model.graph), [v.name or "" for v in model.graph.outputs]
         modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
-        modified |= folder(model).modified
+        try:
+            modified |= folder(model).modified
+        except QGraphError:
+            raise
+        except Exception as error:  # a node that no one can compute: onnxscript says which
+            raise QGraphError(f"pass 'fold-constants': {_innermost(error)}; correct the node or its constants") from error
         if not merge:
             self._mark_constants(model)
         parameters = [v for v in model.graph.initializers.values() if is_parameter(v)]
         with hidden([] if merge else parameters):
             modified |= rewriter.RewritePass(_applicable(model))(model).modified
+        _register_all(model.graph)
         for cleanup in _cleanups(merge):
             modified |= cleanup(model).modified
         self._keep_names(model, transposed)

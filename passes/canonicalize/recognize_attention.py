@@ -42,6 +42,8 @@ class RecognizeAttention(Pass):
     def _scores(model: ir.Model, node: ir.Node, report: PassReport) -> None:
         if any(constant(v) is not None for v in node.inputs) or not feeds_softmax(node.outputs[0]):
             return
+        if node.outputs[0].is_graph_output() and any(v is not None and scaled(v) for v in node.inputs):
+            return  # the caller reads the scores as they are
         factor = 1.0
         for i, value in enumerate(node.inputs):
             while value is not None and (found := scaled(value)):

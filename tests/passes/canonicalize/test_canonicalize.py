@@ -224,3 +224,22 @@ def test_a_weight_that_is_shared_through_identity_stays_one(body: str, parameter
     Pipeline(f"canonicalize{{parameters={parameters}}}").run(model)
     assert [n.op_type for n in model.graph] == ["MatMul", "MatMul"] and list(model.graph.initializers) == ["w"]
     np.testing.assert_array_equal(run_onnx(model, feed)[0], want)
+
+
+@pytest.mark.parametrize("parameters", ["keep", "merge"])
+def test_two_flattens_of_one_value_keep_their_shapes(parameters: str) -> None:
+    body = "a = Flatten<axis=1>(x) b = Flatten<axis=2>(x) p = MatMul(a, v) q = MatMul(b, w) y = Add(p, q)"
+    weights = f"<float[40,1] v = {{{', '.join(['1.5'] * 40)}}}, float[8,1] w = {{{', '.join(['0.5'] * 8)}}}, float[1] z = {{1}}>"
+    text = f"g (float[2,5,8] x) => (float[10,1] u, float[2,1] y) {weights} {{ {body.replace('y = Add(p, q)', '')}"
+    text += " u = Neg(q) y = Neg(p) }"
+    check(text, f"canonicalize{{parameters={parameters}}}", ["Reshape", "Reshape", "MatMul", "MatMul", "Neg", "Neg"], {"x": X})
+
+
+def test_scores_that_are_an_output_stay_what_they_are() -> None:
+    text = """g (float[2,5,8] x) => (float[2,5,5] s, float[2,5,5] y) <float half = {0.5}>
+    { k = Transpose<perm=[0, 2, 1]>(x) q = Mul(x, half) s = MatMul(q, k) y = Softmax(s) }"""
+    model = model_of(text)
+    before = run_onnx(model, {"x": X})
+    Pipeline("canonicalize").run(model)
+    for a, b in zip(before, run_onnx(model, {"x": X}), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
