@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import itertools
+import math
 import operator
 import os
 import re
@@ -24,6 +25,8 @@ Source = ir.Model | str | os.PathLike[str]
 """A model, or an ``.onnx`` or ``.qgp`` file."""
 BATCH, LENGTH, SIDE = 1, 8, 64
 """Sizes of free dims: the first one, others, and those of pictures and signals (the third and later ones of floats)."""
+MOST = 1 << 30
+"""Elements of an input that is made."""
 MOVES = (
     "Cast",
     "Concat",
@@ -77,6 +80,8 @@ def made_inputs(
     made = {}
     for name, (dtype, dims) in kinds.items():
         shape = given.get(name) or [_size(d, axis, dtype, sizes) for axis, d in enumerate(dims)]
+        if math.prod(shape) > MOST:
+            raise QGraphError(f"inputs of the shape {list(shape)} for {name!r} are too large to be made; give data or --shape")
         span = next(filter(None, (quantized_range(g, name) for g in graphs)), None)
         made[name] = _draw(rng, dtype, shape, limit(graph, name), span)
     return made

@@ -8,7 +8,6 @@ Everything else stays Q/DQ, which ONNX Runtime fuses itself. The result passes o
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +15,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.errors import QGraphError
-from qgraph.execute.onnxruntime import session
+from qgraph.execute.onnxruntime import LONGEST, Engine, session
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.narrow_types import clip_codes, widen
@@ -37,8 +36,8 @@ def export(model: ir.Model, path: str | os.PathLike[str]) -> ir.Model:
     return result
 
 
-def load(model: ir.Model) -> tuple[ir.Model, Any]:
-    """``model`` as it is exported, checked, and an ``onnxruntime.InferenceSession`` of it.
+def load(model: ir.Model) -> tuple[ir.Model, Engine]:
+    """``model`` as it is exported, checked, and ONNX Runtime's session of it.
 
     Raises:
         QGraphError: as ``export``.
@@ -53,11 +52,9 @@ def load(model: ir.Model) -> tuple[ir.Model, Any]:
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:
             _check(ir.to_proto(result))
-        return result, session(result)
-    except QGraphError:
-        raise
     except Exception as error:
-        raise QGraphError(f"ONNX Runtime does not load the result: {str(error).splitlines()[0]}") from error
+        raise QGraphError(f"ONNX's checker refuses the result: {' '.join(str(error).split())[:LONGEST]}") from error
+    return result, session(result)
 
 
 def _check(proto: onnx.ModelProto) -> None:

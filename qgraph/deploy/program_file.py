@@ -146,8 +146,13 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
         tensors, ops, inputs, outputs, metadata = _runtime.read_program(str(path))
     except _runtime.RuntimeFailure as error:
         raise QGraphError(str(error)) from None
+    except UnicodeDecodeError:
+        raise QGraphError(f"cannot load {path}: a name in it is no text; compile the program again") from None
     facts = dict(metadata)
-    origins, scales = (json.loads(facts.get(key, "{}")) for key in (ORIGINS, "qgraph.scales"))
+    try:
+        origins, scales = (dict(json.loads(facts.get(key, "{}"))) for key in (ORIGINS, "qgraph.scales"))
+    except (ValueError, TypeError):
+        raise QGraphError(f"cannot read {path}: its metadata are damaged; compile the program again") from None
     kinds = {row.program: row.onnx for row in BIT_TYPES if row.program is not None}
     values, codes, names = {}, {}, []
     for name, number, shape, symbols, data, _ in tensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,11 +15,45 @@ from qgraph.errors import QGraphError, suggest
 from qgraph.ir.narrow_types import widened
 
 LARGE = 4096
+LONGEST = 300
+"""Characters of a message of ONNX Runtime that are passed on."""
 LENDABLE = {ir.DataType.FLOAT, ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT32, ir.DataType.INT64}
 
 
-def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True) -> Any:
-    """An ONNX Runtime session of ``model``; with ``outputs`` these values are what it returns."""
+class Engine:
+    """An ``onnxruntime.InferenceSession`` whose errors are one sentence; ``weights`` are read in place and live as long as it."""
+
+    def __init__(self, data: bytes, options: Any, weights: Any) -> None:
+        import onnxruntime as ort
+
+        self.weights = weights
+        try:
+            self.session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common class
+            raise QGraphError(f"ONNX Runtime does not load the model: {reason(error)}") from error
+
+    def run(self, outputs: Sequence[str | None] | None, feed: Batch) -> list[Any]:
+        """The values of ``outputs`` (all outputs) for ``feed``; raises QGraphError where ONNX Runtime fails."""
+        try:
+            return self.session.run(outputs, dict(feed))  # type: ignore[no-any-return]
+        except Exception as error:
+            raise QGraphError(f"ONNX Runtime fails in a run of the model: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
+    """What ONNX Runtime says in an exception, without its code and the places in its source."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = re.sub(r"/onnxruntime_src/\S+ (?:.*\)(?: const)? )?", "", text)
+    return text[:LONGEST] + "..." * (len(text) > LONGEST)
+
+
+def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True) -> Engine:
+    """An ONNX Runtime session of ``model``; with ``outputs`` these values are what it returns.
+
+    Raises:
+        QGraphError: ONNX Runtime does not load the model.
+    """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -34,9 +69,7 @@ def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threa
     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
     lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
     options.add_external_initializers(list(arrays), lent)
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    session.qgraph_weights = arrays, lent  # the session reads them in place
-    return session
+    return Engine(data, options, (arrays, lent))
 
 
 @contextlib.contextmanager

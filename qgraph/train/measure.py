@@ -111,7 +111,7 @@ def _onnxruntime(model: ir.Model, folder: Path) -> Run:
     from qgraph.deploy.onnxruntime import load
 
     _, session = load(model)
-    inputs, outputs = ([v.name for v in side] for side in (session.get_inputs(), session.get_outputs()))
+    inputs, outputs = ([v.name for v in side] for side in (session.session.get_inputs(), session.session.get_outputs()))
 
     def run(batch: Mapping[str, Tensor]) -> Values:
         arrays = session.run(None, {name: batch[name].numpy() for name in inputs})
