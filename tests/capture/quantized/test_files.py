@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
@@ -20,6 +19,7 @@ from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.workflow import transform
+from tests.capture.files import run, sqnr
 
 RNG = np.random.default_rng(0)
 IMAGES = [{"x": RNG.normal(size=(2, 3, 8, 8)).astype(np.float32)} for _ in range(3)]
@@ -58,15 +58,6 @@ class Reader(CalibrationDataReader):
 
     def get_next(self) -> Any:
         return next(self.batches, None)
-
-
-def run(path: Path, feed: dict[str, np.ndarray], *, optimize: bool = False) -> np.ndarray:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, feed)[0]
 
 
 def ran(model: ir.Model, folder: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
@@ -163,4 +154,4 @@ def test_packed_weights_keep_their_codes_through_the_preset(tmp_path: Path, bits
     compile(model, tmp_path / "m.qgp", sparse=False)
     (found,) = Session(tmp_path / "m.qgp", threads=1).run(feed).values()
     for one in (quantized, found):
-        assert 10 * np.log10((wanted**2).sum() / ((one - wanted) ** 2).sum()) > 30
+        assert sqnr(wanted, one) > 30

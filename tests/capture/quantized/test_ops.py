@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
-import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
@@ -15,6 +14,7 @@ from qgraph.capture import from_onnx, read
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of, verify
+from tests.capture.files import run, sqnr
 
 RNG = np.random.default_rng(0)
 U8, I8, F32 = np.uint8, np.int8, np.float32
@@ -90,14 +90,6 @@ def file_of(path: Path, inputs: str, body: str, *, version: int = 13, output: st
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(a), n) for n, a in tensors.items() if n in words)
     onnx.save(model, path)
     return path
-
-
-def run(path: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, feed)[0]
 
 
 def fed(inputs: str) -> dict[str, np.ndarray]:
@@ -200,7 +192,7 @@ def test_recurrent_weights_stay_codes(tmp_path: Path, directions: int, per: str)
     file = file_of(tmp_path / "m.onnx", f"float[7,2,{inputs}] x", body, **tensors)
     feed = {"x": RNG.normal(size=(7, 2, inputs)).astype(F32)}
     wanted, found = both(file, feed)
-    assert 10 * np.log10((wanted**2).sum() / ((wanted - found) ** 2).sum()) > 30
+    assert sqnr(wanted, found) > 30
     stored = {v.const_value.dtype.name for v in read(file).graph.initializers.values() if v.const_value.size > 100}  # type: ignore[union-attr]
     assert stored == {"INT8"}
 
