@@ -96,7 +96,7 @@ def _steps(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
         "given to_torch": "`to_torch`",
         "given run program": "program",
     }
-    rows = [(e.name, *(_mark(r, step) for step in steps), _worst(r, GIVEN), _worst(r, "given program")) for e, r in given]
+    rows = [(e.name, *(_mark(r, step) for step in steps), _worst(e, r, GIVEN), _worst(e, r, "given program")) for e, r in given]
     yield from _table(("model", *steps.values(), "exported", "program"), rows)
 
 
@@ -109,16 +109,18 @@ def _reached(result: Result, form: str) -> str:
     return "ONNX Runtime" + (", program" if _mark(result, f"{form} run program") == "yes" else "")
 
 
-def _worst(result: Result, form: str) -> str:
+def _worst(entry: Entry, result: Result, form: str) -> str:
     quality = result["quality"].get(form)
     if quality is None:
         return "-"
     rows = quality["outputs"]
+    share = [] if quality["task"] is None else [f"{100 * quality['task']:.0f} %"]
+    if TASKS[entry.task].listed:
+        return "".join(share) or "-"
     if any(row["sqnr"] is None for row in rows):
         return "another length"
-    worst = min(rows, key=lambda row: row["sqnr"])
-    share = "" if quality["task"] is None else f", {100 * quality['task']:.0f} %"
-    return ("equal" if worst["sqnr"] == float("inf") else f"{worst['sqnr']:.1f} dB") + share
+    worst = min(row["sqnr"] for row in rows)
+    return ", ".join(["equal" if worst == float("inf") else f"{worst:.1f} dB", *share])
 
 
 def _quality(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
@@ -137,7 +139,7 @@ def _quality(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
         "say), and the task's own measure in per cent of the float model's answers.\n"
     )
     floats = [(entry, result) for entry, result in walked if not entry.quantized]
-    rows = [(e.name, TASKS[e.task].name or "-", *(_worst(result, form) for form in forms)) for e, result in floats]
+    rows = [(e.name, TASKS[e.task].name or "-", *(_worst(e, result, form) for form in forms)) for e, result in floats]
     yield from _table(("model", "in per cent", *forms.values()), rows)
 
 

@@ -16,10 +16,14 @@ Count = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """``name`` says what is counted; ``count`` compares the outputs of one batch."""
+    """``name`` says what is counted; ``count`` compares the outputs of one batch.
+
+    The outputs of a ``listed`` task are lists of finds in an order of their own: their elements cannot be compared one by one.
+    """
 
     name: str
     count: Callable[[Outputs, Outputs], Count]
+    listed: bool = False
 
     def share(self, pairs: Sequence[tuple[Outputs, Outputs]]) -> float | None:
         """Part of the right answers over all batches; None where there was none to compare."""
@@ -158,7 +162,7 @@ TASKS = {
     "notes": Task("overlap of notes", notes),
     "mask": Task("overlap of masks", mask),
     "boxes": Task("boxes kept", boxes),
-    "chosen": Task("boxes kept", chosen),
-    "rows": Task("boxes kept", rows),
+    "chosen": Task("boxes kept", chosen, listed=True),
+    "rows": Task("boxes kept", rows, listed=True),
     "pixels": Task("pixels equal", pixels),
 }
