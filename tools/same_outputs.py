@@ -24,6 +24,8 @@ import numpy as np
 import onnx
 from google.protobuf.message import Message
 from qgraph.tools import artifacts
+
+from qgraph.ir.io import drop_known_types
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -82,7 +84,7 @@ def _short(a: Any, b: Any) -> str:
 
 def difference_of_models(old: Path, new: Path) -> str | None:
     """The first difference between two ONNX files, or None where only UNORDERED and RENAMED things are others."""
-    first, second = (onnx.load(file, load_external_data=False) for file in (old, new))
+    first, second = (drop_known_types(onnx.load(file, load_external_data=False)) for file in (old, new))
     _put_in_order(first)
     _put_in_order(second)
     return _difference(first, second, "model")

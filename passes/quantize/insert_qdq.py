@@ -23,7 +23,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.dialects import MIN_OPSET, opset
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops import attach
-from qgraph.ir.patterns import constant, is_op, new_node
+from qgraph.ir.patterns import constant, is_op, new_node, stem_of
 from qgraph.ir.weights import store, store_params
 from qgraph.numerics.affine import INT_TYPES, QParams, from_range
 from qgraph.pipeline import Pass, PassReport, register
@@ -176,13 +176,14 @@ class Quantize(Pass):
         graph = self.model.graph
         like = near or (uses[0][0] if uses else graph[0])
         name = value.name or "value"
-        scale, zero = store_params(self.model, name, params)
-        quantize = new_node(like, "QuantizeLinear", [value, scale, zero], name=f"{name}_quantize")
+        stem = stem_of(name, 40)
+        scale, zero = store_params(self.model, stem, params)
+        quantize = new_node(like, "QuantizeLinear", [value, scale, zero], name=f"{stem}_quantize")
         codes = quantize.outputs[0]
-        codes.name, codes.shape, codes.type = f"{name}_codes", value.shape, zero.type
-        dequantize = new_node(like, "DequantizeLinear", [codes, scale, zero], name=f"{name}_dequantize")
+        codes.name, codes.shape, codes.type = f"{stem}_codes", value.shape, zero.type
+        dequantize = new_node(like, "DequantizeLinear", [codes, scale, zero], name=f"{stem}_dequantize")
         result = dequantize.outputs[0]
-        result.name, result.shape, result.type = f"{name}_quantized", value.shape, value.type
+        result.name, result.shape, result.type = f"{stem}_quantized", value.shape, value.type
         if near is not None:
             graph.insert_after(near, [quantize, dequantize])
         else:

@@ -14,7 +14,7 @@ from qgraph.passes.quantize.codebook import Codebooks
 from qgraph.passes.quantize.plan import Plan
 
 from qgraph.ir.matchers.linear import bias_of
-from qgraph.ir.patterns import attr, constant, new_node
+from qgraph.ir.patterns import attr, constant, new_node, stem_of
 from qgraph.ir.weights import LEAST_SCALE, output_axis, store, store_codes, store_params
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
 from qgraph.pipeline import PassReport
@@ -38,8 +38,8 @@ def quantize_bias(model: ir.Model, node: ir.Node, params: QParams, input_scale: 
     name = value.name or "bias"
     stored = store(model, f"{name}.codes", codes)
     inputs = [stored, *store_params(model, name, quantizer)]
-    new = new_node(node, "DequantizeLinear", inputs, {"axis": quantizer.axis}, name=f"{name}_dequantize")
-    new.outputs[0].name, new.outputs[0].shape = f"{stored.name}_dequantized", ir.Shape(codes.shape)
+    new = new_node(node, "DequantizeLinear", inputs, {"axis": quantizer.axis}, name=f"{stem_of(name)}_dequantize")
+    new.outputs[0].name, new.outputs[0].shape = f"{stem_of(stored.name or '')}_dequantized", ir.Shape(codes.shape)
     new.outputs[0].dtype = ir.DataType.FLOAT
     node.graph.insert_before(node, new)  # type: ignore[union-attr]
     node.replace_input_with(2, new.outputs[0])
@@ -144,7 +144,7 @@ class Weights:
         if self.books is not None and node in self.linear:
             self.report.count("weights quantized")
             return codebook.insert(self.model, node, value, array, params, self.books)
-        name = value.name or "weight"
+        name = stem_of(value.name or "weight")
         attributes = {"axis": params.axis, "block_size": params.block or None}
         made = []
         scale, zero = store_params(self.model, name, params)

@@ -12,7 +12,9 @@ import onnx
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
+from qgraph.ir.dialects import QDQ
 from qgraph.ir.faults import fault_of, put_right, twice
+from qgraph.ir.patterns import attr
 
 EXTERNAL_LIMIT = 1_500_000_000  # protobuf refuses files of 2 GiB; leave room for the graph itself
 
@@ -71,7 +73,25 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
     put_right(model, str(file))
     _read_external(model, file)
     _decode(model, file)
+    _complete(model)
     return model
+
+
+def _complete(model: ir.Model) -> None:
+    """Say type and shape of what quantizers make, which follow from their scale, zero point and input."""
+    for node in model.graph:
+        if node.domain or node.op_type not in QDQ or any(v is None for v in node.inputs[:2]):
+            continue
+        (x, scale, *rest), out = node.inputs, node.outputs[0]
+        point = rest[0] if rest and rest[0] is not None else None
+        dtype = ir.DataType(attr(node, "output_dtype", 0))
+        if not dtype:
+            like = scale if node.op_type == "DequantizeLinear" else point
+            dtype = ir.DataType.UINT8 if like is None else like.dtype or dtype
+        if out.type is None and dtype:
+            out.type = ir.TensorType(dtype)
+        if out.shape is None and x is not None:
+            out.shape = x.shape
 
 
 def _read_external(model: ir.Model, file: Path) -> None:
@@ -156,12 +176,22 @@ def _decode(model: ir.Model, file: Path) -> None:
             value.const_value = ir.Tensor(array, dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
 
 
+def drop_known_types(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Take the types of initializers and of what quantizers make from ``proto``, in place: both follow from initializers."""
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    stored |= {name for node in proto.graph.node if not node.domain and node.op_type in QDQ for name in node.output}
+    others = [info for info in proto.graph.value_info if info.name not in stored or info.metadata_props]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(others)
+    return proto
+
+
 def save(model: ir.Model, path: str | os.PathLike[str]) -> None:
     """Write ``model`` atomically, whole; weights go to ``<name>.data`` beside it when protobuf could not hold them."""
     target = Path(path)
     with atomic_path(target) as temporary:
         if size_of(model) <= EXTERNAL_LIMIT:
-            temporary.write_bytes(ir.to_proto(model).SerializeToString())
+            temporary.write_bytes(drop_known_types(ir.to_proto(model)).SerializeToString())
             return
         # the old data file may be mapped by this very model: a new one takes its place. The graph is renamed last.
         data = f"{target.name}.data"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +73,11 @@ def add_initializer(model: ir.Model, name: str, array: np.ndarray, dtype: ir.Dat
     value = ir.Value(name=unique, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
     model.graph.initializers[unique] = value
     return value
+
+
+def stem_of(name: str, longest: int = 64) -> str:
+    """What the names of a value's codes, scale and quantizers begin with: its name, cut where a dozen copies would weigh."""
+    return name if len(name) <= longest else f"{name[:12]}~{zlib.crc32(name.encode()):08x}"
 
 
 def new_node(

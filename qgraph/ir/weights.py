@@ -17,7 +17,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import code_type, onnx_type, smallest_unsigned
 from qgraph.ir.op_traits import traits
 from qgraph.ir.ops.fake_quantize_codebook import chosen_levels
-from qgraph.ir.patterns import add_initializer, attr, constant
+from qgraph.ir.patterns import add_initializer, attr, constant, stem_of
 from qgraph.ir.scopes import where
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams
 
@@ -152,7 +152,8 @@ def store(model: ir.Model, name: str, array: np.ndarray, kind: IntType | None = 
 
 
 def store_params(model: ir.Model, name: str, params: QParams) -> tuple[ir.Value, ir.Value]:
-    """Add scale (float32) and zero point (of the storage type) as initializers."""
+    """Add scale (float32) and zero point (of the storage type) of what is called ``name`` as initializers."""
+    name = stem_of(name)
     scale = store(model, f"{name}_scale", np.asarray(params.scale, np.float32))
     zero = np.asarray(params.zero_point, params.type.container)
     return scale, store(model, f"{name}_zero_point", zero, params.type)

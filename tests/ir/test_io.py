@@ -14,8 +14,10 @@ import pytest
 import torch
 from onnx.external_data_helper import set_external_data
 
+from qgraph.capture import read
 from qgraph.errors import QGraphError
 from qgraph.ir import io
+from qgraph.workflow import transform
 
 RNG = np.random.default_rng(0)
 TEXT = """<ir_version: 10, opset_import: ["" : 21]>
@@ -139,3 +141,30 @@ def test_a_large_model_can_be_written_over_itself(
     np.testing.assert_array_equal(run(tmp_path / "again.onnx"), wanted)
     names = ["again.onnx", "again.onnx.data", "big.onnx", "big.onnx.data", "m.onnx"]
     assert sorted(p.name for p in tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize("preset", ["int8", "w4a8", "int8-dynamic"])
+def test_types_that_follow_from_the_weights_are_not_stored(preset: str, tmp_path: Path) -> None:
+    made = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 21]> g (float[n,4,64] x) => (float[n,4,64] y) {
+             h = MatMul(x, w) r = Relu(h) e = Add(r, x) y = MatMul(e, w) }"""
+    )
+    made.graph.initializer.append(onnx.numpy_helper.from_array(RNG.normal(size=(64, 64)).astype(np.float32), "w"))
+    onnx.save(made, tmp_path / "float.onnx")
+    model = read(tmp_path / "float.onnx")
+    transform(model, preset=preset, data=[{"x": RNG.normal(size=(1, 4, 64)).astype(np.float32)}])
+    io.save(model, tmp_path / "m.onnx")
+    listed = {info.name for info in onnx.load(tmp_path / "m.onnx").graph.value_info}
+    assert listed and not listed & {name for name in model.graph.initializers}
+    assert not any(name.endswith(("_codes", "_quantized", "_dequantized")) for name in listed)
+    again = {v.name: (v.dtype, v.shape) for n in io.load(tmp_path / "m.onnx").graph for v in n.outputs}
+    assert again == {v.name: (v.dtype, v.shape) for n in model.graph for v in n.outputs}
+
+
+def test_types_of_quantizers_without_zero_points(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[2,3] x) => (float[2,3] y) <float s = {0.5}> {
+      a = QuantizeLinear(x, s) b = DequantizeLinear(a, s) c = QuantizeLinear<output_dtype=3>(b, s) y = DequantizeLinear(c, s) }"""
+    io.save(ir.from_onnx_text(text), tmp_path / "m.onnx")
+    kinds = {n.outputs[0].name: (n.outputs[0].dtype, list(n.outputs[0].shape)) for n in io.load(tmp_path / "m.onnx").graph}  # type: ignore[arg-type]
+    types = {"a": ir.DataType.UINT8, "b": ir.DataType.FLOAT, "c": ir.DataType.INT8, "y": ir.DataType.FLOAT}
+    assert kinds == {name: (kind, [2, 3]) for name, kind in types.items()}

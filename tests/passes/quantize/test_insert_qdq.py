@@ -182,3 +182,15 @@ def test_a_value_that_was_always_zero_keeps_a_scale_of_one(activations: str) -> 
     model = quantized(GEMM, {"x": np.zeros((2, 2), np.float32)}, f"activations={activations}")
     kind, scale, zero = quantizers(model)["x"]
     assert (kind, scale, zero) == (activations, 1, 0)
+
+
+def test_long_names_are_not_repeated_in_every_part_of_a_quantizer() -> None:
+    """Names that converters join from hundreds of characters would be most of a small file; the value keeps its own."""
+    text = "g (float[n,2] x) => (float[n,2] y) <float[2,2] w = {1, 2, 3, 4}> { h = Sigmoid(x) y = MatMul(h, w) }"
+    long = "model/layer_" + "7" * 200
+    model = model_of(text)
+    next(iter(model.graph)).outputs[0].name = long
+    Pipeline("calibrate,quantize{activations=uint8}").run(model, PassContext(data=[{"x": SPAN}]))
+    names = [v.name or "" for n in model.graph for v in n.outputs]
+    assert long in names and len(set(names)) == len(names)
+    assert max(len(v.name or "") for n in model.graph for v in n.inputs if v is not None and v.name != long) < 40
