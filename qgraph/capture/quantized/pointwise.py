@@ -49,12 +49,16 @@ def function(b: Builder, node: ir.Node) -> None:
 @rewrites("QLinearSoftmax")
 def softmax(b: Builder, node: ir.Node) -> None:
     """Inputs: x, its scale and zero point, the same of y; before opset 13 the axes from ``axis`` on are one."""
-    x, axis = b.needed(0), attr(node, "axis", -1)
+    x, axis, name = b.needed(0), attr(node, "axis", -1), node.outputs[0].name
     dims = rank(x)
-    if attr(node, "opset", 13) < 13 and axis != -1 and (dims is None or axis != dims - 1):
-        raise b.refuse("is a Softmax over several axes (opset 12); export the float model with opset 13 and quantize it again")
     real = b.dequantized(x, b.needed(1), b.input(2))
-    made = b.add("Softmax", [real], {"axis": axis}, name=f"{node.outputs[0].name}_softmax")
+    if attr(node, "opset", 13) >= 13 or axis == -1 or (dims is not None and axis == dims - 1):
+        made = b.add("Softmax", [real], {"axis": axis}, name=f"{name}_softmax")
+    else:
+        shape = b.add("Shape", [real], name=f"{name}_shape", type=ir.DataType.INT64)
+        rows = b.add("Flatten", [real], {"axis": axis}, name=f"{name}_rows")
+        made = b.add("Softmax", [rows], {"axis": -1}, name=f"{name}_softmax")
+        made = b.add("Reshape", [made, shape], name=f"{name}_shaped")
     b.finish_codes(made, b.needed(3), b.input(4))
 
 

@@ -56,6 +56,8 @@ EXACT = [
     ("global pool, channels last", X4, "y = com.microsoft.QLinearGlobalAveragePool<channels_last=1>(x, sx, zx, sx, zx)"),
     ("concat", X4, "y = com.microsoft.QLinearConcat<axis=1>(sy, zy, x, sx, zx, d, sa, za)"),
     ("softmax", X2, "y = com.microsoft.QLinearSoftmax<axis=-1, opset=13>(x, sx, zx, sp, zp)"),
+    ("softmax of opset 11", X4, "y = com.microsoft.QLinearSoftmax<axis=1, opset=11>(x, sx, zx, sp, zp)"),
+    ("softmax of opset 12, last axis", X2, "y = com.microsoft.QLinearSoftmax<axis=1, opset=12>(x, sx, zx, sp, zp)"),
     ("where", X4, "y = com.microsoft.QLinearWhere(cond, x, sx, zx, d, sa, za, sy, zy)"),
     ("moved codes", X4, "a = com.microsoft.QLinearAdd(x, sx, zx, d, sa, za, sy, zy) p = MaxPool<kernel_shape=[2,2]>(a) "
      "t = Transpose<perm=[0,2,3,1]>(p) y = com.microsoft.QLinearLeakyRelu<alpha=0.2>(t, sy, zy, sy, zy)"),
@@ -201,7 +203,6 @@ def test_recurrent_weights_stay_codes(tmp_path: Path, directions: int, per: str)
     ("body", "said"),
     [
         ("y = com.microsoft.QAttention<num_heads=2>(q, m, fb, sx, sm, , zx, zm)", "QAttention node 'y' holds several layers"),
-        ("y0 = com.microsoft.QLinearSoftmax<axis=1, opset=11>(q, sx, zx, sp, zp) y = DequantizeLinear(y0, sp, zp)", "opset 13"),
         ("y = com.microsoft.MatMulNBits<K=8, N=5, bits=4, block_size=16>(x, mt, sms, sms)", "integer zero points"),
     ],
 )
