@@ -28,6 +28,7 @@ class Entry:
         of: the entry that a ``made`` model is made of.
         inputs: the function of ``tools/corpus/inputs`` that makes its data.
         task: how answers are judged (``tools/corpus/tasks.py``).
+        fix: what ``capture --fix`` is told: inputs with a value (a sampling rate), free dims with a size.
         quantized: the file is quantized already: it is deployed as it is.
         small: belongs to the small half that the tests run.
     """
@@ -43,6 +44,7 @@ class Entry:
     also: Sequence[str] = ()
     of: str = ""
     task: str = "values"
+    fix: Sequence[str] = ()
     quantized: bool = False
     small: bool = False
 

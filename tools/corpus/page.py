@@ -63,7 +63,8 @@ def _models(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
     for entry, result in walked:
         origin = f"made here{f' of {entry.of}' if entry.of else ''}" if entry.registry == MADE else entry.registry
         package = "" if entry.registry == MADE else f"`{entry.package}` {entry.version}"
-        rows.append((entry.name, entry.about, origin, package, _mb(result["bytes"].get("float"))))
+        fixed = f", `--fix {' --fix '.join(entry.fix)}`" if entry.fix else ""
+        rows.append((entry.name, entry.about + fixed, origin, package, _mb(result["bytes"].get("float"))))
     yield from _table(("name", "what it is", "from", "package", "MB"), rows)
 
 

@@ -127,7 +127,7 @@ class Walk:
 
         self.float = self.folder / "float.onnx"
         with self.step("capture"):
-            command("capture", self.source, "-o", self.float)
+            command("capture", self.source, "-o", self.float, *(part for fixed in self.entry.fix for part in ("--fix", fixed)))
         if not self.ok("capture"):
             return
         with self.step("inspect"):
