@@ -24,12 +24,12 @@ import numpy as np
 import onnx
 from google.protobuf.message import Message
 from qgraph.tools import artifacts
-
-from qgraph.ir.io import drop_known_types
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+
+from qgraph.ir.io import drop_known_types
 
 RENAMED: dict[str, str | None] = {"qgraph.range": None, "qgraph.minmax": None, "qgraph.smooth": None}
 """Keys of metadata in ONNX files: old name -> new name, None where it is gone. They make no difference."""

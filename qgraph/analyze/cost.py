@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
+from qgraph.ir.io import stored_values
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import attr
 from qgraph.ir.scopes import module_path
@@ -37,10 +38,10 @@ def first_reader(value: ir.Value) -> ir.Node | None:
 
 
 def weights(model: ir.Model) -> list[tuple[ir.Value, ir.Node | None]]:
-    """Initializers of two dims or more, also those of branches and loops, and the op that first computes with them."""
+    """Stored tensors of two dims or more, also those of branches and loops, and the op that first computes with them."""
     weights = []
-    for value in (v for graph in model.graphs() for v in graph.initializers.values()):
-        if value.const_value is None or len(value.const_value.shape) < 2:
+    for value in stored_values(model):
+        if len(ir.convenience.get_const_tensor(value).shape) < 2:  # type: ignore[union-attr]
             continue
         reader = first_reader(value)
         while reader is not None and reader.op_type in ("DequantizeLinear", "Transpose", "Identity", "Mask"):
@@ -60,7 +61,7 @@ def layers(model: ir.Model) -> list[Layer]:
     """The stored tensors of two dims or more."""
     layers = []
     for value, reader in weights(model):
-        tensor = value.const_value
+        tensor = ir.convenience.get_const_tensor(value)
         assert tensor is not None
         module, op = (module_path(reader), reader.op_type) if reader is not None else ("", "")
         layers.append(Layer(stored_name(value), op, module, bits_of(tensor.dtype), tensor.size, tensor.nbytes))

@@ -126,7 +126,7 @@ class AnalyzedModel:
         self.metrics = {node.id: NodeMetrics() for node in self.snapshot.nodes}
         ids = {node: shown.id for node, shown in zip(self.model.graph, self.snapshot.nodes, strict=True)}
         for value, reader in cost.weights(self.model):
-            tensor = value.const_value
+            tensor = ir.convenience.get_const_tensor(value)
             if reader is not None and tensor is not None and tensor.dtype not in INDICES:
                 self._add(ids[reader], cost.stored_name(value), cost.bits_of(tensor.dtype), tensor.nbytes, masked(value))
         for node, identity in ids.items():

@@ -43,10 +43,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def stored_values(model: ir.Model) -> list[ir.Value]:
+    """The values that hold stored tensors, also in branches and loops: initializers, and outputs of Constant nodes."""
+    found = [v for graph in model.graphs() for v in graph.initializers.values()]
+    found += [n.outputs[0] for n in model.graph.all_nodes() if n.op_type == "Constant" and not n.domain]
+    return [v for v in found if ir.convenience.get_const_tensor(v) is not None]
+
+
 def size_of(model: ir.Model) -> int:
-    """Bytes of all initializers, also those of branches and loops."""
-    values = (v for graph in model.graphs() for v in graph.initializers.values())
-    return sum(v.const_value.nbytes for v in values if v.const_value is not None)
+    """Bytes of all stored tensors, also those of branches and loops."""
+    return sum(ir.convenience.get_const_tensor(v).nbytes for v in stored_values(model))  # type: ignore[union-attr]
 
 
 def load(path: str | os.PathLike[str]) -> ir.Model:
@@ -78,8 +84,12 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
 
 
 def _complete(model: ir.Model) -> None:
-    """Say type and shape of what quantizers make, which follow from their scale, zero point and input."""
+    """Say type and shape of what Constant nodes hold, and of what quantizers make, which follows from their inputs."""
     for node in model.graph:
+        if node.op_type == "Constant" and not node.domain:
+            tensor = ir.convenience.get_const_tensor(node.outputs[0])
+            if tensor is not None and node.outputs[0].shape is None:
+                node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tensor.shape), tensor.dtype
         if node.domain or node.op_type not in QDQ or any(v is None for v in node.inputs[:2]):
             continue
         (x, scale, *rest), out = node.inputs, node.outputs[0]
