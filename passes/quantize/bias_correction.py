@@ -24,6 +24,8 @@ class BiasCorrection(Pass):
     def requires(self, model: ir.Model) -> None:
         if self.context.state.reference is None:
             raise QGraphError("pass 'bias-correction' needs the float model; put it behind 'quantize' in one pipeline")
+        if not self.context.state.ranges:
+            raise QGraphError("pass 'bias-correction' needs measured inputs; put 'calibrate' (with data) in front of 'quantize'")
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         reference = self.context.state.reference

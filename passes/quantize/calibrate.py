@@ -130,12 +130,17 @@ class Calibrate(Pass):
             self.context.progress(f"{self.name}: batch {total}", total, 0)
         observers |= {v: observers[source] for v, source in same.items() if v not in reduced}
         state = self.context.state
-        state.channels = {v.name or "": statistics for v, statistics in channels.items()}
+        # what was measured before stays: the inputs of linear ops have other names once they are quantized
+        state.channels |= {v.name or "": statistics for v, statistics in channels.items()}
         for value, (chosen, extremes) in observers.items():
             if extremes.empty:
                 continue
             low, high = chosen.range(INT_TYPES["uint8"], symmetric=False)
-            state.ranges[value.name or ""] = MeasuredRange(float(low), float(high), float(extremes.low), float(extremes.high))
+            measured = MeasuredRange(float(low), float(high), float(extremes.low), float(extremes.high))
+            if self.options.method in ("entropy", "mse"):
+                low, high = chosen.range(INT_TYPES["uint4"], symmetric=False)
+                measured = dataclasses.replace(measured, narrow=(float(low), float(high)))
+            state.ranges[value.name or ""] = measured
         for value, (least, most) in known_ranges(model).items():
             if np.isfinite((least, most)).all():
                 state.ranges[value.name or ""] = MeasuredRange(least, most, least, most)

@@ -163,6 +163,8 @@ class Quantize(Pass):
             raise _unmeasured(value)
         is_int16 = kind == "int16"
         low, high = (known.minimum, known.maximum) if is_int16 else (known.low, known.high)
+        if kind == "uint4" and known.narrow is not None:
+            low, high = known.narrow
         if producer is not None and producer.op_type == "Pad":
             low, high = pads.widened(low, high, producer)
         params = from_range(low, high, INT_TYPES[kind], symmetric=is_int16)

@@ -19,14 +19,16 @@ class MeasuredRange:
     """What was measured of a float value on the data.
 
     Attributes:
-        low, high: the range that the method of ``calibrate`` chose.
+        low, high: the range that the method of ``calibrate`` chose for codes of 8 bits.
         minimum, maximum: the extremes.
+        narrow: the range that it chose for codes of 4 bits, where that is another one.
     """
 
     low: float
     high: float
     minimum: float
     maximum: float
+    narrow: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass

@@ -130,6 +130,27 @@ def test_a_shared_bias_and_groups_are_left_alone(text: str) -> None:
     assert report.counts == {}
 
 
+@pytest.mark.parametrize("second", ["calibrate", "calibrate{method=mse}"])
+def test_a_second_calibration_takes_nothing_away(second: str) -> None:
+    """It measures the quantized graph, in which the inputs of linear ops have other names."""
+    text, shape = CASES["gemm"]
+    x = RNG.uniform(0, 2, shape).astype(np.float32)
+    made = []
+    for more in ([], [second]):
+        model = model_of(text)
+        passes = ["calibrate", "quantize{weights=int4}", *more, "bias-correction"]
+        Pipeline(",".join(passes)).run(model, PassContext(data=[{"x": x}]))
+        made.append(model)
+    once, twice = (run_onnx(model, {"x": x})[0] for model in made)
+    np.testing.assert_array_equal(once, twice)
+    assert np.abs(mean_error(made[1], text, x)).max() < 0.01
+
+
+def test_it_needs_measured_inputs() -> None:
+    with pytest.raises(QGraphError, match="needs measured inputs; put 'calibrate'"):
+        Pipeline("quantize{placement=linear},bias-correction").run(model_of(CASES["gemm"][0]))
+
+
 def test_it_needs_the_float_model() -> None:
     with pytest.raises(QGraphError, match="put it behind 'quantize' in one pipeline"):
         Pipeline("bias-correction").run(model_of(CASES["gemm"][0]))

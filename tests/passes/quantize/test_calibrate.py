@@ -75,10 +75,10 @@ def test_percentile_cuts_both_tails(percentile: float) -> None:
         assert (side > end + slack).mean() <= tail <= (side > end - slack).mean()
 
 
-def rounding_error(x: np.ndarray, low: float, high: float) -> float:
-    """Squared error of ``x`` in 256 equal steps over [low, high]."""
-    step = (high - low) / 255
-    return float(((low + step * np.clip(np.round((x - low) / step), 0, 255) - x) ** 2).sum())
+def rounding_error(x: np.ndarray, low: float, high: float, top: int = 255) -> float:
+    """Squared error of ``x`` in ``top`` equal steps over [low, high]."""
+    step = (high - low) / top
+    return float(((low + step * np.clip(np.round((x - low) / step), 0, top) - x) ** 2).sum())
 
 
 def test_mse_finds_the_clip_of_least_squared_error() -> None:
@@ -87,6 +87,21 @@ def test_mse_finds_the_clip_of_least_squared_error() -> None:
     tried = [rounding_error(x, x.min() * f, x.max() * f) for f in np.linspace(0.05, 1, 400)]
     assert rounding_error(x, low, high) < 1.03 * min(tried)
     assert rounding_error(x, low, high) < 0.8 * rounding_error(x, x.min(), x.max())  # min-max is far from the best
+
+
+@pytest.mark.parametrize("method", ["mse", "entropy"])
+def test_codes_of_4_bits_have_a_clip_of_their_own(method: str) -> None:
+    """The best one for 16 codes is far inside of that for 256, which is chosen for the input."""
+    text = "g (float[n,2] x) => (float[n,2] y) <float[2,2] w = {1, 0, 0, 1}> { h = LeakyRelu<alpha=1.0>(x) y = MatMul(h, w) }"
+    x = heavy(200000)
+    found = ranges(
+        text, [{"x": x.reshape(-1, 2).astype(np.float32)}], f"calibrate{{method={method}}}", "quantize{activations=uint4}"
+    )
+    (low, high), wide = found["h"], found["x"]
+    assert high - low < 0.7 * (wide[1] - wide[0])
+    if method == "mse":
+        tried = [rounding_error(x, x.min() * f, x.max() * f, 15) for f in np.linspace(0.2, 1, 81)]
+        assert rounding_error(x, low, high, 15) < 1.1 * min(tried) < 0.5 * rounding_error(x, *wide, 15)
 
 
 def test_mse_does_not_cut_what_is_uniform() -> None:
