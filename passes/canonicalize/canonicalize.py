@@ -11,6 +11,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.passes.canonicalize.explicit_pads import ExplicitPads
 from qgraph.passes.canonicalize.fold_constants import FoldConstants, Parameters
+from qgraph.passes.canonicalize.masks_as_sums import MasksAsSums
 from qgraph.passes.canonicalize.recognize_attention import RecognizeAttention
 from qgraph.passes.canonicalize.recognize_gelu import RecognizeGelu
 from qgraph.passes.canonicalize.recognize_layernorm import RecognizeLayerNorm
@@ -38,7 +39,7 @@ class Canonicalize(Pass):
         if model.functions:
             common.InlinePass()(model)
         parts = [
-            *(FoldConstants, SplitGemm, ExplicitPads, SimplifyShapes, SimplifyMasks),
+            *(FoldConstants, SplitGemm, ExplicitPads, SimplifyShapes, SimplifyMasks, MasksAsSums),
             *(RecognizeGelu, RecognizeLayerNorm, RecognizeAttention),
         ]
         again = True

@@ -19,6 +19,7 @@ from qgraph.passes.quantize.positions import known_ranges, unmeasurable
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
+from qgraph.ir.matchers.attention import mask_inputs, scaled
 from qgraph.ir.op_traits import Trait, has, traits
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
@@ -30,10 +31,12 @@ MASKED = -1e4
 
 
 def masks(model: ir.Model) -> set[ir.Value]:
-    """Values that a constant near -inf, or one that is not finite, flows into, up to the softmax that takes it away."""
-    found = {v for v in model.graph.initializers.values() if _is_mask(v)}
+    """Values that a constant or a mask input near -inf, or a constant that is not finite, flows into, up to the softmax that takes
+    it away."""
+    found = {v for v in model.graph.initializers.values() if _is_mask(v)} | mask_inputs(model)
     for node in model.graph:
         carried = has(node, Trait.CARRIES_MASK) and any(v in found for v in node.inputs)
+        carried |= (factor := scaled(node.outputs[0])) is not None and factor[0] in found
         if carried or _fills_with_mask(node) or (_pads_with_mask(node) and not in_front_of_maximum(node)):
             found.add(node.outputs[0])
     return found

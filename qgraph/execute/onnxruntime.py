@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from qgraph.data import Batch, as_type
 from qgraph.errors import QGraphError, suggest
+from qgraph.ir.matchers.attention import mask_inputs
 from qgraph.ir.narrow_types import widened
 
 LARGE = 4096
@@ -104,8 +105,16 @@ def _outputs(model: ir.Model, outputs: Sequence[ir.Value] | None) -> Iterator[No
         model.graph.outputs.extend(kept)
 
 
+def _is_filled_mask(model: ir.Model, value: ir.Value, array: np.ndarray) -> bool:
+    """Whether ``array`` is a mask of attention scores whose elements are -infinity where they mask."""
+    return value in mask_inputs(model) and not (np.isnan(array) | np.isposinf(array)).any()
+
+
 def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndarray]:
-    """Return the batch's arrays for the model's inputs; refuse missing names, wrong ranks and dtypes, NaN."""
+    """Return the batch's arrays for the model's inputs; refuse missing names, wrong ranks and dtypes, NaN and infinity.
+
+    A mask of attention scores may hold -infinity.
+    """
     feed = {}
     for value in model.graph.inputs:
         name = value.name or ""
@@ -132,7 +141,7 @@ def check_batch(model: ir.Model, batch: Batch, number: int) -> dict[str, np.ndar
                     f"data batch {number}: input {name!r} has shape {list(array.shape)}, "
                     f"the model takes {[d if isinstance(d, int) else str(d.value) for d in value.shape]}"
                 )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all() and not _is_filled_mask(model, value, array):
             raise QGraphError(f"data batch {number}: input {name!r} holds NaN or infinity; clean the data")
         feed[name] = array
     return feed

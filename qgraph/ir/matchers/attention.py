@@ -13,8 +13,14 @@ import dataclasses
 import onnx_ir as ir
 
 from qgraph.ir.dialects import QDQ
+from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.parameters import is_parameter
-from qgraph.ir.patterns import attr, is_op, scalar
+from qgraph.ir.patterns import attr, constant, is_op, scalar
+
+MASKING = ("Add", "Sub", "Mul", "Div", "Where", "Max")
+"""Ops that scale and mask scores."""
+DEEP = 8
+"""As many of them are followed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +76,59 @@ def scores(softmax: ir.Node, *, through_quantizers: bool = False) -> Scores | No
         return None
     found = _summed(value, through_quantizers)
     return None if found is None else Scores(softmax, *found)
+
+
+def is_score(value: ir.Value | None, depth: int = DEEP) -> bool:
+    """Whether ``value`` is the product of two activations, scaled and masked by at most ``depth`` ops."""
+    node = value.producer() if value is not None else None
+    if node is None or is_op(value, "MatMul"):
+        return node is not None and all(constant(v) is None for v in node.inputs)
+    if not depth or not is_op(value, *MASKING):
+        return False
+    if (found := scaled(value)) is not None:
+        return is_score(found[0], depth - 1)
+    return sum(is_score(v, depth - 1) for v in (node.inputs[1:] if node.op_type == "Where" else node.inputs)) == 1
+
+
+def only_softmax(value: ir.Value, depth: int = DEEP) -> bool:
+    """Whether every reader of ``value`` is a Softmax over the last axis, behind at most ``depth`` scales and masks."""
+    users = [u.node for u in value.uses()]
+    if not users or value.is_graph_output() or any(n.graph is not value.graph or n.domain for n in users):
+        return False
+    return all(
+        last_axis(n) if n.op_type == "Softmax" else depth > 0 and n.op_type in MASKING and only_softmax(n.outputs[0], depth - 1)
+        for n in users
+    )
+
+
+def mask_inputs(model: ir.Model) -> set[ir.Value]:
+    """Float inputs of the graph that attention scores are masked with and nothing else reads, and what moves or scales them: the
+    caller makes these masks, with elements near -infinity.
+    """
+    found: set[ir.Value] = set()
+    for value in model.graph.inputs:
+        if value.dtype == ir.DataType.FLOAT and (chain := _to_scores(value)) is not None:
+            found.update(chain)
+    return found
+
+
+def _to_scores(value: ir.Value) -> list[ir.Value] | None:
+    """``value`` and what moves or scales it, where all of that ends in sums with scores; else None."""
+    chain = [value]
+    if not value.uses() or value.is_graph_output():
+        return None
+    for use in value.uses():
+        node, out = use.node, use.node.outputs[0]
+        if node.domain or node.graph is not value.graph:
+            return None
+        if node.op_type in ("Add", "Sub") and is_score(node.inputs[1 - use.idx]) and only_softmax(out):
+            continue
+        moved = has(node, Trait.MOVES) or node.op_type == "Identity" or scaled(out) is not None
+        further = _to_scores(out) if moved and use.idx == 0 else None
+        if further is None:
+            return None
+        chain += further
+    return chain
 
 
 def last_axis(softmax: ir.Node) -> bool:
