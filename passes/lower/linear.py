@@ -22,7 +22,7 @@ from qgraph.passes.lower.windows import geometry
 from qgraph.errors import QGraphError
 from qgraph.ir.matchers.linear import added_bias, clamp_of
 from qgraph.ir.op_traits import Trait, family, has
-from qgraph.ir.patterns import attr, constant, is_op
+from qgraph.ir.patterns import attr, constant, is_op, rank
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, output_axis
 
@@ -145,7 +145,7 @@ def matmul(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     if scores is not None and b is not None and not b.is_int16:
         return attention.emit(low, scores, b, node, value, out)
     a = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
-    if a is None or b is None or a.is_int16 or b.is_int16:
+    if a is None or b is None or a.is_int16 or b.is_int16 or any(v is not None and (rank(v) or 2) < 2 for v in node.inputs):
         return None
     attributes = {
         "a_zero": a.zero_point,

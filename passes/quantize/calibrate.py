@@ -31,8 +31,7 @@ MASKED = -1e4
 
 
 def masks(model: ir.Model) -> set[ir.Value]:
-    """Values that a constant or a mask input near -inf, or a constant that is not finite, flows into, up to the softmax that takes
-    it away."""
+    """Values that a mask (a constant or input near -inf, a constant not finite) flows into, up to the softmax that takes it."""
     found = {v for v in model.graph.initializers.values() if _is_mask(v)} | mask_inputs(model)
     for node in model.graph:
         carried = has(node, Trait.CARRIES_MASK) and any(v in found for v in node.inputs)

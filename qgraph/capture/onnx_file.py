@@ -19,8 +19,11 @@ from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
+from qgraph.ir.faults import blamed_on
 from qgraph.ir.scopes import where
 
+LONG = 1 << 24
+"""Length of an axis of an input from which on shapes are inferred without the values of constants."""
 REMARK = "qgraph.capture"
 """Metadata of a model: what the capture changed, in one line."""
 
@@ -55,21 +58,26 @@ def read(path: str | os.PathLike[str], *, fix: Fixed | None = None) -> ir.Model:
         QGraphError: as ``from_onnx``, but for integer programs, which are taken.
     """
     model = io.load(path)
-    origin = str(path)
+    with blamed_on(f"cannot read {path}", lambda: io.load(path)):
+        _bring_in(model, str(path), fix or {})
+    return model
+
+
+def _bring_in(model: ir.Model, origin: str, fix: Fixed) -> None:
+    """Bring a model as it was read into the form that its dialect has, in place."""
     dialect = dialect_of(model)
     ready = dialect == "quantized" and check_opset(model, origin) >= MIN_OPSET and not holds_foreign(model)
     if (dialect == "integer" or ready) and not fix:
-        return model
+        return
     if dialect == "integer":
         raise QGraphError(f"{origin}: it is in the integer dialect; --fix is for the model that it was lowered from")
     common.RemoveInitializersFromInputsPass()(model)  # IR versions below 4 list weights as inputs
-    fix_inputs(model, fix or {}, origin)
+    fix_inputs(model, fix, origin)
     model.ir_version = max(model.ir_version, 10)
     inline_functions(model, origin)
     standardize(model)
     prepare(model, origin)
     correct_shapes(model)
-    return model
 
 
 def prepare(model: ir.Model, origin: str) -> None:
@@ -95,7 +103,10 @@ def name_and_infer(model: ir.Model) -> None:
         if not node.name:
             node.name = f"{node.op_type}_{i}"
     if any(v.shape is None for n in model.graph for v in n.outputs):
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        # what is known of the elements of a vector is kept one by one: a long one would take all memory
+        shapes = [value.shape for value in model.graph.inputs if value.shape is not None]
+        long = any(isinstance(dim, int) and dim > LONG for shape in shapes for dim in shape)
+        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not long)(model)
 
 
 def verify_origin(model: ir.Model, origin: str) -> None:

@@ -40,17 +40,19 @@ def command(
         click.echo(f"  outputs: {', '.join(program.outputs)}")
         return
     from qgraph.analyze import cost
+    from qgraph.ir import io
     from qgraph.ir.dialects import dialect_of
+    from qgraph.ir.faults import blamed_on
 
     file, graph = brought_in(model, fix)
     click.echo(f"{model}: {dialect_of(graph)} dialect, {file}")
     for value in graph.graph.inputs:
         click.echo(f"  input {value.name}: {value.dtype} {value.shape}")
     click.echo("  ops: " + ", ".join(f"{n} {op}" for op, n in cost.ops(graph).items()))
-    macs = cost.macs(graph)
+    with blamed_on(f"cannot inspect {model}", lambda: io.load(model)):
+        macs, layers = cost.macs(graph), sorted(cost.layers(graph), key=lambda layer: -layer.bytes)
     if macs:
         click.echo(f"  MACs at free dims of 1: {macs / 1e6:.2f} M")
-    layers = sorted(cost.layers(graph), key=lambda layer: -layer.bytes)
     total = sum(layer.bytes for layer in layers)
     click.echo(f"  weights: {total / 1e6:.3f} MB in {len(layers)} tensors")
     if groups:

@@ -18,6 +18,7 @@ from qgraph.errors import QGraphError
 from qgraph.execute.onnxruntime import LONGEST, Engine, session
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
+from qgraph.ir.faults import blamed_on
 from qgraph.ir.narrow_types import clip_codes, widen
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import add_initializer, attr, is_op, new_node, nodes, replace
@@ -44,10 +45,11 @@ def load(model: ir.Model) -> tuple[ir.Model, Engine]:
     """
     if dialect_of(model) == "integer":
         raise QGraphError("the model is lowered to integer kernels; export the quantized model instead")
-    result = finalize(model.clone())
-    clip_codes(result)
-    widen(result)
-    forget_sources(result)
+    with blamed_on("cannot export", lambda: model):
+        result = finalize(model.clone())
+        clip_codes(result)
+        widen(result)
+        forget_sources(result)
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:

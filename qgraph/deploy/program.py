@@ -12,6 +12,7 @@ from qgraph.deploy.program_file import write
 from qgraph.deploy.sparse import Choice, choose
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import dialect_of
+from qgraph.ir.faults import blamed_on
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.pipeline import Pipeline
 
@@ -42,14 +43,15 @@ def compile(
     dialect = dialect_of(source)
     if dialect == "float" and any((n.domain, n.op_type) not in INTEGER_OPS for n in source.graph):
         raise QGraphError("the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first")
-    lowered = source.clone()
-    if dialect != "integer":
-        _lower(lowered)
-    if sparse:
-        found = choose(lowered, shapes, threads)
-        if chosen is not None:
-            chosen.extend(found)
-    write(lowered, path)
+    with blamed_on("cannot compile", lambda: source):
+        lowered = source.clone()
+        if dialect != "integer":
+            _lower(lowered)
+        if sparse:
+            found = choose(lowered, shapes, threads)
+            if chosen is not None:
+                chosen.extend(found)
+        write(lowered, path)
     return lowered
 
 

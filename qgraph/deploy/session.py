@@ -46,11 +46,13 @@ class Session:
         self._failure = _runtime.RuntimeFailure
         try:
             self._session = _runtime.Session(str(path), threads, isa, profile, keep)
+            self._inputs = {s.name: (s.dtype, self._dims(s)) for s in self._session.inputs}
+            self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in self._inputs.items()}
+            self._outputs = [s.name for s in self._session.outputs]
         except self._failure as error:
             raise QGraphError(str(error)) from None
-        self._inputs = {s.name: (s.dtype, self._dims(s)) for s in self._session.inputs}
-        self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in self._inputs.items()}
-        self._outputs = [s.name for s in self._session.outputs]
+        except UnicodeDecodeError:
+            raise QGraphError(f"cannot load {path}: a name in it is no text; compile the program again") from None
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[int | str]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import onnx
 import onnx_ir as ir
@@ -15,6 +16,8 @@ ALIAS = "ai.onnx"
 """The other spelling of ONNX's default domain."""
 MAX_RANK = 64
 """Dims that no value has."""
+LONGEST = 300
+"""Characters of a message of onnx that are passed on."""
 FREE = ("", "?", "-1", "None")
 """What exporters write for a dim that is not known."""
 
@@ -202,3 +205,38 @@ def _free_dims(value: ir.Value) -> None:
     free = [(d < 0 or (d == 0 and border)) if isinstance(d, int) else d.value in FREE for d in dims]
     if any(free):
         value.shape = ir.Shape([None if gone else d for d, gone in zip(dims, free, strict=True)])
+
+
+@contextlib.contextmanager
+def blamed_on(what: str, source: Callable[[], ir.Model]) -> Iterator[None]:
+    """Let an error of the block be told as that of the model where ONNX's checks say that the model contradicts itself.
+
+    Args:
+        what: what is tried with which model, for the message.
+        source: gives the model as it was before the block; called only after an error.
+
+    Raises:
+        QGraphError: the block failed on a model that contradicts itself. Other errors stay as they are: they are ours.
+    """
+    try:
+        yield
+    except QGraphError:
+        raise
+    except Exception as error:
+        if reason := contradiction(source()):
+            raise QGraphError(f"{what}: the model contradicts itself: {reason}; correct it or export it again") from error
+        raise
+
+
+def contradiction(model: ir.Model) -> str:
+    """What ONNX's checker or its strict shape inference finds wrong with ``model``, in one line; empty where that is nothing."""
+    try:
+        proto = ir.to_proto(model)
+        onnx.checker.check_model(proto)
+        onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True)
+    except Exception as error:  # of classes of onnx, protobuf and onnx_ir
+        last = error
+        while last.__cause__ is not None:
+            last = last.__cause__  # type: ignore[assignment]
+        return " ".join(str(last).split())[:LONGEST] or type(last).__name__
+    return ""

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -15,6 +16,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.dialects import QDQ
 from qgraph.ir.faults import fault_of, put_right, twice
 from qgraph.ir.patterns import attr
+from qgraph.ir.scopes import where
 
 EXTERNAL_LIMIT = 1_500_000_000  # protobuf refuses files of 2 GiB; leave room for the graph itself
 
@@ -52,7 +54,7 @@ def stored_values(model: ir.Model) -> list[ir.Value]:
 
 def size_of(model: ir.Model) -> int:
     """Bytes of all stored tensors, also those of branches and loops."""
-    return sum(ir.convenience.get_const_tensor(v).nbytes for v in stored_values(model))  # type: ignore[union-attr]
+    return sum(tensor.nbytes for v in stored_values(model) if (tensor := ir.convenience.get_const_tensor(v)) is not None)
 
 
 def load(path: str | os.PathLike[str]) -> ir.Model:
@@ -89,7 +91,7 @@ def _complete(model: ir.Model) -> None:
         if node.op_type == "Constant" and not node.domain:
             tensor = ir.convenience.get_const_tensor(node.outputs[0])
             if tensor is not None and node.outputs[0].shape is None:
-                node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tensor.shape), tensor.dtype
+                node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tuple(tensor.shape)), tensor.dtype  # type: ignore[arg-type]
         if node.domain or node.op_type not in QDQ or any(v is None for v in node.inputs[:2]):
             continue
         (x, scale, *rest), out = node.inputs, node.outputs[0]
@@ -168,22 +170,34 @@ def _decode(model: ir.Model, file: Path) -> None:
     Raises:
         QGraphError: type or dims of an initializer do not go with its data.
     """
-    for name, value in model.graph.initializers.items():
-        tensor = value.const_value
-        if tensor is None:
-            continue
-        wrong = f"cannot read {file}: initializer {name!r} "
-        if tensor.dtype == ir.DataType.UNDEFINED:
-            raise QGraphError(wrong + "has no type; export it again")
-        dims = [int(d) for d in tensor.shape]  # type: ignore[arg-type]
-        if any(d < 0 for d in dims):
-            raise QGraphError(wrong + f"has the dims {dims}; no dim is below 0, export it again")
-        if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype != ir.DataType.STRING and tensor.dtype.bitwidth >= 8:
-            try:
-                array = tensor.numpy()
-            except ValueError as error:
-                raise QGraphError(wrong + f"has the dims {dims} and data of another size; export or copy it again") from error
-            value.const_value = ir.Tensor(array, dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
+    for graph in model.graphs():
+        for name, value in graph.initializers.items():
+            tensor = value.const_value
+            if tensor is None:
+                continue
+            array = _array(tensor, f"cannot read {file}: initializer {name!r}")
+            if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype != ir.DataType.STRING and tensor.dtype.bitwidth >= 8:
+                value.const_value = ir.Tensor(array, dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
+        for node in graph:
+            for name, attribute in node.attributes.items():
+                if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+                    _array(attribute.as_tensor(), f"cannot read {file}: {where(node)}: the tensor {name!r}")
+
+
+def _array(tensor: ir.TensorProtocol, which: str) -> np.ndarray:
+    """The elements of a tensor; raises QGraphError, which begins with ``which``, where dims, type and data do not go together."""
+    try:
+        kind, dims = tensor.dtype, [int(d) for d in tensor.shape]  # type: ignore[arg-type]
+    except ValueError:
+        raise QGraphError(f"{which} has a type that ONNX does not know; export it again") from None
+    if kind == ir.DataType.UNDEFINED:
+        raise QGraphError(f"{which} has no type; export it again")
+    if any(d < 0 for d in dims):
+        raise QGraphError(f"{which} has the dims {dims}; no dim is below 0, export it again")
+    try:
+        return tensor.numpy()
+    except Exception as error:  # whatever NumPy, ml_dtypes and onnx_ir say of data that do not fit
+        raise QGraphError(f"{which} has the dims {dims} and data of another size or type; export or copy it again") from error
 
 
 def drop_known_types(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from qgraph.data import Batches
 from qgraph.errors import QGraphError
+from qgraph.ir.faults import blamed_on
 from qgraph.pipeline.base import Pass, PassReport
 from qgraph.pipeline.context import AnalysisState, PassContext
 from qgraph.pipeline.registry import make_pass
@@ -68,7 +69,8 @@ class Pipeline:
                 item.context = running
                 running.progress(item.name, i, len(self.passes))
                 before = names(working)
-                item(working)
+                with blamed_on(f"pass {item.name!r} fails", lambda: model):
+                    item(working)
                 follow(running.state, before, working)
                 self.reports.append(item.report)
         context.state = running.state
