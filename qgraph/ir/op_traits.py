@@ -312,7 +312,8 @@ _GROUPS = (
         "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
         OpTraits("", "loss", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
     ),
-    _group("NonMaxSuppression RoiAlign", OpTraits("", "detection", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE)),
+    _group("NonMaxSuppression", OpTraits("", "detection", no_integer=FLOAT, no_axes=WHOLE)),
+    _group("RoiAlign", OpTraits("", "detection", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE)),
 )
 
 TRAITS: dict[tuple[str, str], OpTraits] = {(r.domain, r.op_type): r for rows in (_ROWS, *_GROUPS) for r in rows}
