@@ -22,7 +22,7 @@ from qgraph.passes.lower.registry import rule_of
 from qgraph.passes.quantize import pads, positions
 from qgraph.passes.quantize.calibrate import masks
 
-from qgraph.ir.joins import Joins, hands_on, joins_at_outputs
+from qgraph.ir.joins import Joins, handed, hands_on, joins_at_outputs
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
 from qgraph.ir.matchers.rms_norm import RmsNorm, rms_norm
@@ -129,6 +129,7 @@ class Planner:
             return plan
         plan.joins = joins_at_outputs(self.graph)
         self._lowerable()
+        self._keep_moved_floats()
         self._unmaterialized()
         int16 = self._int16_values()
         if self.activations not in STATIC:
@@ -229,6 +230,19 @@ class Planner:
                 self.plan.lowerable.add(node)
             elif out.dtype == ir.DataType.FLOAT and out not in self.masked:
                 self.plan.kept_float.setdefault(node.name or "", f"no integer kernel for {node.op_type}")
+
+    def _keep_moved_floats(self) -> None:
+        """Leave alone what only moves elements from float ops to outputs or to other float ops."""
+        lowerable, read = self.plan.lowerable, set[ir.Value | None]()
+        for node in reversed(self.graph):
+            if node in lowerable and (not hands_on(node) or not read.isdisjoint(node.outputs)):
+                read.update(node.inputs)
+        for node in self.graph:
+            if node not in lowerable or not hands_on(node) or node in self.plan.embeddings or not read.isdisjoint(node.outputs):
+                continue
+            makers = [v.producer() for v in handed(node) if constant(v) is None]
+            if makers and all(n is not None and n not in lowerable for n in makers):
+                lowerable.remove(node)
 
     def _unmaterialized(self) -> None:
         plan = self.plan

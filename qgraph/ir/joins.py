@@ -4,7 +4,8 @@
                          Concat -> Transpose -> output
     scores (0 to 1) -----+
 
-It computes nothing, so it needs no codes: in 8 bits one scale for all would leave nothing of the scores.
+It computes nothing, so it needs no codes: in 8 bits one scale for all would leave nothing of the scores. The channels of a
+product with a weight may be such parts as well: a head of one convolution, whose output is only put in order.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import dataclasses
 
 import onnx_ir as ir
 
+from qgraph.ir.matchers.linear import added_bias
 from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import constant
 
@@ -22,9 +24,10 @@ class Joins:
     """The joins at outputs.
 
     Attributes:
-        nodes: every Concat whose elements leave the graph unchanged, and the ops behind it that hand them on.
+        nodes: every Concat whose elements leave the graph unchanged, and the ops behind it, or behind a product with a weight,
+            that hand them on.
         values: what ``nodes`` make.
-        parts: the values that are joined, which none of ``nodes`` makes, in the order in which the outputs hold them.
+        parts: the values that ``nodes`` read and none of them makes, in the order in which the outputs hold them.
     """
 
     nodes: set[ir.Node] = dataclasses.field(default_factory=set)
@@ -60,8 +63,16 @@ def joins_at_outputs(graph: ir.Graph) -> Joins:
     for node in graph:
         if leaving.isdisjoint(node.outputs):
             continue
-        if node.op_type == "Concat" or not joins.values.isdisjoint(handed(node)):
+        sources = handed(node)
+        if node.op_type == "Concat" or not joins.values.isdisjoint(sources) or any(_is_product(v) for v in sources):
             joins.nodes.add(node)
             joins.values.update(leaving.intersection(node.outputs))
-            joins.parts.update((v, None) for v in handed(node) if v not in joins.values)
+            joins.parts.update((v, None) for v in sources if v not in joins.values)
     return joins
+
+
+def _is_product(value: ir.Value) -> bool:
+    """Whether ``value`` is a product with a constant weight, with its bias or without."""
+    parts = added_bias(value)
+    node = (value if parts is None else parts[0]).producer()
+    return has(node, Trait.LINEAR) and constant(node.inputs[1]) is not None  # type: ignore[union-attr]

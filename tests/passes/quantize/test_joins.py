@@ -73,6 +73,27 @@ def test_scores_keep_a_scale_of_their_own(case: str, options: str, tmp_path: Pat
         np.testing.assert_allclose(got, want, atol=4)
 
 
+@pytest.mark.parametrize("op", ["Conv", "MatMul and Add"])
+def test_a_head_of_one_product_keeps_its_scores(op: str, tmp_path: Path) -> None:
+    """Its weights have a scale a channel, and what puts its output in order takes none of it away."""
+    if op == "Conv":
+        text = """g (float[1,2,3,3] x) => (float[1,9,3] y)
+          <float[3,2,1,1] w = {300, 200, 1, 0.5, -0.5, 1}, float[3] b = {100, 0, 0.1}, int64[3] shape = {1, 3, 9}> {
+          c = Conv(x, w, b) r = Reshape(c, shape) y = Transpose<perm=[0,2,1]>(r) }"""
+    else:
+        text = """g (float[1,9,2] x) => (float[1,9,3] y) <float[2,3] w = {300, 1, -0.5, 200, 0.5, 1}, float[3] b = {100, 0, 0.1},
+          int64[2] shape = {9, 3}, int64[1] first = {0}> {
+          p = MatMul(x, w) c = Add(p, b) r = Reshape(c, shape) y = Unsqueeze(r, first) }"""
+    model = model_of(text)
+    feed = {"x": RNG.uniform(0, 1, model.graph.inputs[0].shape.numpy()).astype(np.float32)}  # type: ignore[union-attr]
+    want = run_onnx(model, feed)[0]
+    transform(model, "calibrate,quantize", data=[feed])
+    compile(model, tmp_path / "m.qgp")
+    for got in (run_onnx(model, feed)[0], next(iter(Session(tmp_path / "m.qgp").run(feed).values()))):
+        np.testing.assert_allclose(got[..., 1:], want[..., 1:], atol=0.02)
+        np.testing.assert_allclose(got, want, atol=3)
+
+
 @pytest.mark.parametrize("behind", ["y = Relu(t)", "u = Transpose<perm=[0,2,3,1]>(t) y = Tanh(u)", "y = Mul(t, t)"])
 def test_a_join_that_is_computed_with_has_16_bits(behind: str, tmp_path: Path) -> None:
     out = "float[1,4,4,7] y" if "perm" in behind else OUT
@@ -100,6 +121,20 @@ def test_outputs_of_float_ops_have_no_quantizer() -> None:
     transform(model, "calibrate,quantize{activations=uint8}", data=[{"x": np.eye(2, dtype=np.float32)}])
     outputs = {v.name: v.producer().op_type for v in model.graph.outputs}  # type: ignore[union-attr]
     assert outputs == {"y": "Hardmax", "h": "Hardmax", "z": "MatMul"} and set(quantizers(model)) == {"h"}
+
+
+@pytest.mark.parametrize("behind", ["y = Reshape(s, flat)", "r = Reshape(s, flat) y = Concat<axis=0>(r, r)"])
+def test_what_a_float_op_joins_and_is_moved_has_no_quantizer(behind: str) -> None:
+    """Boxes may be written over the numbers of a head by ScatterND, which has no kernel."""
+    text = f"""g (float[2,3] x, float[2,1] boxes) => (float[n] y) <float[3,3] w = {{1, 2, 3, 4, 5, 6, 7, 8, 9}},
+      int64[2,1,2] where = {{0, 0, 1, 0}}, int64[1] flat = {{-1}}> {{ h = MatMul(x, w) p = Sigmoid(h)
+      s = ScatterND(p, where, boxes) {behind} }}"""
+    model = model_of(text)
+    feed = {"x": RNG.standard_normal((2, 3)).astype(np.float32) / 4, "boxes": np.array([[300], [200]], np.float32)}
+    want = run_onnx(model, feed)[0]
+    transform(model, "calibrate,quantize{activations=uint8}", data=[feed])
+    assert not {"s", "r"} & set(quantizers(model)) and not any(name.endswith("_raw") for name in quantizers(model))
+    np.testing.assert_allclose(run_onnx(model, feed)[0], want, atol=0.02)
 
 
 def test_numbers_of_the_grid_stay_float() -> None:
