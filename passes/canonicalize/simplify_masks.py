@@ -3,9 +3,12 @@
 Range(0, n, 1) >= 0                                 ->  true
 GatherND(mask[b,l], grid of Range(b) x Range(l))    ->  Unsqueeze(mask)
 And(x, true), Expand(x), where readers broadcast    ->  x
+Trilu of one number (or true) everywhere            ->  Where(row + k <= column, number, 0), from the dims
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -25,6 +28,18 @@ def full_range(value: ir.Value | None) -> ir.Value | None:
         return None
     start, _, step = value.producer().inputs  # type: ignore[union-attr]
     return value if scalar(start) == 0 and scalar(step) == 1 else None
+
+
+def uniform(value: ir.Value | None) -> float | None:
+    """The number that every element of a float or bool tensor is, where it is made by Expand or ConstantOfShape; else None."""
+    if value is None or value.dtype not in (ir.DataType.FLOAT, ir.DataType.BOOL):
+        return None
+    if is_op(value, "Expand"):
+        return scalar(value.producer().inputs[0])  # type: ignore[union-attr]
+    if not is_op(value, "ConstantOfShape"):
+        return None
+    fill = attr(value.producer(), "value")  # type: ignore[arg-type]
+    return 0.0 if fill is None else float(fill.numpy().reshape(-1)[0])
 
 
 def absorbed(value: ir.Value, axes: set[int]) -> bool:
@@ -59,6 +74,8 @@ class SimplifyMasks(Pass):
                 report.count("comparisons")
         for node in nodes(model, "GatherND"):
             self._grid(model, node, report)
+        for node in nodes(model, "Trilu"):
+            self._triangle(model, node, report)
         for node in nodes(model, "And", "Expand"):
             self._broadcast(node, report)
         if report.counts:
@@ -83,6 +100,44 @@ class SimplifyMasks(Pass):
         node.graph.insert_before(node, new)  # type: ignore[union-attr]
         replace(node.outputs[0], new.outputs[0])
         report.count("index grids")
+
+    @staticmethod
+    def _triangle(model: ir.Model, node: ir.Node, report: PassReport) -> None:
+        """A triangle of one number whose dims are not known: the kernels compare places, none cuts a triangle."""
+        x, out = node.inputs[0], node.outputs[0]
+        fill, shift = uniform(x), 0.0 if len(node.inputs) < 2 or node.inputs[1] is None else scalar(node.inputs[1])
+        if fill is None or shift is None or x is None or not fill:
+            return
+        name = out.name or "triangle"
+
+        def add(op: str, inputs: Sequence[ir.Value | None], what: str, kind: ir.DataType, **attributes: int) -> ir.Value:
+            made = new_node(node, op, inputs, attributes, name=f"{name}_{what}")
+            made.outputs[0].name, made.outputs[0].type = f"{name}_{what}", ir.TensorType(kind)
+            node.graph.insert_before(node, made)  # type: ignore[union-attr]
+            return made.outputs[0]
+
+        def number(value: float | list[int], what: str, dtype: type = np.int64) -> ir.Value:
+            return add_initializer(model, f"{name}_{what}", np.array(value, dtype))
+
+        whole = ir.DataType.INT64
+        dims = add("Shape", [x], "shape", whole)
+        ranges = []
+        for place, what in ((-2, "rows"), (-1, "columns")):
+            length = add("Gather", [dims, number(place, f"{what}_place")], f"{what}_count", whole)
+            ranges.append(add("Range", [number(0, "start"), length, number(1, "step")], what, whole))
+        rows = add("Unsqueeze", [ranges[0], number([1], "axis")], "row_numbers", whole)
+        edge = add("Add", [rows, number(int(shift), "diagonal")], "edge", whole)
+        compared = [edge, ranges[1]] if attr(node, "upper", 1) else [ranges[1], edge]
+        kept = add("LessOrEqual", compared, "kept", ir.DataType.BOOL)
+        if out.dtype != ir.DataType.BOOL:
+            kept = add(
+                "Where", [kept, number(fill, "fill", np.float32), number(0.0, "rest", np.float32)], "numbers", ir.DataType.FLOAT
+            )
+        kept.shape = None if out.shape is None else ir.Shape(out.shape[-2:])
+        if out.shape is None or len(out.shape) != 2:
+            kept = add("Expand", [kept, dims], "expanded", kept.dtype or ir.DataType.FLOAT)
+        replace(out, kept)
+        report.count("triangles")
 
     @staticmethod
     def _broadcast(node: ir.Node, report: PassReport) -> None:

@@ -235,7 +235,7 @@ _ROWS = (
     OpTraits("TensorScatter", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
     OpTraits("Tile", "movement", PART, no_axes="it repeats axes"),
     OpTraits("Transpose", "movement", SHAPED),
-    OpTraits("Trilu", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_axes=WHOLE),
+    OpTraits("Trilu", "movement", T.SAME_SHAPE | T.CARRIES_MASK, no_integer=FLOAT, no_axes=WHOLE),
     OpTraits("Unsqueeze", "movement", SHAPED | T.CARRIES_MASK),
     #
     OpTraits("ArgMax", "index", no_integer=INDICES),

@@ -190,3 +190,32 @@ def test_only_masks_may_be_infinite() -> None:
     ):
         with pytest.raises(QGraphError, match="holds NaN or infinity"):
             Pipeline("calibrate").run(model.clone(), PassContext(data=[{**feed, **bad}]))
+
+
+TRIANGLES = {
+    "numbers above": ("n = Shape(x) f = Expand(least, n) t = Trilu<upper=1>(f, one)", "float[a,b]"),
+    "numbers below, shifted": ("n = Shape(x) f = Expand(least, n) t = Trilu<upper=0>(f, back)", "float[a,b]"),
+    "flags": ("n = Shape(x) f = Expand(yes, n) t = Trilu<upper=0>(f)", "bool[a,b]"),
+    "filled by a shape": ("n = Shape(x) f = ConstantOfShape<value=float[1] {-3e38}>(n) t = Trilu(f)", "float[a,b]"),
+    "a stack": ("n = Shape(z) f = Expand(least, n) t = Trilu<upper=0>(f)", "float[p,a,b]"),
+}
+
+
+@pytest.mark.parametrize("name", TRIANGLES)
+def test_triangles_of_free_dims_are_comparisons(name: str) -> None:
+    body, kind = TRIANGLES[name]
+    model = model_of(
+        f"g (float[r,c] x, float[2,r,c] z) => ({kind} t) "
+        f"<float least = {{-3e38}}, int64 one = {{1}}, int64 back = {{-1}}, bool yes = {{1}}> {{ {body} }}"
+    )
+    feeds = [{"x": np.zeros(s, F32), "z": np.zeros((2, *s), F32)} for s in ((3, 5), (4, 2), (1, 1))]
+    before = [run_onnx(model, feed)[0] for feed in feeds]
+    counts = Pipeline("simplify-masks").run(model)[0].counts
+    assert counts["triangles"] == 1 and not any(n.op_type == "Trilu" for n in model.graph)
+    for feed, wanted in zip(feeds, before, strict=True):
+        np.testing.assert_array_equal(run_onnx(model, feed)[0], wanted)
+
+
+def test_a_triangle_of_data_stays() -> None:
+    model = model_of("g (float[r,c] x) => (float[r,c] t) { t = Trilu(x) }")
+    assert not Pipeline("simplify-masks").run(model)[0].counts
