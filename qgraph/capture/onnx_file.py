@@ -14,7 +14,7 @@ from qgraph.capture.functions import inline_functions
 from qgraph.capture.ml_ops import standardize
 from qgraph.capture.quantized import holds_foreign, to_quantized
 from qgraph.capture.sequences import resolve_sequences
-from qgraph.capture.shapes import correct_shapes
+from qgraph.capture.shapes import correct_shapes, infer_shapes
 from qgraph.capture.upgrade import check_opset, upgrade
 from qgraph.errors import QGraphError
 from qgraph.ir import io
@@ -22,8 +22,6 @@ from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
 from qgraph.ir.faults import blamed_on
 from qgraph.ir.scopes import where
 
-LONG = 1 << 24
-"""Length of an axis of an input from which on shapes are inferred without the values of constants."""
 REMARK = "qgraph.capture"
 """Metadata of a model: what the capture changed, in one line."""
 
@@ -103,10 +101,7 @@ def name_and_infer(model: ir.Model) -> None:
         if not node.name:
             node.name = f"{node.op_type}_{i}"
     if any(v.shape is None for n in model.graph for v in n.outputs):
-        # what is known of the elements of a vector is kept one by one: a long one would take all memory
-        shapes = [value.shape for value in model.graph.inputs if value.shape is not None]
-        long = any(isinstance(dim, int) and dim > LONG for shape in shapes for dim in shape)
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not long)(model)
+        infer_shapes(model)
 
 
 def verify_origin(model: ir.Model, origin: str) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
 from qgraph.capture.branches import splice
+from qgraph.capture.shapes import infer_shapes
 from qgraph.errors import QGraphError
 from qgraph.ir.patterns import attr, constant, new_node
 from qgraph.ir.scopes import where
@@ -40,7 +40,7 @@ def resolve_sequences(model: ir.Model, origin: str) -> None:
     if not any(n.op_type in MAKERS | READERS | {"SequenceMap"} and n.domain == "" for n in graph):
         return
     if any(v.shape is None for n in graph for v in n.outputs):
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        infer_shapes(model)
     _Sequences(model, origin).run()
 
 

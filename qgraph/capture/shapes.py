@@ -10,6 +10,17 @@ from __future__ import annotations
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+LONG = 1 << 24
+"""Length of an axis of an input from which on shapes are inferred without the values of vectors."""
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Infer the shapes of values, in place, as far as onnx can; shapes that are declared stay."""
+    shapes = [value.shape for value in model.graph.inputs if value.shape is not None]
+    # onnx keeps what it knows of a vector's elements one by one: a long one would take all memory
+    long = any(isinstance(dim, int) and dim > LONG for shape in shapes for dim in shape)
+    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=not long)(model)
+
 
 def correct_shapes(model: ir.Model) -> None:
     """Replace, in place, the shapes of the main graph's values that shape inference from the inputs alone contradicts."""
@@ -19,7 +30,7 @@ def correct_shapes(model: ir.Model) -> None:
     for node in inferred.graph:
         for value in node.outputs:
             value.shape = None
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(inferred)
+    infer_shapes(inferred)
     named = {str(d) for v in model.graph.inputs for d in v.shape or () if not isinstance(d, int)}
     for node, other in zip(model.graph, inferred.graph, strict=True):
         for value, found in zip(node.outputs, other.outputs, strict=True):

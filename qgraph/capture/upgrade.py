@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as common
 
+from qgraph.capture.shapes import infer_shapes
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import MIN_OPSET, opset
 from qgraph.ir.patterns import add_initializer, attr, constant, new_node, rank
@@ -59,7 +59,7 @@ def upgrade(model: ir.Model, origin: str) -> None:
         for node in _everywhere(model, "Hardmax"):
             _hardmax_of_11(node)
     if groups := _everywhere(model, "GroupNormalization"):
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        infer_shapes(model)
         for node in groups:
             _group_normalization_of_18(model, node, origin)
 

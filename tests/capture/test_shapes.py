@@ -66,3 +66,10 @@ def test_the_shape_is_what_the_ops_compute(tmp_path: Path, title: str) -> None:
     (found,) = run_onnx(model, {"x": X})
     assert found.shape == wanted.shape
     assert np.square(found - wanted).mean() < 1e-2 * np.square(wanted).mean()
+
+
+def test_a_vector_of_any_length_is_read_at_once(tmp_path: Path) -> None:
+    text = '<ir_version: 10, opset_import: ["" : 17]> g (int32[2147483648] x) => (float[?] y) { a = Cast<to=1>(x) y = Neg(a) }'
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    model = from_onnx(tmp_path / "m.onnx")
+    assert model.graph.outputs[0].producer().inputs[0].shape == ir.Shape([1 << 31])  # type: ignore[union-attr]
