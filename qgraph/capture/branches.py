@@ -17,6 +17,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnx.reference import ReferenceEvaluator
 
+from qgraph.capture.shapes import infer_shapes
 from qgraph.ir.dialects import opset
 from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import attr, constant, new_node, rank, replace
@@ -75,7 +76,7 @@ def _infer(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
         for value in node.outputs:
             value.shape = None
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    infer_shapes(model)
 
 
 class Values:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,24 +12,31 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
+from qgraph.capture.caches import plain, plain_shapes, taking_plain
 from qgraph.capture.onnx_file import REMARK, prepare
 from qgraph.capture.torch_errors import explain
+from qgraph.capture.torch_names import Arguments, name_dims, name_inputs, name_outputs, output_paths
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
 from qgraph.ir.parameters import mark
 
 
-def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, kwargs: Any = None) -> ir.Model:
+def from_torch(
+    module: Any, args: Sequence[Any] | Mapping[str, Any], *, dynamic_shapes: Any = None, kwargs: Any = None
+) -> ir.Model:
     """Capture ``module`` as a model of the float dialect.
 
     Initializers carry the parameters' qualified names, nodes the module scope and source line; BatchNorm is kept.
 
     Args:
         module: a ``torch.nn.Module``; it is captured in inference mode and its mode is restored.
-        args: example inputs (tensors); a tensor alone is the only input.
-        dynamic_shapes: as for ``torch.export.export``; names given to ``Dim`` become the symbolic dims' names.
+        args: example inputs (tensors); a tensor alone is the only input, a dict has inputs by keyword.
+        dynamic_shapes: as for ``torch.export.export``; names given to ``Dim`` become the symbolic dims' names. Arguments without
+            an entry are static; a cache of the transformers package may have the dims of one of its tensors, for all of them.
         kwargs: example keyword inputs.
+
+    Outputs that come in a dict are called by its keys, see ``torch_names``.
 
     Raises:
         QGraphError: ``torch.export`` or the exporter cannot take the module, or the module does not take the inputs; the
@@ -40,14 +46,24 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
 
     if not isinstance(module, torch.nn.Module):
         raise QGraphError(f"a torch.nn.Module is captured, not {type(module).__name__}; wrap the function in a module")
+    if isinstance(args, Mapping):
+        kwargs = {**args, **(kwargs or {})}
+        args = ()
     if isinstance(args, torch.Tensor):
         alone = isinstance(dynamic_shapes, Mapping) and all(isinstance(axis, int) for axis in dynamic_shapes)
         args, dynamic_shapes = (args,), (dynamic_shapes,) if alone else dynamic_shapes
+    args, kwargs = tuple(args), dict(kwargs or {})
+    call = Arguments.of(module, plain(args), plain(kwargs))
+    shapes: dict[str, Any] = {}
+    if call is not None and dynamic_shapes is not None:
+        named = Arguments.of(module, args, kwargs)
+        shapes = plain_shapes(named.values, call.shapes(dynamic_shapes))  # type: ignore[union-attr]
+        dynamic_shapes = call.exported(shapes)
     was_training = module.training
     module.eval()
     try:
-        with _quiet():
-            program = torch.export.export(module, tuple(args), kwargs, dynamic_shapes=dynamic_shapes)
+        with _quiet(), taking_plain(module, args, kwargs, call.others if call is not None else ()):
+            program = torch.export.export(module, plain(args), plain(kwargs), dynamic_shapes=dynamic_shapes)
             exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
     except Exception as error:
         raise QGraphError(explain(module, args, kwargs, error)) from error
@@ -57,13 +73,16 @@ def from_torch(module: Any, args: Sequence[Any], *, dynamic_shapes: Any = None, 
     model = exported.model
     _copy_tensors(model)
     common.InlinePass()(model)
-    _name_dims(model, args, kwargs, dynamic_shapes)
+    if call is not None:
+        name_inputs(model, call.values)
+        name_dims(model, call.values, shapes)
+    name_outputs(model, output_paths(program))
     prepare(model, type(module).__name__)
     changed = sorted(exported.exported_program.graph_signature.buffers_to_mutate.values())
     if changed:
         remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
-        named = ", ".join(map(repr, changed))
-        remarks.append(f"forward changes the buffers {named}; the graph starts every run from their values at the capture")
+        listed = ", ".join(map(repr, changed))
+        remarks.append(f"forward changes the buffers {listed}; the graph starts every run from their values at the capture")
         model.metadata_props[REMARK] = "; ".join(remarks)
     tables = module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
     mark(model, *({name for name, _ in table} for table in tables))
@@ -107,34 +126,3 @@ def _quiet() -> Any:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _name_dims(model: ir.Model, args: Sequence[Any], kwargs: Any, dynamic_shapes: Any) -> None:
-    """Rename the exporter's symbols (s43) to the names that the user gave to the dims."""
-    if dynamic_shapes is None:
-        return
-    if isinstance(dynamic_shapes, Mapping):
-        specs = list(dynamic_shapes.values())
-    else:
-        specs = list(dynamic_shapes)
-    rename: dict[str, str] = {}
-    for value, spec in zip(model.graph.inputs, specs, strict=False):
-        if not spec or value.shape is None:
-            continue
-        items = spec.items() if isinstance(spec, Mapping) else enumerate(spec)
-        for axis, dim in items:
-            name, old = getattr(dim, "__name__", None), value.shape[axis]
-            if name and isinstance(old, ir.SymbolicDim) and old.value:
-                rename.setdefault(str(old.value), name)
-    if not rename:
-        return
-    pattern = re.compile(r"\b(" + "|".join(map(re.escape, rename)) + r")\b")
-    values = [*model.graph.inputs, *(v for n in model.graph for v in n.outputs)]
-    for value in values:
-        if value.shape is not None:
-            value.shape = ir.Shape(
-                [
-                    pattern.sub(lambda m: rename[m[1]], str(d.value)) if isinstance(d, ir.SymbolicDim) and d.value else d
-                    for d in value.shape
-                ]
-            )

@@ -12,8 +12,9 @@ import click
 def command(source: str, output: str, fix: tuple[str, ...]) -> None:
     """Capture SOURCE in the float dialect.
 
-    SOURCE is PACKAGE.MODULE:FACTORY, a function that returns (module, example inputs[, dynamic shapes]), or an ONNX
-    file, which is checked and upgraded; an If whose condition is known, perhaps by --fix, becomes the branch that it takes.
+    SOURCE is PACKAGE.MODULE:FACTORY, a function that returns (module, example inputs[, dynamic shapes]), inputs as a
+    tuple or as a dict of keyword inputs, or an ONNX file, which is checked and upgraded; an If whose condition is known,
+    perhaps by --fix, becomes the branch that it takes.
     """
     from qgraph import capture
     from qgraph.capture.fix import parse_fixed

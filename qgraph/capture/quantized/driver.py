@@ -8,6 +8,7 @@ import onnx_ir.passes.common as common
 from qgraph.capture.quantized.builder import Builder, moves
 from qgraph.capture.quantized.registry import MICROSOFT, REWRITES
 from qgraph.capture.quantized.signs import is_turned, turn_back
+from qgraph.capture.shapes import infer_shapes
 
 TOGETHER = {"QAttention", "QEmbedLayerNormalization", "QMoE", "QOrderedMatMul", "QOrderedAttention"}
 """Several layers in one op."""
@@ -33,7 +34,7 @@ def to_quantized(model: ir.Model, origin: str) -> None:
     if changed:
         model.graph.opset_imports.pop(MICROSOFT, None)
         common.RemoveUnusedNodesPass()(model)
-        common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+        infer_shapes(model)
 
 
 def _is_together(node: ir.Node) -> bool:
