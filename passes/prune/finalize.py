@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
+from qgraph.passes.prune.trial import Trial
 
 from qgraph.errors import QGraphError
 from qgraph.ir.axes import Axis, AxisGraph, Group
@@ -45,8 +46,12 @@ class FinalizePruning(Pass):
             report.count("masks folded")
         common.RemoveUnusedNodesPass()(model)
         untie_vectors(model)
+        whole, trial = model.clone(), None
         while kept := self._dead(model, report):  # what reads a dead channel may die next
+            trial = trial or Trial.of(whole, self.context, self.name)
             remove(model, kept)
+        if trial is not None and (difference := trial.differs(whole, model)):
+            raise QGraphError(f"pass 'finalize-pruning' leaves the model as it was: without its dead channels {difference}")
 
     @staticmethod
     def _dead(model: ir.Model, report: PassReport) -> dict[Axis, np.ndarray]:

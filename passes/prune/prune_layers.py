@@ -12,6 +12,7 @@ import dataclasses
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from qgraph.passes.prune.structured import refuse_quantized
+from qgraph.passes.prune.trial import Trial
 
 from qgraph.errors import QGraphError
 from qgraph.ir.layers import LayerValues, layer_of, layers
@@ -39,6 +40,7 @@ class PruneLayers(Pass):
     def apply(self, model: ir.Model, report: PassReport) -> None:
         found = [layer for layer in layers(model) if "feature" in layer.values]
         keep = self._keep(len(found))
+        trial = Trial.of(model, self.context, self.name)
         order = {node: i for i, node in enumerate(model.graph)}
         for number, layer in enumerate(found):
             if number in keep:
@@ -48,6 +50,8 @@ class PruneLayers(Pass):
             ir.convenience.replace_all_uses_with(out, entry, replace_graph_outputs=True)
             report.count("layers removed")
         common.RemoveUnusedNodesPass()(model)
+        if failure := trial.breaks(model):
+            raise QGraphError(f"pass 'prune-layers' leaves the model as it was: {failure}; name other layers with keep=[...]")
         report.details["layers"] = {layer.name: "kept" if i in keep else "removed" for i, layer in enumerate(found)}
 
     def _keep(self, count: int) -> set[int]:

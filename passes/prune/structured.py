@@ -8,16 +8,19 @@ Targets: a part of every layer's units, or of the model's multiply-accumulates, 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
 import onnx_ir as ir
 from qgraph.passes.prune.importance import Criterion, Importance
-from qgraph.passes.prune.remove import kept_indices, remove, untie_vectors
+from qgraph.passes.prune.remove import Kept, Shapes, kept_indices, remove, untie_vectors
+from qgraph.passes.prune.shape_values import ShapeValues
+from qgraph.passes.prune.trial import Trial, masked
 
 from qgraph.analyze import cost
 from qgraph.errors import QGraphError
@@ -69,6 +72,9 @@ class Structured(Pass):
 
     Options = StructuredOptions  # type: ignore[assignment, misc]
 
+    nothing: ClassVar[str] = "no weight of it is read by a linear op"
+    """Why there is nothing to remove where no group suits."""
+
     def suits(self, group: Group) -> bool:
         """Whether the pass is about this group."""
         raise NotImplementedError
@@ -82,65 +88,90 @@ class Structured(Pass):
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         untie_vectors(model)
-        groups = self._groups(model, report)
+        trial = Trial.of(model, self.context, self.name)
+        groups = self._groups(model, trial, report)
         importance = Importance(self.options.criterion, self.context, model)
-        scores = [importance(group) for group in groups]
-        kept = self._search(model, groups, scores)
+        scores = [importance(group) for group in groups.values()]
+        keeps = self._search(model, trial.shapes, list(groups.values()), scores)
         report.details["layers"] = {
-            g.name(): f"{g.units} -> {self._left(g, kept)}" + ("" if g.free.all() else f" (some units stay: {g.why})")
-            for g in groups
+            name: f"{g.units} -> {int(keep.sum())}" + ("" if g.free.all() else f" (some units stay: {g.why})")
+            for (name, g), keep in zip(groups.items(), keeps, strict=True)
         }
-        report.count("units removed", sum(g.units - self._left(g, kept) for g in groups))
-        before = cost.macs(model), size_of(model)
-        remove(model, kept)
+        report.count("units removed", sum(int((~keep).sum()) for keep in keeps))
+        before, whole = (cost.macs(model), size_of(model)), model.clone()
+        kept = merged(groups.values(), keeps)
+        zeroed = masked(model, kept)
+        remove(model, kept, trial.shapes)
+        if difference := trial.differs(zeroed, model):
+            raise QGraphError(self._refusal(whole, trial, groups, keeps, difference))
         after = cost.macs(model), size_of(model)
         if before[0] and after[0] is not None:
             report.count("multiply-accumulates removed", before[0] - after[0])
         report.count("weight bytes saved", before[1] - after[1])
 
-    @staticmethod
-    def _left(group: Group, kept: dict[Axis, np.ndarray]) -> int:
-        for node, number in group.nodes.items():
-            if node in kept:
-                return len(np.unique(group.unit_of[number][kept[node]]))
-        return group.units
+    def _refusal(
+        self, model: ir.Model, trial: Trial, groups: Mapping[str, Group], keeps: list[np.ndarray], difference: str
+    ) -> str:
+        """Which groups, removed alone, give another model than the masked one."""
+        wrong = []
+        for (name, group), keep in zip(groups.items(), keeps, strict=True):
+            one = model.clone()
+            kept, shapes = renamed(kept_indices(group, keep), one), by_name(trial.shapes, one)
+            zeroed = masked(one, kept)
+            try:
+                remove(one, kept, shapes)
+                failed = trial.differs(zeroed, one)
+            except QGraphError as error:
+                failed = str(error)
+            if failed:
+                wrong.append(f"{name!r} ({failed})")
+        named = f"without units of {', '.join(wrong[:3])}" if wrong else f"without what it would remove ({difference})"
+        return (
+            f"pass {self.name!r} leaves the model as it was: {named} it does not compute what it does with zeros in their place; "
+            "exclude=[...] leaves a layer out"
+        )
 
-    def _groups(self, model: ir.Model, report: PassReport) -> list[Group]:
-        options, found, reasons = self.options, [], {}
-        for group in AxisGraph(model).groups():
+    def _groups(self, model: ir.Model, trial: Trial, report: PassReport) -> dict[str, Group]:
+        """The groups to prune, by name; the reasons of the others go into the report."""
+        options = self.options
+        found: dict[str, Group] = {}
+        reasons: dict[str, str] = {}
+        for group in AxisGraph(model, trial.shapes, ShapeValues(model, trial.shapes).fixed()).groups():
             names = [v.name or "" for v, _ in group.weights()]
             if not self.suits(group) or not chosen(names, options.include, ()):
                 continue
+            name = unused(group.name(), {*found, *reasons})
             if not chosen(names, (), options.exclude):
-                reasons[group.name()] = "excluded"
-            elif group.units < 2:
-                reasons[group.name()] = "its channels are all tied to one another, so that there is one unit only"
+                reasons[name] = "excluded"
             elif not group.free.any():
-                reasons[group.name()] = group.why
+                reasons[name] = group.why
+            elif group.units < 2:
+                reasons[name] = "its channels are all tied to one another, so that there is one unit only"
             else:
-                found.append(group)
+                found[name] = group
         report.details["kept whole"] = reasons
         if not found:
             why = "; ".join(f"{name!r}: {reason}" for name, reason in list(reasons.items())[:3])
-            raise QGraphError(f"pass {self.name!r} finds nothing that it can remove{': ' + why if why else ''}")
+            more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+            raise QGraphError(f"pass {self.name!r} finds nothing that it can remove: {why + more if why else self.nothing}")
         return found
 
-    def _search(self, model: ir.Model, groups: list[Group], scores: list[np.ndarray]) -> dict[Axis, np.ndarray]:
+    def _search(self, model: ir.Model, shapes: Shapes, groups: list[Group], scores: list[np.ndarray]) -> list[np.ndarray]:
+        """Which units of each group stay, booleans [units]."""
         options = self.options
         if options.target == "units":
             return self._choose(groups, scores, options.ratio)
-        measure: Callable[[dict[Axis, np.ndarray]], float] = {"macs": macs, "size": size, "latency": latency}[options.target](
-            model, self.context
-        )
-        whole, low, high = measure({}), 0.0, 1.0
+        count = {"macs": macs, "size": size, "latency": latency}[options.target](model, self.context, shapes)
+        measure = lambda keeps: count(merged(groups, keeps))  # noqa: E731
+        whole, low, high = count({}), 0.0, 1.0
         best, closest = self._choose(groups, scores, high), math.inf
         for _ in range(STEPS if options.target != "latency" else TIMED):
             middle = (low + high) / 2
-            kept = self._choose(groups, scores, middle)
-            now = measure(kept)
+            keeps = self._choose(groups, scores, middle)
+            now = measure(keeps)
             if now <= (1 - options.ratio) * whole:
                 high = middle
-                best, closest = kept, now
+                best, closest = keeps, now
             else:
                 low = middle
         if math.isinf(closest) and measure(best) > (1 - options.ratio) * whole:
@@ -150,10 +181,10 @@ class Structured(Pass):
             )
         return best
 
-    def _choose(self, groups: list[Group], scores: list[np.ndarray], ratio: float) -> dict[Axis, np.ndarray]:
+    def _choose(self, groups: list[Group], scores: list[np.ndarray], ratio: float) -> list[np.ndarray]:
         """What stays when ``ratio`` of the units goes."""
         options = self.options
-        kept: dict[Axis, np.ndarray] = {}
+        keeps = []
         limit = math.inf
         if options.scope == "global":
             relative = [s / (s.mean() or 1.0) for s in scores]
@@ -164,15 +195,43 @@ class Structured(Pass):
             free = np.flatnonzero(group.free)
             order = free[np.argsort(score[free], kind="stable")]
             gone = (
-                round(ratio * group.units)
+                round(ratio * (len(free) if group.heads else group.units))
                 if options.scope == "layer"
                 else int((score[free] / (score.mean() or 1.0) <= limit).sum())
             )
             stay = max(1, math.ceil(options.least * group.units), group.units - min(gone, len(free)))
             if options.round_to > 1 and group.units >= options.round_to:
                 stay = min(group.units, math.ceil(stay / options.round_to) * options.round_to)
-            kept |= kept_indices(group, thinned(group, order, group.units - stay, options.least))
-        return kept
+            keeps.append(thinned(group, order, group.units - stay, options.least))
+        return keeps
+
+
+def merged(groups: Iterable[Group], keeps: list[np.ndarray]) -> dict[Axis, np.ndarray]:
+    """The indices of all axes that stay."""
+    return {axis: i for group, keep in zip(groups, keeps, strict=True) for axis, i in kept_indices(group, keep).items()}
+
+
+def unused(name: str, taken: Iterable[str]) -> str:
+    """``name``, numbered where it is taken."""
+    names = (name if n == 1 else f"{name} ({n})" for n in itertools.count(1))
+    return next(n for n in names if n not in set(taken))
+
+
+def _values(model: ir.Model) -> dict[str, ir.Value]:
+    values = [*model.graph.inputs, *model.graph.initializers.values(), *(o for n in model.graph for o in n.outputs)]
+    return {v.name or "": v for v in values}
+
+
+def renamed(kept: Kept, copy: ir.Model) -> dict[Axis, np.ndarray]:
+    """``kept`` for a copy of the model."""
+    values = _values(copy)
+    return {(values[value.name or ""], axis): indices for (value, axis), indices in kept.items()}
+
+
+def by_name(shapes: Shapes, copy: ir.Model) -> Shapes:
+    """``shapes`` for a copy of the model."""
+    values = _values(copy)
+    return {values[value.name]: dims for value, dims in shapes.items() if value.name in values}
 
 
 def thinned(group: Group, order: np.ndarray, count: int, least: float) -> np.ndarray:
@@ -196,14 +255,19 @@ def thinned(group: Group, order: np.ndarray, count: int, least: float) -> np.nda
     return keep
 
 
-def macs(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarray]], float]:
+def macs(model: ir.Model, context: PassContext, shapes: Shapes) -> Callable[[Kept], float]:
     if cost.macs(model) is None:
         raise QGraphError("target=macs needs the shapes of all values; run 'canonicalize' first, or use target=size")
-    return lambda kept: float(cost.macs(model, {node: len(indices) for node, indices in kept.items()}) or 0)
+
+    def measure(kept: Kept) -> float:
+        lengths = {(v, i): len(left) for (v, i), left in kept.items() if v.shape is not None and isinstance(v.shape[i], int)}
+        return float(cost.macs(model, lengths) or 0)
+
+    return measure
 
 
-def size(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarray]], float]:
-    def measure(kept: dict[Axis, np.ndarray]) -> float:
+def size(model: ir.Model, context: PassContext, shapes: Shapes) -> Callable[[Kept], float]:
+    def measure(kept: Kept) -> float:
         total = 0.0
         for value in model.graph.initializers.values():
             if value.const_value is not None and value.shape is not None:
@@ -214,13 +278,12 @@ def size(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarr
     return measure
 
 
-def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.ndarray]], float]:
+def latency(model: ir.Model, context: PassContext, shapes: Shapes) -> Callable[[Kept], float]:
     batch = next(context.batches("target=latency"))
 
-    def measure(kept: dict[Axis, np.ndarray]) -> float:
+    def measure(kept: Kept) -> float:
         copy = model.clone()
-        names = {v.name: v for v in [*copy.graph.initializers.values(), *(o for n in copy.graph for o in n.outputs)]}
-        remove(copy, {(names[value.name], axis): indices for (value, axis), indices in kept.items()})
+        remove(copy, renamed(kept, copy), by_name(shapes, copy))
         run, times = session(copy, threads=1), []
         for _ in range(7):
             start = time.perf_counter()
@@ -233,7 +296,9 @@ def latency(model: ir.Model, context: PassContext) -> Callable[[dict[Axis, np.nd
 
 def readers(group: Group) -> set[Family | None]:
     """The families of linear ops whose weights the group changes."""
-    return {family(u.node) for v, _ in group.weights() for u in v.uses() if has(u.node, Trait.LINEAR)}
+    return {
+        family(u.node) for v, _ in group.weights() for u in v.uses() if has(u.node, Trait.LINEAR) or u.node.op_type == "Einsum"
+    }
 
 
 @register("prune-channels")
@@ -254,7 +319,14 @@ class PruneFeedForward(Structured):
 
 @register("prune-heads")
 class PruneHeads(Structured):
-    """Remove whole attention heads: the queries, keys and values that they read, and the rows that read them."""
+    """Remove whole attention heads: the queries, keys and values that they read, and the rows that read them.
+
+    Where several heads share keys and values (grouped queries), they go with them.
+    """
+
+    nothing = (
+        "no axis is split into heads, the batches of a product of two computed values; 'canonicalize' in front may show some"
+    )
 
     def suits(self, group: Group) -> bool:
         return group.heads

@@ -94,14 +94,21 @@ def show_groups(model: ir.Model) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from qgraph.errors import QGraphError
     from qgraph.ir.axes import AxisGraph
     from qgraph.passes.prune.remove import untie_vectors
-    from qgraph.pipeline import Pipeline
+    from qgraph.passes.prune.shape_values import ShapeValues
+    from qgraph.passes.prune.trial import Trial
+    from qgraph.pipeline import PassContext, Pipeline
 
     Pipeline("canonicalize").run(model)
     untie_vectors(model)
     table = Table("group", "units", "free", "weights", "why the rest stays")
-    for group in AxisGraph(model).groups():
+    try:  # as pruning does: lengths that the file leaves open are known from a run
+        shapes = Trial.of(model, PassContext(), "inspect").shapes
+    except QGraphError:
+        shapes = {}
+    for group in AxisGraph(model, shapes, ShapeValues(model, shapes).fixed() if shapes else None).groups():
         names = sorted({f"{value.name}[{axis}]" for value, axis in group.weights()})
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         table.add_row("heads" if group.heads else "channels", str(group.units), str(int(group.free.sum())), shown, group.why)

@@ -49,8 +49,12 @@ def reason(error: Exception) -> str:
     return text[:LONGEST] + "..." * (len(text) > LONGEST)
 
 
-def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True) -> Engine:
+def session(
+    model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threads: int = 0, optimize: bool = True, quiet: bool = False
+) -> Engine:
     """An ONNX Runtime session of ``model``; with ``outputs`` these values are what it returns.
+
+    A ``quiet`` one prints no errors beside those that it raises.
 
     Raises:
         QGraphError: ONNX Runtime does not load the model.
@@ -58,7 +62,7 @@ def session(model: ir.Model, outputs: Sequence[ir.Value] | None = None, *, threa
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4 if quiet else 3
     options.intra_op_num_threads = threads
     # by default 4-bit products quantize their activations once more, which no other engine does
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")

@@ -94,7 +94,7 @@ NESTED = "a program holds one graph"
 
 _ROWS = (
     OpTraits("Det", "linear", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE),
-    OpTraits("Einsum", "linear", no_integer=FLOAT, no_axes="its equation is not read"),
+    OpTraits("Einsum", "linear", no_integer=FLOAT),
     OpTraits("Gemm", "linear", T.LINEAR | T.KEEPS_ZERO, weight_axes=(0, 1)),
     OpTraits("MatMul", "linear", T.LINEAR | T.KEEPS_ZERO, weight_axes=(-2, -1)),
     #
@@ -217,7 +217,7 @@ _ROWS = (
     OpTraits("Col2Im", "movement", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
     OpTraits("Compress", "movement", no_integer=FLOAT, no_torch="its output's shape depends on data", no_axes=RARE),
     OpTraits("Concat", "movement"),
-    OpTraits("DepthToSpace", "movement", SHAPED, no_axes="its channels become pixels"),
+    OpTraits("DepthToSpace", "movement", SHAPED),
     OpTraits("Expand", "movement", PART | T.CARRIES_MASK),
     OpTraits("Flatten", "movement", SHAPED),
     OpTraits("Gather", "movement", PART),
@@ -229,11 +229,11 @@ _ROWS = (
     OpTraits("ScatterElements", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_axes=PLACES),
     OpTraits("ScatterND", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_axes=PLACES),
     OpTraits("Slice", "movement", PART),
-    OpTraits("SpaceToDepth", "movement", SHAPED, no_axes="its pixels become channels"),
+    OpTraits("SpaceToDepth", "movement", SHAPED),
     OpTraits("Split", "movement", PART),
     OpTraits("Squeeze", "movement", SHAPED),
     OpTraits("TensorScatter", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("Tile", "movement", PART, no_axes="it repeats axes"),
+    OpTraits("Tile", "movement", PART),
     OpTraits("Transpose", "movement", SHAPED),
     OpTraits("Trilu", "movement", T.SAME_SHAPE | T.CARRIES_MASK, no_integer=FLOAT, no_axes=WHOLE),
     OpTraits("Unsqueeze", "movement", SHAPED | T.CARRIES_MASK),

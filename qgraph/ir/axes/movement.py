@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import itertools
+import operator
 
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.ir.axes.graph import AxisGraph
-from qgraph.ir.axes.registry import dims, rank, rule
+from qgraph.ir.axes.graph import AxisGraph, Choice
+from qgraph.ir.axes.registry import broadcast, rule
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 
@@ -17,18 +18,18 @@ from qgraph.ir.scopes import where
 def transpose(graph: AxisGraph, node: ir.Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
-    for out, axis in enumerate(attr(node, "perm", list(range(rank(x)))[::-1])):
+    for out, axis in enumerate(attr(node, "perm", list(range(graph.rank(x)))[::-1])):
         graph.same(x, axis, y, out)
 
 
 @rule("Concat")
 def concat(graph: AxisGraph, node: ir.Node) -> None:
     y = node.outputs[0]
-    along, at = attr(node, "axis", 0) % max(1, rank(y)), 0
+    along, at = attr(node, "axis", 0) % max(1, graph.rank(y)), 0
     for x in node.inputs:
         assert x is not None
-        length = dims(x)[along]
-        for axis in range(rank(x)):
+        length = graph.dims(x)[along]
+        for axis in range(graph.rank(x)):
             if axis != along:
                 graph.same(x, axis, y, axis)
             elif isinstance(length, int):
@@ -43,10 +44,10 @@ def concat(graph: AxisGraph, node: ir.Node) -> None:
 def split(graph: AxisGraph, node: ir.Node) -> None:
     x, at = node.inputs[0], 0
     assert x is not None
-    along = attr(node, "axis", 0) % rank(x)
+    along = attr(node, "axis", 0) % graph.rank(x)
     for y in node.outputs:
-        length = dims(y)[along]
-        for axis in range(rank(x)):
+        length = graph.dims(y)[along]
+        for axis in range(graph.rank(x)):
             if axis != along:
                 graph.same(x, axis, y, axis)
         if not isinstance(length, int):
@@ -56,46 +57,133 @@ def split(graph: AxisGraph, node: ir.Node) -> None:
         at += length
 
 
-@rule("Slice", "Pad")
+@rule("Slice")
 def cut(graph: AxisGraph, node: ir.Node) -> None:
+    """What a Slice takes goes with where it was; one that steps over elements takes its axis whole."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
-    axes = constant(node.inputs[3]) if len(node.inputs) > 3 else None
-    if node.op_type == "Pad":
-        pads = constant(node.inputs[1])
-        half = rank(x)
-        touched = list(range(half)) if pads is None or axes is not None else [i for i in range(half) if pads[i] or pads[half + i]]
-    else:
-        touched = list(range(rank(x))) if axes is None else [int(a) % rank(x) for a in axes]
-    for axis in range(rank(x)):
-        if axis in touched:
-            graph.freeze(x, (axis,), f"{where(node)} cuts or pads this axis")
-            graph.freeze(y, (axis,), f"{where(node)} cuts or pads this axis")
-        else:
+    bounds = slice_starts(graph, node)
+    for axis in range(graph.rank(x)):
+        length, taken = graph.length((x, axis)), graph.length((y, axis))
+        start, step = (0, 0) if bounds is None else bounds.get(axis, (0, 1))
+        if bounds is not None and axis not in bounds:
             graph.same(x, axis, y, axis)
+        elif step == 1 and length is not None and taken is not None:
+            graph.pairs(x, axis, y, axis, np.arange(taken) + start, np.arange(taken))
+        else:
+            for value in (x, y):
+                graph.freeze(value, (axis,), f"{where(node)} cuts this axis")
+
+
+def slice_starts(graph: AxisGraph, node: ir.Node) -> dict[int, tuple[int, int]] | None:
+    """(first index, step) of every axis that a Slice cuts, (0, 0) where the length is unknown; None where the axes are."""
+    x = node.inputs[0]
+    assert x is not None
+    given = [graph.numbers(v) for v in (*node.inputs, None, None)[:5]]
+    starts, axes, steps = given[1], given[3], given[4]
+    if starts is None:
+        return None
+    for index, default in ((3, np.arange(len(starts))), (4, np.ones(len(starts), np.int64))):
+        if len(node.inputs) <= index or node.inputs[index] is None:
+            axes, steps = (default, steps) if index == 3 else (axes, default)
+    if axes is None or steps is None:
+        return None
+    found = {}
+    for start, axis, step in zip(starts.tolist(), axes.tolist(), steps.tolist(), strict=True):
+        length = graph.length((x, axis % graph.rank(x)))
+        first = 0 if length is None else min(max(start + length if start < 0 else start, 0), length)
+        found[axis % graph.rank(x)] = (first, 0 if length is None else step)
+    return found
+
+
+@rule("Pad")
+def pad(graph: AxisGraph, node: ir.Node) -> None:
+    """What is padded around channels goes as they do; other modes than a constant read their neighbours."""
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    begins = pad_begins(graph, node)
+    for axis in range(graph.rank(x)):
+        length, padded = graph.length((x, axis)), graph.length((y, axis))
+        begin = None if begins is None else begins.get(axis, 0)
+        if begin == 0 and graph.dims(x)[axis] == graph.dims(y)[axis]:
+            graph.same(x, axis, y, axis)
+        elif begin is None or begin < 0 or length is None or padded is None or begin + length > padded:
+            for value in (x, y):
+                graph.freeze(value, (axis,), f"{where(node)} pads this axis")
+        elif attr(node, "mode", "constant") != "constant":
+            for value in (x, y):
+                graph.freeze(value, (axis,), f"{where(node)} pads this axis with what is near")
+        else:
+            graph.pairs(x, axis, y, axis, np.arange(length), np.arange(length) + begin)
+
+
+def pad_begins(graph: AxisGraph, node: ir.Node) -> dict[int, int] | None:
+    """How many elements a Pad puts in front of each axis that it names; None where that is unknown."""
+    x = node.inputs[0]
+    assert x is not None
+    pads = graph.numbers(node.inputs[1])
+    named = len(node.inputs) > 3 and node.inputs[3] is not None
+    axes = graph.numbers(node.inputs[3]) if named else np.arange(graph.rank(x))
+    if pads is None or axes is None:
+        return None
+    return {int(a) % graph.rank(x): int(p) for a, p in zip(axes, pads, strict=False)}
 
 
 @rule("Gather")
 def gather(graph: AxisGraph, node: ir.Node) -> None:
+    """A list of constant indices picks channels, as a shuffle or a repetition does; other indices take the axis whole."""
     x, index, y = node.inputs[0], node.inputs[1], node.outputs[0]
     assert x is not None and index is not None
-    along = attr(node, "axis", 0) % max(1, rank(x))
-    graph.freeze(x, (along,), f"{where(node)} indexes this axis")
-    for axis in range(rank(x)):
+    along = attr(node, "axis", 0) % max(1, graph.rank(x))
+    picked, length = constant(index), graph.length((x, along))
+    if picked is not None and picked.ndim == 1 and length is not None:
+        graph.pairs(x, along, y, along, picked % length, np.arange(len(picked)))
+    else:
+        graph.freeze(x, (along,), f"{where(node)} indexes this axis")
+    for axis in range(graph.rank(x)):
         if axis != along:
-            graph.same(x, axis, y, axis if axis < along else axis - 1 + rank(index))
+            graph.same(x, axis, y, axis if axis < along else axis - 1 + graph.rank(index))
+
+
+@rule("Tile")
+def tile(graph: AxisGraph, node: ir.Node) -> None:
+    """Every copy of a channel goes with it; an axis of one is repeated as often as its readers wish."""
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    for axis in range(graph.rank(x)):
+        length, out = graph.length((x, axis)), graph.length((y, axis))
+        if graph.dims(x)[axis] == graph.dims(y)[axis]:
+            graph.same(x, axis, y, axis)
+        elif length is not None and out is not None and length > 1:
+            graph.pairs(x, axis, y, axis, np.arange(out) % length, np.arange(out))
+        elif length == 1 and (graph.numbers(node.inputs[1]) is not None or y in graph.shapes):
+            graph.own(y, axis)
+        else:
+            graph.freeze(y, (axis,), f"{where(node)} repeats this axis")
+
+
+@rule("DepthToSpace", "SpaceToDepth")
+def shuffle_pixels(graph: AxisGraph, node: ir.Node) -> None:
+    """A channel of the side with more pixels goes with all the channels that it is on the other side."""
+    x, y = node.inputs[0], node.outputs[0]
+    assert x is not None
+    deep, flat = (x, y) if node.op_type == "DepthToSpace" else (y, x)
+    many, few = graph.length((deep, 1)), graph.length((flat, 1))
+    graph.same(x, 0, y, 0)
+    if many is not None and few is not None:
+        every, innermost = np.arange(many), attr(node, "mode", "DCR") == "DCR"
+        graph.pairs(deep, 1, flat, 1, every, every % few if innermost else every // (many // few))
 
 
 @rule("Squeeze", "Unsqueeze", "Reshape", "Flatten")
 def reshape(graph: AxisGraph, node: ir.Node) -> None:
-    """Axes that survive; an axis that is split goes by blocks, one that merges too."""
+    """Axes that survive; where axes are split or merged, one factor of them keeps its meaning."""
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
-    if node.op_type == "Reshape" and constant(node.inputs[1]) is None:
-        computed = f"{where(node)} has a computed shape"
-    else:
-        computed = ""
-    before, after = dims(x), dims(y)
+    before, after = graph.dims(x), graph.dims(y)
+    if node.op_type == "Reshape" and constant(node.inputs[1]) is None and y not in graph.shapes:
+        for j in range(graph.rank(y)):  # a length that is written down would have to change
+            graph.freeze(y, (j,), f"{where(node)} has a computed shape")
     start, end = 0, 0
     while start < min(len(before), len(after)) and before[start] == after[start]:
         graph.same(x, start, y, start)
@@ -103,56 +191,78 @@ def reshape(graph: AxisGraph, node: ir.Node) -> None:
     while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
         graph.same(x, len(before) - 1 - end, y, len(after) - 1 - end)
         end += 1
-    old, new = list(range(start, len(before) - end)), list(range(start, len(after) - end))
-    old, new = [i for i in old if before[i] != 1], [j for j in new if after[j] != 1]
-    if computed:
-        for j in range(rank(y)):  # a length that is written down would have to change
-            if isinstance(after[j], int):
-                graph.freeze(y, (j,), computed)
-    if len(old) == len(new) and all(before[i] == after[j] for i, j in zip(old, new, strict=True)):
-        for i, j in zip(old, new, strict=True):
-            graph.same(x, i, y, j)
+    old = [(x, i) for i in range(start, len(before) - end) if before[i] != 1]
+    new = [(y, j) for j in range(start, len(after) - end) if after[j] != 1]
+    for value, dims in ((x, before), (y, after)):
+        ones = [i for i in range(start, len(dims) - end) if dims[i] == 1]
+        graph.freeze(value, ones, f"{where(node)} makes or drops this axis of one")
+    if [before[i] for _, i in old] == [after[j] for _, j in new]:
+        for a, b in zip(old, new, strict=True):
+            graph.same(*a, *b)
         return
-    one_to_many = len(old) == 1 and len(new) > 1
-    if (one_to_many or (len(new) == 1 and len(old) > 1)) and all(
-        isinstance(d, int) for d in (*(before[i] for i in old), *(after[j] for j in new))
-    ):
-        flat, parts = ((x, old[0]), [(y, j) for j in new]) if one_to_many else ((y, new[0]), [(x, i) for i in old])
-        _blocks(graph, node, flat, parts, splits=one_to_many)
-        return
-    for value, axes in ((x, old), (y, new)):
-        graph.freeze(value, axes, f"{where(node)} mixes this axis with others")
+    for left, right in _segments(graph, old, new):
+        if len(left) == len(right) == 1:
+            graph.same(*left[0], *right[0])
+        elif (choice := _choice(graph, node, left, right)) is not None:
+            graph.choose(choice)
+        else:
+            for value, axis in (*left, *right):
+                graph.freeze(value, (axis,), f"{where(node)} mixes this axis with others")
 
 
-def _blocks(
-    graph: AxisGraph, node: ir.Node, flat: tuple[ir.Value, int], parts: list[tuple[ir.Value, int]], *, splits: bool
-) -> None:
-    """An axis that is written as several: one of them keeps its meaning, the others stay whole.
+Axes = list[tuple[ir.Value, int]]
 
-    A last axis is split into heads, and the heads go; another one, as in a channel shuffle, into groups that stay.
+
+def _products(graph: AxisGraph, axes: Axes) -> list[int] | None:
+    """The products of the last 1, 2, ... lengths; None where one is unknown."""
+    lengths = [n for axis in axes[::-1] if (n := graph.length(axis)) is not None]
+    return list(itertools.accumulate(lengths, operator.mul)) if len(lengths) == len(axes) else None
+
+
+def _segments(graph: AxisGraph, old: Axes, new: Axes) -> list[tuple[Axes, Axes]]:
+    """The shortest runs of axes that hold the same elements before and after, from the last one on."""
+    one, other = _products(graph, old), _products(graph, new)
+    if one is None or other is None:
+        return [(old, new)]
+    found, i, j = [], 0, 0
+    for border in (p for p in one if p in other):
+        left, right = one.index(border) + 1, other.index(border) + 1
+        found.append((old[len(old) - left : len(old) - i], new[len(new) - right : len(new) - j]))
+        i, j = left, right
+    return found if (i, j) == (len(old), len(new)) else [(old, new)]
+
+
+def _choice(graph: AxisGraph, node: ir.Node, old: Axes, new: Axes) -> Choice | None:
+    """The factors of two runs of axes with the same elements; None where there are none.
+
+    The most welcome factor is the outermost (the heads of a split last axis, the channels of a flattened picture); of another
+    split axis, as in a channel shuffle, it is the innermost, which has the groups in front of it.
     """
-    lengths = [int(value.shape[axis]) for value, axis in parts]  # type: ignore[index, arg-type]
-    last = flat[1] == rank(flat[0]) - 1
-    chosen = 0 if last or not splits else len(parts) - 1
-    every = np.arange(math.prod(lengths))
-    index = every // math.prod(lengths[chosen + 1 :]) % lengths[chosen]
-    graph.pairs(*flat, *parts[chosen], every, index)
-    if splits and last:
-        graph.mark_heads(*parts[chosen])
-    for number, (value, axis) in enumerate(parts):
-        if number != chosen:
-            graph.freeze(value, (axis,), f"{where(node)} splits or merges this axis")
+    sides = [_products(graph, old), _products(graph, new)]
+    if sides[0] is None or sides[1] is None:
+        return None
+
+    borders = sorted({1, *sides[0], *sides[1]})
+    if any(b % a for a, b in itertools.pairwise(borders)):
+        return None
+    count, axes = len(borders) - 1, {}
+    for side, ends in zip((old, new), sides, strict=True):
+        assert ends is not None
+        for axis, low, high in zip(side[::-1], [1, *ends], ends, strict=False):
+            axes[axis] = list(range(count - borders.index(high), count - borders.index(low)))
+    lengths = [b // a for a, b in itertools.pairwise(borders)][::-1]
+    middle = len(old) == 1 and old[0][1] != graph.rank(old[0][0]) - 1
+    return Choice(node, lengths, axes, list(range(count))[:: -1 if middle else 1])
 
 
 @rule("Expand")
 def expand(graph: AxisGraph, node: ir.Node) -> None:
-    pointwise_of = node.inputs[0]
-    out = node.outputs[0]
-    assert pointwise_of is not None
-    for back in range(1, rank(pointwise_of) + 1):
-        if dims(pointwise_of)[-back] == dims(out)[-back]:
-            graph.same(pointwise_of, rank(pointwise_of) - back, out, rank(out) - back)
-    given = constant(node.inputs[1])
-    for axis, length in enumerate(dims(out)):
-        if isinstance(length, int) and length != 1 and (given is None or int(given[axis - rank(out) + len(given)]) != 1):
+    """An axis that is repeated is as long as its readers wish."""
+    x, out = node.inputs[0], node.outputs[0]
+    assert x is not None
+    broadcast(graph, x, out)
+    for axis in range(graph.rank(out)):
+        if graph.numbers(node.inputs[1]) is not None or out in graph.shapes:
+            graph.own(out, axis)
+        else:
             graph.freeze(out, (axis,), f"{where(node)} is given this length")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from qgraph.ir.axes.graph import AxisGraph
-from qgraph.ir.axes.registry import keep_whole, rank, rule
+from qgraph.ir.axes.registry import keep_whole, rule
 from qgraph.ir.patterns import attr
 from qgraph.ir.scopes import where
 
@@ -14,7 +15,7 @@ from qgraph.ir.scopes import where
 def batch_norm(graph: AxisGraph, node: ir.Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     assert x is not None
-    for axis in range(rank(x)):
+    for axis in range(graph.rank(x)):
         graph.same(x, axis, y, axis)
     for parameter in node.inputs[1:]:
         if parameter is not None:
@@ -23,18 +24,23 @@ def batch_norm(graph: AxisGraph, node: ir.Node) -> None:
 
 @rule("InstanceNormalization")
 def instance_norm(graph: AxisGraph, node: ir.Node) -> None:
-    batch_norm(graph, node)
-    x = node.inputs[0]
+    x, y = node.inputs[0], node.outputs[0]
     assert x is not None
-    graph.freeze(x, range(2, rank(x)), f"{where(node)} takes its statistics over this axis")
+    graph.same(x, 0, y, 0)
+    graph.same(x, 1, y, 1)
+    for parameter in node.inputs[1:]:
+        if parameter is not None:
+            graph.same(parameter, 0, y, 1)
+    for value in (x, y):
+        graph.freeze(value, range(2, graph.rank(value)), f"{where(node)} takes its statistics over this axis")
 
 
 @rule("LayerNormalization", "RMSNormalization")
 def layer_norm(graph: AxisGraph, node: ir.Node) -> None:
     x = node.inputs[0]
     assert x is not None
-    first = attr(node, "axis", -1) % rank(x)
-    keep_whole(graph, node, list(range(first, rank(x))), "takes its statistics over this axis")
+    first = attr(node, "axis", -1) % graph.rank(x)
+    keep_whole(graph, node, list(range(first, graph.rank(x))), "takes its statistics over this axis")
 
 
 @rule("Softmax", "LogSoftmax", "Hardmax", "LpNormalization")
@@ -44,9 +50,13 @@ def softmax(graph: AxisGraph, node: ir.Node) -> None:
 
 @rule("GroupNormalization")
 def group_norm(graph: AxisGraph, node: ir.Node) -> None:
-    x = node.inputs[0]
+    """Whole groups can go: their statistics are their own."""
+    instance_norm(graph, node)
+    x, groups = node.inputs[0], attr(node, "num_groups", 1)
     assert x is not None
-    keep_whole(graph, node, list(range(1, rank(x))), "takes its statistics over this axis")
+    if (channels := graph.length((x, 1))) is not None:
+        every = np.arange(channels)
+        graph.pairs(x, 1, x, 1, every, every - every % (channels // groups))
 
 
 @rule("LRN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.ir.axes.graph import AxisGraph
-from qgraph.ir.axes.registry import dims, rank, rule
+from qgraph.ir.axes.registry import broadcast, rule
 from qgraph.ir.op_traits import Trait, ops
 
 
@@ -13,12 +13,9 @@ from qgraph.ir.op_traits import Trait, ops
 def pointwise(graph: AxisGraph, node: ir.Node) -> None:
     """NumPy's broadcasting: axes of equal length from the right."""
     out = node.outputs[0]
-    for value in node.inputs:
-        if value is None:
-            continue
-        for back in range(1, rank(value) + 1):
-            if dims(value)[-back] == dims(out)[-back]:
-                graph.same(value, rank(value) - back, out, rank(out) - back)
+    for value in node.inputs[:1] if node.op_type == "CastLike" else node.inputs:
+        if value is not None:
+            broadcast(graph, value, out)
     for extra in node.outputs[1:]:
-        for axis in range(rank(extra)):
+        for axis in range(graph.rank(extra)):
             graph.same(out, axis, extra, axis)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.ir.axes.graph import AxisGraph
-from qgraph.ir.axes.registry import keep_whole, rank, reduce_axes, rule, same_channels
-from qgraph.ir.patterns import attr, constant
+from qgraph.ir.axes.registry import keep_whole, reduce_axes, rule, same_channels
+from qgraph.ir.patterns import attr
 
 
 @rule("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LpPool", "MaxPool")
@@ -29,14 +29,14 @@ def pool(graph: AxisGraph, node: ir.Node) -> None:
 def reduce(graph: AxisGraph, node: ir.Node) -> None:
     x = node.inputs[0]
     assert x is not None
-    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    axes = list(range(rank(x))) if given is None else [int(a) for a in given.reshape(-1)]
+    given = graph.numbers(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = list(range(graph.rank(x))) if given is None else [int(a) for a in given.reshape(-1)]
     reduce_axes(graph, node, attr(node, "axes", axes))
 
 
 @rule("CumSum")
 def cum_sum(graph: AxisGraph, node: ir.Node) -> None:
-    x, axis = node.inputs[0], constant(node.inputs[1])
+    x, axis = node.inputs[0], graph.numbers(node.inputs[1])
     assert x is not None
-    axes = list(range(rank(x))) if axis is None else [int(axis.reshape(()))]
+    axes = list(range(graph.rank(x))) if axis is None else [int(axis.reshape(()))]
     keep_whole(graph, node, axes, "adds along this axis")
