@@ -60,6 +60,30 @@ def hidden(values: list[ir.Value]) -> Iterator[None]:
             value.const_value = tensor
 
 
+HIDDEN = "qgraph.hidden"
+
+
+@contextlib.contextmanager
+def kept_copies(model: ir.Model) -> Iterator[None]:
+    """Let no pass take out an Identity that hands a value from outside out of a branch or loop body: it would rename that value,
+    or make one value the output of two graphs."""
+    copies = [
+        node
+        for graph in model.graphs()
+        if graph is not model.graph
+        for node in graph
+        if node.op_type == "Identity" and not node.domain and node.outputs[0].is_graph_output()
+        if node.inputs[0] is not None and (node.inputs[0].graph is not graph or node.inputs[0].is_graph_output())
+    ]
+    for node in copies:
+        node.domain = HIDDEN
+    try:
+        yield
+    finally:
+        for node in copies:
+            node.domain = ""
+
+
 class MergeEqual(ir.passes.InPlacePass):
     """Store equal constants once, parameters only on demand."""
 
@@ -183,21 +207,22 @@ class FoldConstants(Pass):
             shape_inference=True, input_size_limit=limit, output_size_limit=limit, should_fold=self._should_fold
         )
         before, outputs = len(model.graph), [v.name or "" for v in model.graph.outputs]
-        modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
-        try:
-            modified |= folder(model).modified
-        except QGraphError:
-            raise
-        except Exception as error:  # a node that no one can compute: onnxscript says which
-            raise QGraphError(f"pass 'fold-constants': {_innermost(error)}; correct the node or its constants") from error
-        if not merge:
-            self._mark_constants(model)
-        parameters = [v for v in model.graph.initializers.values() if is_parameter(v)]
-        with hidden([] if merge else parameters):
-            modified |= rewriter.RewritePass(_applicable(model))(model).modified
-        _register_all(model.graph)
-        for cleanup in _cleanups(merge):
-            modified |= cleanup(model).modified
+        with kept_copies(model):
+            modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
+            try:
+                modified |= folder(model).modified
+            except QGraphError:
+                raise
+            except Exception as error:  # a node that no one can compute: onnxscript says which
+                raise QGraphError(f"pass 'fold-constants': {_innermost(error)}; correct the node or its constants") from error
+            if not merge:
+                self._mark_constants(model)
+            parameters = [v for v in model.graph.initializers.values() if is_parameter(v)]
+            with hidden([] if merge else parameters):
+                modified |= rewriter.RewritePass(_applicable(model))(model).modified
+            _register_all(model.graph)
+            for cleanup in _cleanups(merge):
+                modified |= cleanup(model).modified
         self._keep_names(model, transposed)
         self._keep_outputs(model.graph, outputs)
         if modified:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.prune.remove import Kept, Shapes
 
-from qgraph.data import random_inputs
+from qgraph.analyze.inputs import made_inputs
 from qgraph.errors import QGraphError
 from qgraph.execute.onnxruntime import check_batch, session
 from qgraph.ir.op_traits import Trait, has
@@ -222,8 +222,9 @@ def _symbol(value: ir.Value, axis: int) -> str:
 
 
 def _made(model: ir.Model, lengths: Mapping[str, int]) -> Feed:
-    signature = {}
+    shapes = {}
     for value in model.graph.inputs:
-        dims = [d if isinstance(d, int) else lengths[_symbol(value, i)] for i, d in enumerate(value.shape or ())]
-        signature[value.name or ""] = (str(value.dtype.numpy()) if value.dtype is not None else "float32", dims)
-    return random_inputs(signature)
+        shapes[value.name or ""] = [
+            d if isinstance(d, int) else lengths[_symbol(value, i)] for i, d in enumerate(value.shape or ())
+        ]
+    return made_inputs(model, shapes)

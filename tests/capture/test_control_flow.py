@@ -33,6 +33,8 @@ BODY = "body = l (int64 i, bool go, float[2,4] v) => (bool on, float[2,4] v2)"
 CASES = {
     "If": HEAD + f"r = If (c) <{THEN} {{ t1 = MatMul(a, w1) }}, {ELSE} {{ e0 = MatMul(a, w2) e1 = Add(e0, b) }}>" + TAIL,
     "If that hands out an outer value": HEAD + f"r = If (c) <{THEN} {{ t1 = Identity(a) }}, {ELSE} {{ e1 = Neg(a) }}>" + TAIL,
+    "both branches hand out one value": HEAD
+    + f"r = If (c) <{THEN} {{ t1 = Identity(a) }}, {ELSE} {{ e1 = Identity(a) }}>" + TAIL,
     "If that hands out an initializer": HEAD
     + f"r = If (c) <{THEN} <float[2,4] k = {{1, 2, 3, 4, 5, 6, 7, 8}}> {{ t1 = Identity(k) }}, {ELSE} {{ e1 = Neg(a) }}>" + TAIL,
     "If with a bias and a clamp of an outer product": "y0 = MatMul(x, w0) "
@@ -84,6 +86,9 @@ def test_float_is_exact_and_the_rest_is_quantized(tmp_path: Path, case: str) -> 
         io.save(again, made)
         for feed in data:
             np.testing.assert_array_equal(run(made, feed), run(file, feed))
+        assert not {"a", "y0"} & {v.name for n in model.graph for v in n.outputs} - {
+            v.name for n in again.graph for v in n.outputs
+        }
     for preset in PRESETS:
         again = model.clone()
         transform(again, preset=preset, data=data, force=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-
 from qgraph.passes.prune.remove import remove
 
 from qgraph.ir.axes import AXIS_RULES, AxisGraph
