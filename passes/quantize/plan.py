@@ -22,6 +22,7 @@ from qgraph.passes.lower.registry import rule_of
 from qgraph.passes.quantize import pads, positions
 from qgraph.passes.quantize.calibrate import masks
 
+from qgraph.ir.dialects import QDQ
 from qgraph.ir.joins import Joins, handed, hands_on, joins_at_outputs
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
@@ -115,7 +116,7 @@ class Planner:
         plan = self.plan
         for node in self.graph:
             weight = weight_of(node)
-            if quantized_weight_of(node) is not None and not has_scale(node.inputs[0]) and self.wanted(node):
+            if quantized_weight_of(node) is not None and self.wanted(node):
                 plan.linear[node] = "tokens" if self._per_token(node) else "static"
                 plan.coded.add(node)
             elif weight is not None and self._takes(node, weight) and self.wanted(node):
@@ -208,6 +209,8 @@ class Planner:
         """Nodes that the integer runtime can execute once their values are quantized."""
         for node in self.graph:
             out = node.outputs[0]
+            if node.op_type in QDQ:
+                continue
             if node in self.padded:
                 self.plan.kept_float[node.name or ""] = (
                     f"no scale holds its input and {pads.fill_of(node):g}, which it fills with"

@@ -222,3 +222,19 @@ def test_what_has_a_scale_keeps_it() -> None:
     assert list(before) == ["x", "c"] and sorted(after) == ["c", "f", "g", "x"]
     assert all(after[name] == before[name] for name in before)
     assert model.graph.initializers["w"].const_value is not None and "v.codes" in model.graph.initializers
+
+
+def test_what_a_kernel_hands_on_gets_no_quantizer_beside_codes() -> None:
+    """The output of a product with coded weights in front of a clamp and a quantizer of the file."""
+    text = """g (float[2,4] x) => (float[2,4] y)
+      <int8[4,4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, float s = {0.05}, uint8 z = {128}, float sw = {0.1},
+       int8 zw = {0}> { q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) u = DequantizeLinear(w, sw, zw) c = Gemm(a, u)
+        r = Relu(c) d = QuantizeLinear(r, s, z) y = DequantizeLinear(d, s, z) }"""
+    model = model_of(text)
+    feed = feed_of(model)
+    before = run_onnx(model, feed)[0]
+    for preset in ("calibrate,quantize", "quantize{activations=tokens placement=linear}"):
+        made = model.clone()
+        (*_, report) = Pipeline(preset).run(made, PassContext(data=[feed]))
+        assert list(quantizers(made)) == ["x", "r"] and not report.details["kept float"]
+        np.testing.assert_array_equal(run_onnx(made, feed)[0], before)
