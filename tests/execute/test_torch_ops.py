@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
 
 from qgraph.execute.convert import to_torch
 from qgraph.execute.tensors import DTYPES, array_of, tensor_of
 from qgraph.execute.torch_ops import TORCH_OPS
+from tests.conftest import run_onnx
 
 PARTIAL = {ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64}
 """Types that torch stores but has few kernels for; no model here computes with them."""
@@ -90,3 +92,15 @@ def check(model: ir.Model, case: Any) -> None:
 @pytest.mark.parametrize("op", ["If", "Loop", "Scan", "StringNormalizer"])
 def test_what_has_no_torch_form_is_not_claimed(op: str) -> None:
     assert ("", op) not in TORCH_OPS
+
+
+@pytest.mark.parametrize(("length", "parts"), [(5, 2), (5, 3), (6, 4), (7, 2), (7, 3), (7, 4), (8, 3), (8, 4)])
+def test_uneven_parts_of_a_split(length: int, parts: int) -> None:
+    names = [f"p{i}" for i in range(parts)]
+    outputs = ", ".join(f"float[?] {n}" for n in names)
+    text = f'<ir_version: 10, opset_import: ["" : 21]> g (float[{length}] x) => ({outputs}) '
+    model = ir.from_onnx_text(text + f"{{ {', '.join(names)} = Split<num_outputs={parts}>(x) }}")
+    x = np.arange(length, dtype=np.float32)
+    found = to_torch(model)(torch.from_numpy(x))
+    for wanted, got in zip(run_onnx(model, {"x": x}), found.values(), strict=True):
+        np.testing.assert_array_equal(got.numpy(), wanted)

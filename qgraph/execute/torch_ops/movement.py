@@ -55,7 +55,10 @@ def split(
 ) -> tuple[Tensor, ...]:
     if sizes is not None:
         return torch.split(x, ints(sizes), axis)
-    return torch.split(x, max(1, -(-x.shape[axis] // (num_outputs or outputs))), axis)
+    count = num_outputs or outputs
+    size = -(-x.shape[axis] // count)  # as ONNX Runtime has it: the last part takes what is left, which may be nothing
+    ends = [min(x.shape[axis], size * (part + 1)) for part in range(count)]
+    return torch.split(x, [end - start for start, end in zip([0, *ends], ends, strict=False)], axis)
 
 
 @op("Slice", static=(1, 2, 3, 4))
