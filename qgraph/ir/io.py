@@ -176,6 +176,8 @@ def _decode(model: ir.Model, file: Path) -> None:
             if tensor is None:
                 continue
             array = _array(tensor, f"cannot read {file}: initializer {name!r}")
+            if value.shape is None:  # one that is declared as an input too, without its shape
+                value.shape = ir.Shape(array.shape)
             if isinstance(tensor, ir.TensorProtoTensor) and tensor.dtype != ir.DataType.STRING and tensor.dtype.bitwidth >= 8:
                 value.const_value = ir.Tensor(array, dtype=tensor.dtype, name=name, doc_string=tensor.doc_string)
         for node in graph:

@@ -117,3 +117,9 @@ def test_put_right(tmp_path: Path, title: str) -> None:
     assert [n.name for n in model.graph] == ["first", "second"] and model.graph.opset_imports == {"": 21}
     for value in (*model.graph.inputs, *model.graph.outputs):
         assert value.shape is not None and str(value.shape[0]) in ("n", "None")
+
+
+def test_a_weight_that_is_an_input_without_a_shape_has_that_of_its_data(tmp_path: Path) -> None:
+    kind = onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+    model = io.load(saved(tmp_path / "m.onnx", lambda m: m.graph.input.append(onnx.helper.make_value_info("w", kind))))
+    assert model.graph.initializers["w"].shape == (4, 2)
