@@ -1,6 +1,7 @@
 """Resolve shape arithmetic under symbolic dims.
 
     Reshape(x[b,l,384], Concat(Shape...))   ->  Reshape(x, [0, 0, 12, 32])
+    Gather(Shape(x[b,64,80,80]), 2)         ->  80
     Reshape -> Transpose(0,2,1) -> Reshape  ->  Transpose(0,1,3,2)      (the exporter's batched key transpose)
 
 Int64 vectors that are made of dims are followed as lists of numbers and symbols; a Reshape whose target becomes
@@ -107,6 +108,7 @@ class SimplifyShapes(Pass):
                 continue
             if (vector := follow(node, known)) is not None:
                 known[node.outputs[0]] = vector
+                self._numbers(model, node.outputs[0], vector, report)
             self._shape(node, known)
             if node.op_type == "Reshape" and constant(node.inputs[1]) is None:
                 self._reshape(model, node, known, report)
@@ -114,6 +116,17 @@ class SimplifyShapes(Pass):
             self._batched_transpose(node, report)
         if report.counts:
             common.RemoveUnusedNodesPass()(model)
+
+    @staticmethod
+    def _numbers(model: ir.Model, value: ir.Value, vector: list[Dim], report: PassReport) -> None:
+        """Let the readers of ``value`` read a constant, where it holds numbers alone."""
+        shape = dims_of(value)
+        if any(isinstance(d, str) for d in vector) or shape not in ([], [len(vector)]) or value.is_graph_output():
+            return
+        if value.dtype == ir.DataType.INT64 and value.uses():
+            array = np.array(vector, np.int64).reshape([len(vector)] if shape else [])
+            ir.convenience.replace_all_uses_with(value, add_initializer(model, f"{value.name}_value", array))
+            report.count("dims resolved")
 
     @staticmethod
     def _shape(node: ir.Node, known: dict[ir.Value, list[Dim]]) -> None:

@@ -113,6 +113,15 @@ def test_attention_scale_comes_to_one_place() -> None:
     np.testing.assert_allclose(scale, 0.49 / 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("index", "ops"), [("2", ["Add"]), ("0", ["Shape", "Gather", "Cast", "Range", "Add"])])
+def test_a_dim_that_is_known_beside_free_ones_becomes_a_number(index: str, ops: list[str]) -> None:
+    """The anchors of a detector follow from the sizes of its maps, whatever the batch is."""
+    text = f"""g (float[n,5,8] x) => (float[n,5,8] y) <int64 i = {{{index}}}, float zero = {{0}}, float one = {{1}}> {{
+        s = Shape(x) d = Gather(s, i) f = Cast<to=1>(d) r = Range(zero, f, one) y = Add(x, r) }}"""
+    x = np.random.default_rng(0).standard_normal((8, 5, 8)).astype(np.float32)
+    check(text, "canonicalize", ops, {"x": x})
+
+
 def test_shapes_of_symbolic_dims_become_constants() -> None:
     text = """g (float[b,l,12] x) => (float[b,l,3,4] y) <int64[1] minus = {-1}, int64[1] four = {4}> {
         s = Shape<start=0, end=2>(x) t = Concat<axis=0>(s, minus, four) y = Reshape(x, t) }"""
