@@ -42,6 +42,13 @@ def test_list_form_equals_text() -> None:
     assert listed == Pipeline(TEXT)
 
 
+@pytest.mark.parametrize("names", [("blocks[0].w", "head"), ("a, b", "c{1}"), ('say "x"',), ("it's",), ("plain.*", "[[]0]")])
+def test_names_with_brackets_stand_in_quotes(names: tuple[str, ...]) -> None:
+    text = str(Pipeline([{"quantize": {"exclude": list(names)}}]))
+    assert Pipeline(text).passes[0].options.exclude == names
+    assert str(Pipeline(text)) == text
+
+
 @given(st.floats(0.01, 0.99), st.sampled_from(["int8", "int4", "int2", "codebook", "none"]), st.integers(0, 512))
 def test_round_trip_of_values(alpha: float, weights: str, block: int) -> None:
     text = str(Pipeline([{"smooth-quant": {"alpha": alpha}}, {"quantize": {"weights": weights, "weight-block": block}}]))
@@ -57,6 +64,7 @@ def test_round_trip_of_values(alpha: float, weights: str, block: int) -> None:
         ("quantize{weights=int9}", "choose from int8, int4, int2, codebook, none"),
         ("quantize{weight-block=many}", "a value of type int"),
         ("quantize{weights}", "write option=value"),
+        ("quantize{exclude=[a[0].w]}", "in quotes"),
         ("canonicalize,", "ends with a comma"),
         ("canonicalize;quantize", "cannot read the pipeline at character"),
     ],

@@ -10,7 +10,6 @@ before the softmax (``attention``), and its ``query``, ``key`` and ``value``; or
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
 
 import onnx_ir as ir
 
@@ -19,7 +18,7 @@ from qgraph.ir.dialects import QDQ
 from qgraph.ir.layers import layers
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import new_node
-from qgraph.ir.scopes import module_path
+from qgraph.ir.scopes import check_globs, fits, module_path, subjects
 from qgraph.pipeline import Pass, PassReport, register
 
 KINDS = ("feature", "attention", "query", "key", "value")
@@ -79,17 +78,17 @@ class AttachTaps(Pass):
             for node in list(model.graph):
                 if node.op_type in QDQ:  # the value itself, not its codes
                     continue
-                values = [v for v in node.outputs if fnmatch.fnmatchcase(v.name or "", pattern)]
+                values = [v for v in node.outputs if fits(v.name or "", pattern)]
                 for value in values or (node.outputs[:1] if _named(node, pattern) else []):
                     found[value] = None
             if len(found) == before:
-                raise QGraphError(f"attach-taps{{at}} matches no value with {pattern!r}; qgraph inspect lists the names")
+                check_globs([pattern], (s for node in model.graph for s in subjects(node)), "attach-taps{at}")
+                raise QGraphError(f"attach-taps{{at}}: {pattern!r} names no value that a node makes")
         return list(found)
 
 
 def _named(node: ir.Node, pattern: str) -> bool:
-    subjects = (node.op_type, node.name or "", module_path(node))
-    return any(fnmatch.fnmatchcase(s, pattern) for s in subjects)
+    return any(fits(s, pattern) for s in (node.op_type, node.name or "", module_path(node)))
 
 
 def _tap(model: ir.Model, value: ir.Value, kind: str, key: int) -> None:

@@ -19,7 +19,7 @@ from qgraph.ir.matchers.linear import weight_of
 from qgraph.ir.ops import attach
 from qgraph.ir.ops.mask import INPUT_AXIS, MOVED
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
-from qgraph.ir.scopes import chosen
+from qgraph.ir.scopes import check_globs, chosen
 from qgraph.ir.weights import input_axis, output_axis
 from qgraph.pipeline import Pass, PassReport, register
 
@@ -37,6 +37,7 @@ class Masked:
 
 def weights(model: ir.Model, name: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> list[Masked]:
     """The weights of linear ops that globs choose, each once."""
+    check_globs((*include, *exclude), model.graph.initializers, f"pass {name!r}")
     found: dict[ir.Value, Masked] = {}
     for node in model.graph:
         value = weight_of(node)

@@ -8,7 +8,6 @@ Targets: a part of every layer's units, or of the model's multiply-accumulates, 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import statistics
 import time
@@ -29,7 +28,8 @@ from qgraph.ir.axes import Axis, AxisGraph, Group
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.io import size_of
 from qgraph.ir.op_traits import Family, Trait, family, has
-from qgraph.ir.scopes import chosen
+from qgraph.ir.patterns import unused
+from qgraph.ir.scopes import check_globs, chosen
 from qgraph.pipeline import Pass, PassContext, PassReport, register
 
 STEPS = 12
@@ -134,13 +134,14 @@ class Structured(Pass):
     def _groups(self, model: ir.Model, trial: Trial, report: PassReport) -> dict[str, Group]:
         """The groups to prune, by name; the reasons of the others go into the report."""
         options = self.options
+        check_globs((*options.include, *options.exclude), model.graph.initializers, f"pass {self.name!r}")
         found: dict[str, Group] = {}
         reasons: dict[str, str] = {}
         for group in AxisGraph(model, trial.shapes, ShapeValues(model, trial.shapes).fixed()).groups():
             names = [v.name or "" for v, _ in group.weights()]
             if not self.suits(group) or not chosen(names, options.include, ()):
                 continue
-            name = unused(group.name(), {*found, *reasons})
+            name = unused(group.name(), found.keys() | reasons.keys())
             if not chosen(names, (), options.exclude):
                 reasons[name] = "excluded"
             elif not group.free.any():
@@ -209,12 +210,6 @@ class Structured(Pass):
 def merged(groups: Iterable[Group], keeps: list[np.ndarray]) -> dict[Axis, np.ndarray]:
     """The indices of all axes that stay."""
     return {axis: i for group, keep in zip(groups, keeps, strict=True) for axis, i in kept_indices(group, keep).items()}
-
-
-def unused(name: str, taken: Iterable[str]) -> str:
-    """``name``, numbered where it is taken."""
-    names = (name if n == 1 else f"{name} ({n})" for n in itertools.count(1))
-    return next(n for n in names if n not in set(taken))
 
 
 def _values(model: ir.Model) -> dict[str, ir.Value]:

@@ -24,6 +24,7 @@ from qgraph.ir.dialects import MIN_OPSET, opset
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import constant, is_op, new_node, stem_of
+from qgraph.ir.scopes import check_globs, subjects
 from qgraph.ir.weights import store, store_params
 from qgraph.numerics.affine import INT_TYPES, QParams, from_range
 from qgraph.pipeline import Pass, PassReport, register
@@ -84,6 +85,8 @@ class Quantize(Pass):
                 f"pass 'quantize': the model is of opset {opset(model)}, {MIN_OPSET} is needed; "
                 "load it with qgraph.capture.read, which upgrades it"
             )
+        if globs := (*options.include, *options.exclude):
+            check_globs(globs, (s for node in model.graph for s in subjects(node)), "pass 'quantize'")
         if options.weights == "codebook" and not LEAST <= options.points <= MOST:
             raise QGraphError(
                 f"pass 'quantize': points={options.points} is out of range; a codebook has {LEAST} to {MOST} levels"

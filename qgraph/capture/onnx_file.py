@@ -20,6 +20,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.dialects import MIN_OPSET, dialect_of, is_standard, verify
 from qgraph.ir.faults import blamed_on
+from qgraph.ir.patterns import unused
 from qgraph.ir.scopes import where
 
 REMARK = "qgraph.capture"
@@ -96,12 +97,27 @@ def prepare(model: ir.Model, origin: str) -> None:
 
 def name_and_infer(model: ir.Model) -> None:
     """Name every node, and infer the shapes that are missing."""
+    _name_nodes(model)
     common.NameFixPass()(model)
-    for i, node in enumerate(model.graph):
-        if not node.name:
-            node.name = f"{node.op_type}_{i}"
     if any(v.shape is None for n in model.graph for v in n.outputs):
         infer_shapes(model)
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """Give every node without a name one of its op and of what it makes: Conv that makes /head/3/a is /head/3/Conv_a.
+
+    What stands in front of the last slash is the module, as in the names that exporters give; values have names of their own, so
+    the names are the same at every capture.
+    """
+    taken = {node.name for node in model.graph if node.name}
+    for node in model.graph:
+        made = next((v.name for v in node.outputs if v.name), None)
+        if node.name or made is None:
+            continue
+        module, slash, last = made.rpartition("/")
+        name = unused(f"{module}{slash}{node.op_type}_{last}", taken)
+        taken.add(name)
+        node.name = name
 
 
 def verify_origin(model: ir.Model, origin: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,15 @@ def static_shape(value: ir.Value) -> tuple[int, ...] | None:
     return tuple(int(d) for d in value.shape)  # type: ignore[arg-type]
 
 
+def unused(name: str, taken: Container[str | None]) -> str:
+    """``name``, or ``name`` with the first number that makes it none of ``taken``."""
+    names = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(1)))
+    return next(n for n in names if n not in taken)
+
+
 def add_initializer(model: ir.Model, name: str, array: np.ndarray, dtype: ir.DataType | None = None) -> ir.Value:
     """Add ``array`` under ``name`` (made unique) to the main graph; ``dtype`` names a packed type such as INT4."""
-    unique, n = name, 1
-    while unique in model.graph.initializers:
-        unique, n = f"{name}_{n}", n + 1
+    unique = unused(name, model.graph.initializers)
     tensor = ir.Tensor(array, dtype=dtype, name=unique)
     value = ir.Value(name=unique, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
     model.graph.initializers[unique] = value

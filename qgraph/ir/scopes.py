@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
+from qgraph.errors import QGraphError
+
 NAMESPACE = "namespace"
 SCOPES = "pkg.torch.onnx.name_scopes"
 PLACEHOLDER = "_empty_nn_module_stack_from_metadata_hook"
@@ -48,23 +50,51 @@ def where(node: ir.Node) -> str:
     return " ".join(parts)
 
 
-def matches(node: ir.Node, patterns: tuple[str, ...]) -> bool:
-    """Whether a glob of ``patterns`` matches the node's op type, name, output name, weight name, module path
-    (or one of its parents) or source line."""
-    if not patterns:
-        return False
+def fits(name: str, glob: str) -> bool:
+    """Whether ``glob`` is ``name`` or matches it; so a name that holds ``[`` or ``*`` can be given as it is.
+
+    Within a glob, ``[[]`` stands for ``[``.
+    """
+    return name == glob or fnmatch.fnmatchcase(name, glob)
+
+
+def subjects(node: ir.Node) -> list[str]:
+    """What a node goes by: op type, name, names of its values, module path and its parents, source line."""
     path = module_path(node)
     parents = [path[: i.start()] for i in re.finditer(r"\.", path)]
-    subjects = [node.op_type, node.name or "", path, source_line(node), *parents]
-    subjects += [v.name or "" for v in (*node.inputs, *node.outputs) if v is not None]
-    return any(fnmatch.fnmatchcase(s, p) for p in patterns for s in subjects if s)
+    values = [v.name or "" for v in (*node.inputs, *node.outputs) if v is not None]
+    return [s for s in (node.op_type, node.name or "", path, source_line(node), *parents, *values) if s]
+
+
+def matches(node: ir.Node, patterns: tuple[str, ...]) -> bool:
+    """Whether a glob of ``patterns`` matches something that the node goes by."""
+    return bool(patterns) and any(fits(s, p) for s in subjects(node) for p in patterns)
 
 
 def chosen(names: Iterable[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
     """Whether globs choose what goes by one of ``names``: one of ``include`` matches (or there is none), none of ``exclude``."""
     names = list(names)
-    wanted = not include or any(fnmatch.fnmatchcase(name, glob) for name in names for glob in include)
-    return wanted and not any(fnmatch.fnmatchcase(name, glob) for name in names for glob in exclude)
+    wanted = not include or any(fits(name, glob) for name in names for glob in include)
+    return wanted and not any(fits(name, glob) for name in names for glob in exclude)
+
+
+def check_globs(globs: Iterable[str], names: Iterable[str], what: str) -> None:
+    """Refuse globs that match none of ``names``.
+
+    Raises:
+        QGraphError: with the nearest names; ``what`` says where the globs stand.
+    """
+    known = list(dict.fromkeys(names))
+    for glob in globs:
+        if not any(fits(name, glob) for name in known):
+            import difflib
+
+            near = ", ".join(map(repr, difflib.get_close_matches(glob, known, n=3, cutoff=0.4)))
+            hint = "; write [[] for a [ in a glob" if "[" in glob else ""
+            raise QGraphError(
+                f"{what}: {glob!r} matches no name of the model{f'; the nearest are {near}' if near else ''}{hint}; "
+                "'qgraph inspect --layers' lists them"
+            )
 
 
 def forget_sources(model: ir.Model) -> None:

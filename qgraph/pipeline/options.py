@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from qgraph.errors import QGraphError, suggest
 
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+QUOTES = "\"'"
 
 
 def print_value(value: Any) -> str:
@@ -16,8 +18,16 @@ def print_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return "[" + ",".join(map(str, value)) + "]"
+        return "[" + ",".join(map(print_value, value)) + "]"
+    if isinstance(value, str) and (not value or re.search(r"[][{},\"'\s]", value)):
+        return f"'{value}'" if '"' in value else f'"{value}"'
     return repr(value) if isinstance(value, float) else str(value)
+
+
+def _items(text: str) -> list[str]:
+    """The items of a list; commas within quotes part none."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    return [item.strip() for item in re.findall(r"(?:\"[^\"]*\"|'[^']*'|[^,])+", inner) if item.strip()]
 
 
 def convert(text: Any, kind: Any, what: str) -> Any:
@@ -41,12 +51,14 @@ def convert(text: Any, kind: Any, what: str) -> Any:
                 return choice
         raise QGraphError(f"{what} is {text!r}; choose from {', '.join(map(str, choices))}{suggest(str(text), choices)}")
     if origin is tuple:
-        items = text if isinstance(text, list | tuple) else [t for t in str(text).strip("[]").split(",") if t]
+        items = text if isinstance(text, list | tuple) else _items(str(text))
         return tuple(convert(i, typing.get_args(kind)[0], what) for i in items)
     if kind is bool:
         if str(text).lower() in BOOLEANS:
             return BOOLEANS[str(text).lower()]
         raise QGraphError(f"{what} is {text!r}; write true or false")
+    if kind is str and isinstance(text, str) and len(text) > 1 and text[0] == text[-1] and text[0] in QUOTES:
+        return text[1:-1]
     try:
         return kind(text)
     except (TypeError, ValueError):

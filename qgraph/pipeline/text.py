@@ -1,4 +1,7 @@
-"""The textual form of pipelines: ``fold-batchnorm,calibrate{method=entropy},quantize{weights=int4}``."""
+"""The textual form of pipelines: ``fold-batchnorm,calibrate{method=entropy},quantize{weights=int4}``.
+
+A value that holds a space, a comma, a bracket or a brace stands in quotes: ``quantize{exclude=["blocks[0].w",head]}``.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from qgraph.errors import QGraphError
 from qgraph.pipeline.base import Pass
 from qgraph.pipeline.registry import make_pass
 
-_ITEM = re.compile(r"\s*([A-Za-z][\w.-]*)\s*(?:\{([^{}]*)\})?\s*(,|$)")
-_OPTION = re.compile(r"\s*([\w-]+)=(\[[^\]]*\]|[^\s]+)")
+_QUOTED = r"\"[^\"]*\"|'[^']*'"
+_ITEM = re.compile(rf"\s*([A-Za-z][\w.-]*)\s*(?:\{{((?:{_QUOTED}|[^{{}}])*)\}})?\s*(,|$)")
+_OPTION = re.compile(rf"\s*([\w-]+)=(\[(?:{_QUOTED}|[^\]])*\]|{_QUOTED}|[^\s]+)(?=\s|$)")
 
 
 def parse(text: str) -> list[Pass]:
@@ -41,7 +45,10 @@ def _options(name: str, text: str) -> dict[str, str]:
     while position < len(text):
         match = _OPTION.match(text, position)
         if not match:
-            raise QGraphError(f"cannot read the options of pass {name!r} at {text[position:]!r}; write option=value")
+            raise QGraphError(
+                f"cannot read the options of pass {name!r} at {text[position:]!r}; write option=value, "
+                "and names that hold [ ] { } , or spaces in quotes"
+            )
         options[match[1]] = match[2]
         position = match.end()
     return options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from qgraph.errors import QGraphError
 from qgraph.execute.quantizers import FakeQuantize
+from qgraph.ir.scopes import check_globs, fits
 from qgraph.train import checkpoint
 from qgraph.train.build import StageModules
 from qgraph.train.context import Curves
@@ -156,8 +156,10 @@ class Loop:
 def trainable(modules: StageModules) -> list[nn.Parameter]:
     """The parameters that the stage's optimizer trains; all others of the student are frozen."""
     stage, globs = modules.stage, modules.stage.optimizer.trainable
+    names = [name for name, _ in modules.student.named_parameters()]
+    check_globs([g for g in globs if g != "*"], names, f"stage {stage.name!r}, trainable")
     for name, parameter in modules.student.named_parameters():
-        parameter.requires_grad_(any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+        parameter.requires_grad_(any(fits(name, glob) for glob in globs))
     chosen = [p for p in modules.objective.parameters() if p.requires_grad]
     if not chosen:
         raise QGraphError(f"stage {stage.name!r}: no parameter matches trainable: {globs}")

@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
-from qgraph.capture import read
+from qgraph.capture import from_onnx, read
 from qgraph.cli.transform_command import command
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir import io
 from qgraph.ir.dialects import opset
+from qgraph.ir.scopes import module_path
 from qgraph.train.build import load_graph
 from qgraph.train.recipe import Origin
 
@@ -81,3 +82,12 @@ def test_compile_upgrades_a_quantized_file(tmp_path: Path) -> None:
     compile(file, tmp_path / "m.qgp", sparse=False)
     (found,) = Session(tmp_path / "m.qgp", threads=1).run({"x": X}).values()
     assert np.abs(found - run(file)).max() <= 0.03  # one code
+
+
+def test_unnamed_nodes_are_named_by_op_module_and_place(tmp_path: Path) -> None:
+    graph = onnx.parser.parse_graph("g (float[1,3] x) => (float[1,3] y) { a = Relu(x) b = Neg(a) y = Relu(b) }")
+    graph.node[1].output[0] = graph.node[2].input[0] = "/head/out"
+    graph.node[2].name = "Relu_a"  # a name that an unnamed node would get
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10), tmp_path / "m.onnx")
+    assert [n.name for n in from_onnx(tmp_path / "m.onnx").graph] == ["Relu_a_1", "/head/Neg_out", "Relu_a"]
+    assert [module_path(n) for n in from_onnx(tmp_path / "m.onnx").graph] == ["", "head", ""]

@@ -86,8 +86,9 @@ def test_crashes_hangs_and_greed_are_told_and_the_next_file_is_taken(
 
 
 def test_tracebacks_and_bad_sentences_are_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qgraph.errors import QGraphError
     from qgraph.tools.fuzz import walk as steps
+
+    from qgraph.errors import QGraphError
 
     def broken(file: Path) -> Any:
         yield "one", lambda: [][1]

@@ -93,7 +93,7 @@ def test_taps_by_name_and_in_quantized_graphs() -> None:
     [
         ("attach-taps{kinds=[featur]}", "did you mean 'feature'"),
         ("attach-taps{layers=[7]}", "wants layer 7, the model has 2"),
-        ("attach-taps{at=[nothing*]}", "matches no value"),
+        ("attach-taps{at=[nothing*]}", "matches no name"),
         ("attach-taps,attach-taps", "run strip-taps first"),
     ],
 )
