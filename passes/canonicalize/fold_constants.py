@@ -21,8 +21,8 @@ from onnxscript import rewriter
 from onnxscript.optimizer import _constant_folding as folding
 
 from qgraph.errors import QGraphError
-from qgraph.ir.parameters import ROLE, is_parameter
-from qgraph.ir.patterns import constant
+from qgraph.ir.parameters import ROLE, TIED, is_parameter, tie
+from qgraph.ir.patterns import attr, constant
 from qgraph.pipeline import Pass, PassReport, register
 
 TRANSPOSED = "qgraph.transposed"
@@ -197,8 +197,9 @@ class FoldConstants(Pass):
         if merge:
             for value in model.graph.initializers.values():
                 value.metadata_props.pop(ROLE, None)
+                value.metadata_props.pop(TIED, None)
         transposed = {
-            node.outputs[0].name: node.inputs[0]
+            node.outputs[0].name: (node.inputs[0], attr(node, "perm"))
             for node in model.graph
             if node.op_type == "Transpose" and node.inputs[0] is not None and node.inputs[0].is_initializer()
         }
@@ -223,7 +224,7 @@ class FoldConstants(Pass):
             _register_all(model.graph)
             for cleanup in _cleanups(merge):
                 modified |= cleanup(model).modified
-        self._keep_names(model, transposed)
+        self._keep_names(model, transposed, ties=not merge)
         self._keep_outputs(model.graph, outputs)
         if modified:
             report.count("nodes removed", before - len(model.graph))
@@ -249,12 +250,17 @@ class FoldConstants(Pass):
                 value.metadata_props[ROLE] = "constant"
 
     @staticmethod
-    def _keep_names(model: ir.Model, transposed: dict[str | None, ir.Value]) -> None:
-        """A folded Transpose of a weight takes the weight's name, so that parameters keep theirs."""
+    def _keep_names(model: ir.Model, transposed: dict[str | None, tuple[ir.Value, list[int] | None]], *, ties: bool) -> None:
+        """A folded Transpose of a weight takes the weight's name, so that parameters keep theirs; where others read the weight
+        as it was, the two stay tied."""
         table = model.graph.initializers
-        for name, source in transposed.items():
+        for name, (source, perm) in transposed.items():
             folded = table.get(name) if name else None
-            if folded is None or name is None or source.name is None or source.name in table or constant(folded) is None:
+            if folded is None or name is None or source.name is None or constant(folded) is None:
+                continue
+            if source.name in table:
+                if ties and is_parameter(source):
+                    tie(folded, source, perm or range(len(source.const_value.shape))[::-1])  # type: ignore[union-attr]
                 continue
             del table[name]
             folded.name = source.name

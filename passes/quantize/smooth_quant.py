@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from qgraph.analyze.activations import summarize
 from qgraph.ir.matchers.linear import weight_of
+from qgraph.ir.parameters import tied_to
 from qgraph.ir.patterns import add_initializer, constant, new_node, nodes
 from qgraph.numerics.observers import ChannelStatistics
 from qgraph.pipeline import Pass, PassReport, register
@@ -41,7 +42,8 @@ class SmoothQuant(Pass):
             x, weight = node.inputs[0], weight_of(node)
             if weight is None or weight.producer() is not None or x is None or x.shape is None or len(x.shape) < 3:
                 continue
-            if len(constant(weight).shape) == 2 and len(weight.uses()) == 1:  # type: ignore[union-attr]
+            alone = len(weight.uses()) == 1 and tied_to(weight, model.graph) is None
+            if len(constant(weight).shape) == 2 and alone:  # type: ignore[union-attr]
                 groups.setdefault(x, []).append(node)
         if not groups:
             return

@@ -14,6 +14,7 @@ from qgraph.passes.quantize.codebook import Codebooks
 from qgraph.passes.quantize.plan import Plan
 
 from qgraph.ir.matchers.linear import bias_of
+from qgraph.ir.parameters import tied_to
 from qgraph.ir.patterns import attr, constant, new_node, stem_of
 from qgraph.ir.weights import LEAST_SCALE, output_axis, store, store_codes, store_params
 from qgraph.numerics.affine import INT_TYPES, IntType, QParams, quantize, weight_params
@@ -87,8 +88,12 @@ class Weights:
         for node in plan.recurrent if not self.latent else ():
             for place in (1, 2):
                 self._recurrent(node, place)
+        tied = {found[0] for v in self.model.graph.initializers.values() if (found := tied_to(v, self.model.graph)) is not None}
         for node in plan.embeddings:
-            self._embedding(node)
+            if self.latent and self.books is None and node.inputs[0] in tied:
+                self._latent_embedding(node)
+            else:
+                self._embedding(node)
 
     def _weight(self, node: ir.Node, readers: list[tuple[ir.Node, float | None]]) -> QParams:
         """Let ``node`` read its quantized weight; ``readers`` are all nodes that read it, with the scale of their input."""
@@ -166,6 +171,17 @@ class Weights:
             graph.insert_before(graph[0], [*made, new])
         self.report.count("weights quantized")
         return out
+
+    def _latent_embedding(self, node: ir.Node) -> None:
+        """Gather from a table that is trained as a weight: float behind its quantizer, one scale a column."""
+        table = node.inputs[0]
+        assert table is not None
+        key = (table, -1)
+        if key not in self.done:
+            array = constant(table).astype(np.float32)  # type: ignore[union-attr]
+            params = weight_params(array, INT_TYPES["int8"] if self.kind.bits < 4 else self.kind, 1)
+            self.done[key] = self._dequantized(node, table, array, params), params
+        node.replace_input_with(0, self.done[key][0])
 
     def _embedding(self, node: ir.Node) -> None:
         """Gather int8 codes, then dequantize what was gathered: one scale a column."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 import onnx_ir.passes.common as common
+import torch
 from torch import fx, nn
 
 from qgraph.errors import QGraphError
@@ -17,7 +18,7 @@ from qgraph.execute.fusions import FUSIONS
 from qgraph.execute.quantizers import Ranges
 from qgraph.execute.tensors import tensor_of
 from qgraph.execute.torch_ops import TORCH_OPS, TorchOp, as_tensor
-from qgraph.ir.parameters import is_parameter
+from qgraph.ir.parameters import is_parameter, tied_to
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 
@@ -54,6 +55,7 @@ class Converter:
         self.paths: dict[ir.Value, str] = {}
         self.quantizers: dict[str, dict[str, list[str]]] = {}
         self.masks: dict[str, dict[str, str]] = {}
+        self.ties: dict[str, tuple[str, tuple[int, ...]]] = {}
         self.statistics = {
             v.inputs[i] for v in model.graph if v.op_type == "BatchNormalization" for i in STATISTICS if len(v.inputs) > i
         }
@@ -74,6 +76,7 @@ class Converter:
         module.meta["names"] = names
         module.meta["quantizers"] = {k: v for k, v in self.quantizers.items() if k in used}
         module.meta["statistics"] = [names[v.name or ""] for v in self.statistics if v is not None and v.name in names]
+        module.meta["ties"] = self.ties
         module.meta["masks"] = {k: v for k, v in self.masks.items() if k in used}
         return module.eval()
 
@@ -86,7 +89,12 @@ class Converter:
         if value not in self.env:
             if value.const_value is None:
                 raise QGraphError(f"value {value.name!r} is read and never made; the model is damaged")
-            self.env[value] = self.graph.get_attr(self._path(value))
+            tied = tied_to(value, self.model.graph) if value.const_value is not None else None
+            if tied is not None:
+                self.env[value] = self.graph.call_function(torch.permute, (self.value(tied[0]), tied[1]))
+                self.ties[value.name or ""] = tied[0].name or "", tied[1]
+            else:
+                self.env[value] = self.graph.get_attr(self._path(value))
         if tensor and value in self.shapes:
             return self.graph.call_function(as_tensor, (self.env[value], self._like()))
         return self.env[value]

@@ -29,6 +29,8 @@ def from_torch(module: fx.GraphModule, model: ir.Model) -> ir.Model:
         raise QGraphError("the module was not made by to_torch; convert the model and train that module")
     for name, path in names.items():
         _write(model, name, array_of(state[path]))
+    for name, (source, perm) in module.meta.get("ties", {}).items():
+        _write(model, name, array_of(state[names[source]]).transpose(perm))
     for path, entry in module.meta.get("quantizers", {}).items():
         quantizer = cast(FakeQuantize, module.get_submodule(path))
         scale, zero = array_of(quantizer.effective_scale()), array_of(quantizer.zero)

@@ -6,17 +6,25 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 from torch import Tensor, nn
 
 from qgraph.capture import from_torch
+from qgraph.deploy.program import compile
+from qgraph.deploy.session import Session
+from qgraph.execute import from_torch as write_back
 from qgraph.execute import to_torch
 from qgraph.ir import io
-from qgraph.pipeline import Pipeline
-from qgraph.train.build import CANONICAL
+from qgraph.ir.parameters import TIED, tied_to
+from qgraph.pipeline import PassContext, Pipeline
+from qgraph.train.build import CANONICAL, FOLDED, is_computed
+from tests.conftest import run_onnx
 
 STEPS = 10
+QAT = "calibrate,quantize{latent=true}"
 
 
 class Tied(nn.Module):
@@ -171,3 +179,63 @@ def test_graphs_that_are_not_trained_hold_equal_weights_once() -> None:
     model = from_torch(copied_layers(), (rows(),))
     Pipeline("canonicalize{parameters=merge}").run(model)
     assert sum(p.numel() for p in to_torch(model).parameters()) == 72
+
+
+def tied_graph(passes: str) -> tuple[nn.Module, ir.Model, Tensor]:
+    """A fresh module whose embedding is its output layer too, and its graph as a stage with ``passes`` trains it."""
+    torch.manual_seed(0)
+    module, x = Tied(), torch.randint(0, 11, (2, 5))
+    model = from_torch(module, (x,))
+    Pipeline(CANONICAL).run(model)
+    assert any(is_computed(node) for node in model.graph)
+    Pipeline(FOLDED).run(model)
+    if passes:
+        Pipeline(passes).run(model, PassContext(data=[{"x": x.numpy()}]))
+    return module, model, x
+
+
+def matrices(model: ir.Model) -> list[np.ndarray]:
+    """The stored weights of the size of the embedding, as [11, 8]."""
+    arrays = [v.const_value.numpy() for v in model.graph.initializers.values() if v.const_value is not None]
+    return [a if a.shape == (11, 8) else a.T for a in arrays if sorted(a.shape) == [8, 11] and a.dtype == np.float32]
+
+
+def test_weights_stay_tied_in_a_stage_with_passes() -> None:
+    module, model, x = tied_graph("")
+    graph = to_torch(model)
+    assert sum(p.numel() for p in graph.parameters()) == sum(p.numel() for p in module.parameters())
+    wanted = trained(module, x, module)
+    assert trained(graph, x, lambda x: next(iter(graph(x).values()))) == pytest.approx(wanted, rel=1e-3)
+    write_back(graph, model)
+    one, other = matrices(model)
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(one, module.embed.weight.detach().numpy(), rtol=1e-3, atol=1e-5)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("passes", [QAT, "calibrate,smooth-quant,quantize{weights=int4 latent=true}"])
+def test_weights_stay_tied_behind_their_quantizers(passes: str, tmp_path: Path) -> None:
+    module, model, x = tied_graph(passes)
+    graph = to_torch(model)
+    before = module.embed.weight.detach().numpy().copy()  # type: ignore[union-attr]
+    losses = trained(graph, x, lambda x: next(iter(graph(x).values())))
+    assert losses[-1] < losses[0] / 2
+    if passes == QAT:
+        assert losses[:6] == pytest.approx(trained(module, x, module)[:6], rel=0.1)  # activations leave their ranges later
+    write_back(graph, model)
+    one, other = matrices(model)
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(one - before).max() > 1e-3
+    wanted = next(iter(graph.eval()(x).values())).detach().numpy()
+    Pipeline("bake").run(model)
+    compile(model, tmp_path / "m.qgp")
+    for found in (run_onnx(model, {"x": x.numpy()})[0], *Session(tmp_path / "m.qgp").run({"x": x.numpy()}).values()):
+        np.testing.assert_allclose(found, wanted, atol=0.02 * np.abs(wanted).max())
+
+
+def test_weights_that_a_pass_changed_are_tied_no_more() -> None:
+    _, model, _ = tied_graph("")
+    value = next(v for v in model.graph.initializers.values() if TIED in v.metadata_props)
+    assert tied_to(value, model.graph) is not None
+    value.const_value = ir.Tensor(value.const_value.numpy() * 2, name=value.name)  # type: ignore[union-attr]
+    assert tied_to(value, model.graph) is None
+    assert len(matrices(model)) == 2 and sum(p.numel() for p in to_torch(model).parameters()) == 2 * 88 + 72
