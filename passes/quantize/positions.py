@@ -15,13 +15,16 @@ import enum
 
 import onnx_ir as ir
 
-from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import constant
+from qgraph.ir.weights import input_axis
 from qgraph.pipeline import AnalysisState
 
 ANGLES = ("Sin", "Cos")
 WIDEST = 16.0
 """Radians: the range of an angle that 8 bits hold to within 1/32."""
+INDICES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
+"""Types of inputs that count or choose; bytes are pictures."""
 COUNTERS = ("Shape", "Size", "Range", "NonZero", "CumSum")
 BOUNDED = (*ANGLES, "Tanh", "Sigmoid", "Softmax", "Sign", "ConstantOfShape", "OneHot")
 OF_FIRST = ("Expand", "Gather", "GatherElements", "GatherND", "Resize", "Tile", "TopK")
@@ -34,7 +37,7 @@ class Source(enum.IntEnum):
     BOUNDED = 0
     """Constants, bits, what is bounded whatever it is computed from."""
     INDEX = 1
-    """Integers that come in as inputs, such as ids and masks."""
+    """Integers that come in as inputs, such as ids and masks, and what is computed from them without a layer."""
     COUNT = 2
     """The sizes of other values, and what counts their elements."""
     DATA = 3
@@ -89,7 +92,7 @@ def wide_angles(model: ir.Model, state: AnalysisState) -> set[ir.Value]:
 
 def _sources(graph: ir.Graph) -> dict[ir.Value, Source]:
     """What every value is computed from, in the order of the graph."""
-    found = {v: Source.DATA if v.dtype == ir.DataType.FLOAT else Source.INDEX for v in graph.inputs}
+    found = {v: Source.INDEX if v.dtype in INDICES else Source.DATA for v in graph.inputs}
 
     def of(value: ir.Value | None) -> Source:
         return found.get(value, Source.BOUNDED)  # type: ignore[arg-type]
@@ -106,6 +109,15 @@ def _sources(graph: ir.Graph) -> dict[ir.Value, Source]:
             source = of(node.inputs[0])
         else:
             source = max((of(v) for v in node.inputs), default=Source.BOUNDED)
+            source = Source.DATA if source == Source.INDEX and _mixes(node) else source
         for value in node.outputs:
             found[value] = Source.BOUNDED if value.dtype == ir.DataType.BOOL and source != Source.DATA else source
     return found
+
+
+def _mixes(node: ir.Node) -> bool:
+    """Whether ``node`` is a layer: a product with a weight that adds up several elements, which makes features of indices."""
+    if family(node) == "conv":
+        return True
+    weight = constant(node.inputs[1]) if family(node) == "linear" and len(node.inputs) > 1 else None
+    return weight is not None and weight.ndim > 1 and weight.shape[input_axis(node)] > 1

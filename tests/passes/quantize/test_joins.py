@@ -138,13 +138,12 @@ def test_what_a_float_op_joins_and_is_moved_has_no_quantizer(behind: str) -> Non
 
 
 def test_numbers_of_the_grid_stay_float() -> None:
-    """What is computed from shapes alone, as the places of boxes are, is rounded once, where data meet it."""
+    """What is computed from shapes alone, as the places of boxes are: larger inputs have larger numbers."""
     text = """g (float[1,n] x) => (float[1,n] y) <int64 zero = {0}, int64 one = {1}, float half = {0.5}> {
         s = Shape<start=1, end=2>(x) k = Squeeze(s) i = Range(zero, k, one) f = Cast<to=1>(i) g = Add(f, half) y = Add(g, x) }"""
     model = model_of(text)
     feed = {"x": RNG.uniform(0, 1, (1, 300)).astype(np.float32)}
     want = run_onnx(model, feed)[0]
     transform(model, "calibrate,quantize", data=[feed])
-    by_name = quantizers(model)
-    assert set(by_name) == {"x", "g", "y_raw"} and by_name["g"][0] == "int16"
+    assert not {"f", "g"} & set(quantizers(model))
     np.testing.assert_allclose(run_onnx(model, feed)[0], want, atol=0.7)

@@ -92,3 +92,15 @@ def test_masks_that_are_inputs_are_quantized_as_before() -> None:
     feed = {**feed_of(model, SHORT), "mask": np.array([[1, 1, 1, 0]])}
     Pipeline(PASSES).run(model, PassContext(data=[feed]))
     assert {"x", "c", "u", "m"} <= set(quantizers(model))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32", "float16"])
+def test_pictures_and_numbers_of_other_types_are_data(kind: str) -> None:
+    """Also where all that is computed from them is an index in the end."""
+    text = f"""g ({kind}[1,n,4] x) => (int64[1,n] y) 
+      <float scale = {{0.1}}, float[4,4] w = {{1, 2, -1, 1, 0, 1, 2, 1, 1, 1, -2, 1, 0, 1, 1, 1}}> {{
+        c = Cast<to=1>(x) d = Mul(c, scale) m = MatMul(d, w) r = Relu(m) p = MatMul(r, w) y = ArgMax<axis=2, keepdims=0>(p) }}"""
+    model = model_of(text)
+    feed = {"x": np.random.default_rng(0).integers(0, 100, (1, SHORT, 4)).astype(kind)}
+    Pipeline(PASSES).run(model, PassContext(data=[feed]))
+    assert {"d", "r"} <= set(quantizers(model))
