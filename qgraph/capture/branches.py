@@ -194,6 +194,19 @@ def inline(model: ir.Model, node: ir.Node, taken: bool) -> None:
         given.add(new)
         replace(old, new)
     graph.remove(node, safe=True)
+    _let_go(node)
+
+
+def _let_go(node: ir.Node) -> None:
+    """Let the graphs inside of a removed node read nothing, so that what only they read is known to be unused."""
+    for attribute in node.attributes.values():
+        if attribute.type != ir.AttributeType.GRAPH:
+            continue
+        body = attribute.as_graph()
+        body.outputs.clear()
+        for inner in body.all_nodes():
+            for i in range(len(inner.inputs)):
+                inner.replace_input_with(i, None)
 
 
 def splice(model: ir.Model, node: ir.Node, body: ir.Graph) -> list[ir.Value]:

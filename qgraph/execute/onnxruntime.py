@@ -79,11 +79,15 @@ def session(
 
 @contextlib.contextmanager
 def _without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
-    """Take the big initializers out of ``model``, which need neither a copy nor protobuf's 2 GB; yields them by name."""
+    """Take the big initializers out of ``model``, which need neither a copy nor protobuf's 2 GB; yields them by name.
+
+    Those that nothing reads stay: ONNX Runtime drops them before it looks for what it is lent.
+    """
     taken = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
-        if tensor is not None and tensor.nbytes >= LARGE and tensor.dtype in LENDABLE:
+        read = bool(value.uses()) or value.is_graph_output()
+        if tensor is not None and read and tensor.nbytes >= LARGE and tensor.dtype in LENDABLE:
             taken[name] = tensor
             shape = ir.Shape(tensor.shape.numpy())
             value.const_value = ir.ExternalTensor("none", 0, tensor.nbytes, dtype=tensor.dtype, shape=shape, name=name)
