@@ -2,8 +2,7 @@
 
     x * (1 / sqrt(mean(x^2) + eps)) [* gamma]
 
-The square is Pow or Mul, the division Div, or Mul by a Reciprocal, a Pow(-1/2) or a Div of 1. ``RMSNormalization`` of opset 23 is
-the same as one node.
+The spellings of the parts: ``norm_parts``. ``RMSNormalization`` of opset 23 is the same as one node.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import dataclasses
 import numpy as np
 import onnx_ir as ir
 
-from qgraph.ir.patterns import attr, constant, is_op, only_user, rank, scalar
+from qgraph.ir.matchers.norm_parts import inputs_of, mean_of, orders, square_of, under_reciprocal_root, under_root
+from qgraph.ir.patterns import attr, constant, rank, scalar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +44,18 @@ def rms_norm(out: ir.Value) -> RmsNorm | None:
         return None
     if node.op_type == "RMSNormalization":
         return _single(node, n)
-    if node.op_type not in ("Mul", "Div"):
+    core, gamma = _normalized(out), np.ones(n, np.float32)
+    if core is None:
+        for value, factor in orders(out, "Mul"):
+            array = constant(factor)
+            if array is not None and array.size == n and array.shape[-1:] == (n,) and (core := _normalized(value)) is not None:
+                gamma = array.reshape(n)
+                break
+    if core is None:
         return None
-    found = _normalized(out, n)
-    if found is None and node.op_type == "Mul":
-        for value, factor in (node.inputs, node.inputs[::-1]):
-            gamma = constant(factor)
-            if gamma is None or gamma.size != n or gamma.shape[-1:] != (n,) or value is None or only_user(value) is not node:
-                continue
-            inner = _normalized(value, n)
-            if inner is not None:
-                return dataclasses.replace(inner, gamma=gamma.reshape(n), inner=(*inner.inner, value), out=out)
-    return found
+    x, epsilon = core
+    inner = _between(x, out)
+    return None if inner is None else RmsNorm(x, gamma, epsilon, inner, out)
 
 
 def _single(node: ir.Node, n: int) -> RmsNorm | None:
@@ -65,63 +65,33 @@ def _single(node: ir.Node, n: int) -> RmsNorm | None:
     return RmsNorm(x, gamma, attr(node, "epsilon", 1e-5), (), node.outputs[0])
 
 
-def _normalized(out: ir.Value, n: int) -> RmsNorm | None:
-    """x / sqrt(mean(x^2) + eps) without gamma."""
-    node = out.producer()
-    if node is None or node.op_type not in ("Mul", "Div") or node.domain:
-        return None
-    pairs = [tuple(node.inputs)] if node.op_type == "Div" else [tuple(node.inputs), tuple(node.inputs[::-1])]
-    for x, factor in pairs:
-        if x is None or factor is None or only_user(factor) is not node:
-            continue
-        path = [factor]
-        root = factor if node.op_type == "Div" else _reciprocal_of_root(factor, path)
-        if not is_op(root, "Sqrt", "Pow"):
-            continue
-        epsilon = _mean_square(root, x, n, path)
-        if epsilon is not None:
-            return RmsNorm(x, np.ones(n, np.float32), epsilon, tuple(path[::-1]), out)
+def _normalized(value: ir.Value | None) -> tuple[ir.Value, float] | None:
+    """x and eps of x / sqrt(mean(x^2) + eps)."""
+    x, root = inputs_of(value, "Div")
+    pairs = [(x, under_root(root)), *((a, under_reciprocal_root(b)) for a, b in orders(value, "Mul"))]
+    for x, base in pairs:
+        for mean, epsilon in orders(base, "Add"):
+            number = scalar(epsilon)
+            if x is not None and number is not None and square_of(mean_of(mean)) is x:
+                return x, number
     return None
 
 
-def _reciprocal_of_root(value: ir.Value, path: list[ir.Value]) -> ir.Value | None:
-    """The Sqrt whose reciprocal ``value`` is, or ``value`` itself where it is Pow(., -1/2)."""
-    node = value.producer()
-    if is_op(value, "Pow"):
-        return value if scalar(node.inputs[1]) == -0.5 else None  # type: ignore[union-attr]
-    if is_op(value, "Reciprocal"):
-        root = node.inputs[0]  # type: ignore[union-attr]
-    elif is_op(value, "Div") and scalar(node.inputs[0]) == 1:  # type: ignore[union-attr]
-        root = node.inputs[1]  # type: ignore[union-attr]
-    else:
-        return None
-    if root is None or only_user(root) is not node or not is_op(root, "Sqrt"):
-        return None
-    path.append(root)
-    return root
+def _between(x: ir.Value, out: ir.Value) -> tuple[ir.Value, ...] | None:
+    """What is computed on the way from ``x`` to ``out``; None where something else reads it."""
+    found: dict[ir.Value, None] = {}
 
+    def walk(value: ir.Value | None) -> None:
+        node = value.producer() if value is not None else None
+        if value is None or value is x or node is None or value in found or constant(value) is not None:
+            return
+        for source in node.inputs:
+            walk(source)
+        found[value] = None
 
-def _mean_square(root: ir.Value | None, x: ir.Value, n: int, path: list[ir.Value]) -> float | None:
-    """Epsilon where ``root`` is a root of mean(x^2) + epsilon; adds what is between to ``path``, the last first."""
-    node = root.producer() if root is not None else None
-    if node is None or (node.op_type == "Pow" and scalar(node.inputs[1]) not in (0.5, -0.5)):
+    walk(out)
+    nodes = {v.producer() for v in found}
+    inner = tuple(v for v in found if v is not out)
+    if any(v.is_graph_output() or any(u.node not in nodes for u in v.uses()) for v in inner):
         return None
-    total = node.inputs[0]
-    if not is_op(total, "Add") or only_user(total) is not node:  # type: ignore[arg-type]
-        return None
-    a, b = total.producer().inputs  # type: ignore[union-attr]
-    mean, epsilon = (a, scalar(b)) if scalar(b) is not None else (b, scalar(a))
-    if epsilon is None or not is_op(mean, "ReduceMean") or only_user(mean) is not total.producer():  # type: ignore[arg-type, union-attr]
-        return None
-    reduce = mean.producer()  # type: ignore[union-attr]
-    square, axes = reduce.inputs[0], constant(reduce.inputs[1]) if len(reduce.inputs) > 1 else None  # type: ignore[union-attr]
-    last = axes is not None and axes.size == 1 and int(axes.reshape(())) in (-1, (rank(x) or 0) - 1)
-    if not last or not attr(reduce, "keepdims", 1) or square is None or only_user(square) is not reduce:  # type: ignore[arg-type]
-        return None
-    maker = square.producer()
-    squared = is_op(square, "Pow") and maker.inputs[0] is x and scalar(maker.inputs[1]) == 2  # type: ignore[union-attr]
-    squared |= is_op(square, "Mul") and maker.inputs[0] is x and maker.inputs[1] is x  # type: ignore[union-attr]
-    if not squared:
-        return None
-    path += [total, mean, square]  # type: ignore[list-item]
-    return epsilon
+    return inner
