@@ -133,7 +133,8 @@ def _correct(cut: Cut, node: ir.Node, index: int, wanted: np.ndarray) -> None:
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
     name = "shape" if node.op_type in TARGETS else "sizes"
-    node.replace_input_with(index, add_initializer(cut.model, f"{node.name}_{name}", wanted))
+    dtype = np.int64 if value is None or value.dtype is None else value.dtype.numpy()
+    node.replace_input_with(index, add_initializer(cut.model, f"{node.name}_{name}", wanted.astype(dtype)))
 
 
 def _scaled(model: ir.Model, node: ir.Node, value: ir.Value, have: np.ndarray, wanted: np.ndarray) -> ir.Value:

@@ -55,7 +55,7 @@ class ShapeValues:
 
     def varies(self, value: ir.Value) -> bool:
         """Whether the value depends on lengths that the model leaves open."""
-        return value not in self.doubled or not np.array_equal(self.before[value], self.doubled[value])
+        return value not in self.doubled or not _equal(self.before[value], self.doubled[value])
 
     def fixed(self) -> dict[ir.Value, np.ndarray]:
         """The values that do not depend on them."""
@@ -67,7 +67,7 @@ class ShapeValues:
         The scale 1 / sqrt(width) of attention must stay what it was trained with. Inputs of lengths are not among them.
         """
         for value in self.read:
-            if np.array_equal(self.before[value], self.after[value]):
+            if _equal(self.before[value], self.after[value]):
                 continue
             for use in list(value.uses()):
                 if not _reads_numbers(use.node, use.idx, self.values) or use.idx in LENGTHS.get(use.node.op_type, ()):
@@ -75,6 +75,11 @@ class ShapeValues:
                 if self.varies(value):
                     raise QGraphError(f"{where(use.node)} computes with the number of channels, which pruning would change")
                 yield use.node, use.idx, self.before[value]
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays hold the same, NaN included."""
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
 def _reads_numbers(node: ir.Node, index: int, values: Mapping[ir.Value, None]) -> bool:

@@ -97,7 +97,10 @@ class Structured(Pass):
             name: f"{g.units} -> {int(keep.sum())}" + ("" if g.free.all() else f" (some units stay: {g.why})")
             for (name, g), keep in zip(groups.items(), keeps, strict=True)
         }
-        report.count("units removed", sum(int((~keep).sum()) for keep in keeps))
+        removed = sum(int((~keep).sum()) for keep in keeps)
+        report.count("units removed", removed)
+        if self.options.ratio and not removed:
+            report.remarks.append(f"ratio={self.options.ratio} of every layer is less than one unit, so that nothing went")
         before, whole = (cost.macs(model), size_of(model)), model.clone()
         kept = merged(groups.values(), keeps)
         zeroed = masked(model, kept)

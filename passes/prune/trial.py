@@ -208,6 +208,8 @@ def feeds(model: ir.Model, context: PassContext, name: str) -> Iterator[Feed]:
         lambda k: dict.fromkeys(batches, 1) | dict.fromkeys(rest, 32 * (2 + k)),
         lambda k: dict.fromkeys(symbols, 1 + k),
     ]
+    if len(rest) == 1:  # a signal
+        choices.append(lambda k: dict.fromkeys(batches, 1) | {rest[0]: 16000 + 1600 * k})
     if not symbols:
         choices = [lambda k: {}]
     for choice, shift in itertools.product(choices, (0, 1) if symbols else (0,)):

@@ -116,6 +116,19 @@ CASES = {
         {"w": (4, 8), "u": (4, 2)},
         {"w": (1, [1, 2, 5, 6]), "u": (0, [1, 2])},
     ),
+    "a cut with bounds of 32 bits": (
+        """g (float[n,4,3] x) => (float[n,2,3] y) <int32[1] a = {1}, int32[1] z = {0}, int32[1] e = {4}, int32[1] all = {99}> {
+            h = Conv(x, w) p = Slice(h, z, e, a) q = Slice(h, e, all, a) r = Add(p, q) y = Conv(r, u) }""",
+        {"w": (8, 4, 1), "u": (2, 4, 1)},
+        {"w": (0, HALF), "u": (1, [1, 2])},
+    ),
+    "NaN of the shape of an output": (
+        """g (float[n,4] x) => (float[n,2] y) {
+            h = Gemm(x, w) r = Relu(h) z = Gemm(r, u) s = Shape(z) m = ConstantOfShape<value = float[1] {nan}>(s)
+            c = Less(m, z) y = Where(c, m, z) }""",
+        {"w": (4, 8), "u": (8, 2)},
+        {"w": (1, HALF), "u": (0, HALF)},
+    ),
     "channels that are padded": (
         """g (float[n,4,3] x) => (float[n,2,3] y) <int64[6] pads = {0, 2, 0, 0, 2, 0}> {
             h = Conv(x, w) s = Conv(x, v) p = Pad(s, pads) r = Add(h, p) y = Conv(r, u) }""",
