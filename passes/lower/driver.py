@@ -152,6 +152,11 @@ class Lower(Pass):
             )
         for what, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
             for value in values:
+                if value.dtype == ir.DataType.INT8:
+                    raise QGraphError(
+                        f"pass 'lower': {what} {value.name!r} is int8 and a program's codes are uint8; quantize with uint8, let "
+                        "the model take and give float32, or deploy with 'qgraph export' on ONNX Runtime"
+                    )
                 if value.dtype is not None and program_number(value.dtype) is None:
                     raise QGraphError(
                         f"pass 'lower': {what} {value.name!r} is {value.dtype.name.lower()}, which no program takes; let the "

@@ -57,6 +57,7 @@ EXACT = [
     ("concat", X4, "y = com.microsoft.QLinearConcat<axis=1>(sy, zy, x, sx, zx, d, sa, za)"),
     ("softmax", X2, "y = com.microsoft.QLinearSoftmax<axis=-1, opset=13>(x, sx, zx, sp, zp)"),
     ("softmax of opset 11", X4, "y = com.microsoft.QLinearSoftmax<axis=1, opset=11>(x, sx, zx, sp, zp)"),
+    ("softmax of opset 11, two axes", X4, "y = com.microsoft.QLinearSoftmax<axis=2, opset=11>(x, sx, zx, sp, zp)"),
     ("softmax of opset 12, last axis", X2, "y = com.microsoft.QLinearSoftmax<axis=1, opset=12>(x, sx, zx, sp, zp)"),
     ("where", X4, "y = com.microsoft.QLinearWhere(cond, x, sx, zx, d, sa, za, sy, zy)"),
     ("moved codes", X4, "a = com.microsoft.QLinearAdd(x, sx, zx, d, sa, za, sy, zy) p = MaxPool<kernel_shape=[2,2]>(a) "

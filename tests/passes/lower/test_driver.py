@@ -93,3 +93,23 @@ def test_codes_with_measured_scales_are_refused(op: str, tmp_path: Path) -> None
     )
     with pytest.raises(QGraphError, match="measured in every run"):
         compile(model, tmp_path / "m.qgp")
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "body"), [
+    ("int8[2,3] x", "float[2,3] y", "y = DequantizeLinear(x, s, z)"),
+    ("float[2,3] x", "int8[2,3] y", "y = QuantizeLinear(x, s, z)"),
+])  # fmt: skip
+def test_int8_at_the_border_is_refused(inputs: str, outputs: str, body: str, tmp_path: Path) -> None:
+    model = model_of(f"g ({inputs}) => ({outputs}) <float s = {{0.02}}, int8 z = {{0}}> {{ {body} }}")
+    with pytest.raises(QGraphError, match="is int8 and a program's codes are uint8"):
+        compile(model, tmp_path / "m.qgp")
+
+
+def test_uint8_at_the_border_is_the_codes(tmp_path: Path) -> None:
+    model = model_of(
+        "g (uint8[2,3] x) => (uint8[2,3] y) <float s = {0.02}, uint8 z = {7}, float t = {0.03}, uint8 u = {9}> "
+        "{ a = DequantizeLinear(x, s, z) y = QuantizeLinear(a, t, u) }"
+    )
+    feed = {"x": np.array([[0, 7, 255], [90, 17, 3]], np.uint8)}
+    compile(model, tmp_path / "m.qgp")
+    np.testing.assert_array_equal(Session(tmp_path / "m.qgp").run(feed)["y"], run_onnx(model, feed)[0])
