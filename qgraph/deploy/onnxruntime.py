@@ -53,18 +53,18 @@ def load(model: ir.Model) -> tuple[ir.Model, Engine]:
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:
         if io.size_of(result) < io.EXTERNAL_LIMIT:
-            _check(ir.to_proto(result))
+            onnx.checker.check_model(_with_shapes(ir.to_proto(result)))
     except Exception as error:
         raise QGraphError(f"ONNX's checker refuses the result: {' '.join(str(error).split())[:LONGEST]}") from error
     return result, session(result)
 
 
-def _check(proto: onnx.ModelProto) -> None:
-    """onnx's checker wants a shape of every output, which that of a loop may not have."""
-    for value in proto.graph.output:
-        if value.type.HasField("tensor_type"):
+def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """``proto`` with some shape for each input and output: the checker wants one, also where nothing is known of it."""
+    for value in [*proto.graph.input, *proto.graph.output]:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
             value.type.tensor_type.shape.SetInParent()
-    onnx.checker.check_model(proto)
+    return proto
 
 
 def finalize(model: ir.Model) -> ir.Model:

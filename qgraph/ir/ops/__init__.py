@@ -18,6 +18,8 @@ def attach(model: ir.Model) -> None:
     used = {n.op_type for n in model.graph if n.domain == DOMAIN}
     for name in sorted(used):
         function = ir.serde.deserialize_function(FUNCTIONS[name].to_function_proto())
+        # ONNX wants one opset in a file; what these functions use means the same in every later one
+        function.opset_imports[""] = max(function.opset_imports[""], model.graph.opset_imports.get("", 0))
         model.functions[function.identifier()] = function
     if used:
         model.graph.opset_imports[DOMAIN] = 1

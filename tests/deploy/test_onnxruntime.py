@@ -1,0 +1,45 @@
+"""Files for ONNX Runtime: they pass ONNX's checker and run, whatever the opset and however little is declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from qgraph.capture import read
+from qgraph.deploy.onnxruntime import export
+from qgraph.workflow import transform
+
+WEIGHTS = f"float[4,4] w = {{{', '.join(str((i * 7 % 16) / 8 - 1) for i in range(16))}}}"
+X = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
+
+
+def ran(file: Path) -> list[np.ndarray]:
+    return ort.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"x": X})
+
+
+@pytest.mark.parametrize("opset", range(21, 26))
+def test_products_a_token_in_every_opset(tmp_path: Path, opset: int) -> None:
+    text = f'<ir_version: 10, opset_import: ["" : {opset}]> g (float[n,t,4] x) => (float[n,t,4] y) <{WEIGHTS}>'
+    model = onnx.parser.parse_model(text + " { a = MatMul(x, w) b = Relu(a) y = MatMul(b, w) }")
+    onnx.save(model, tmp_path / "float.onnx")
+    quantized = read(tmp_path / "float.onnx")
+    transform(quantized, preset="int8-dynamic", data=[X])
+    export(quantized, tmp_path / "int8.onnx")
+    assert "MatMulInteger" in {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    np.testing.assert_allclose(ran(tmp_path / "int8.onnx")[0], ran(tmp_path / "float.onnx")[0], atol=0.1)
+
+
+def test_an_input_that_is_an_output_and_has_no_shape(tmp_path: Path) -> None:
+    text = f'<ir_version: 10, opset_import: ["" : 21]> g (float[n,t,4] x) => (float[n,t,4] y, float[n,t,4] x) <{WEIGHTS}>'
+    model = onnx.parser.parse_model(text + " { y = MatMul(x, w) }")
+    for value in (model.graph.input[0], *model.graph.output):
+        value.type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "float.onnx")
+    export(read(tmp_path / "float.onnx"), tmp_path / "out.onnx")
+    for a, b in zip(ran(tmp_path / "out.onnx"), ran(tmp_path / "float.onnx"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not onnx.load(tmp_path / "out.onnx").graph.input[0].type.tensor_type.HasField("shape")
