@@ -143,6 +143,8 @@ class Calibrate(Pass):
                 low, high = chosen.range(INT_TYPES["uint4"], symmetric=False)
                 measured = dataclasses.replace(measured, narrow=(float(low), float(high)))
             state.ranges[value.name or ""] = measured
+        if total and values and not state.ranges:
+            raise QGraphError(f"pass '{self.name}': the data hold no element (batches of size 0); give batches with samples")
         for value, (least, most) in known_ranges(model).items():
             if np.isfinite((least, most)).all():
                 state.ranges[value.name or ""] = MeasuredRange(least, most, least, most)

@@ -193,3 +193,11 @@ def test_it_reports_what_it_saw() -> None:
     model = model_of(LINEAR)
     (report,) = Pipeline("calibrate").run(model, PassContext(data=[{"x": np.ones((1, 2), np.float32)}] * 3))
     assert report.counts == {"values measured": 2, "batches": 3}
+
+
+def test_batches_without_a_sample_are_refused() -> None:
+    model = model_of("g (float[n,4] x) => (float[n,4] y) { y = Relu(x) }")
+    empty, some = ({"x": np.zeros((n, 4), np.float32)} for n in (0, 2))
+    with pytest.raises(QGraphError, match="the data hold no element"):
+        Pipeline("calibrate").run(model, PassContext(data=[empty]))
+    Pipeline("calibrate").run(model, PassContext(data=[empty, some]))
