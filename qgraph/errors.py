@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
 
 
@@ -23,8 +24,13 @@ def suggest(word: str, known: object, *, cutoff: float = 0.5) -> str:
 
 def theirs(what: str, error: BaseException) -> QGraphError:
     """The error that code of the user's raised, told as theirs: ``what`` failed, the exception, and their file and line."""
-    message = next((f": {line.strip()}" for line in str(error).splitlines() if line.strip()), "")
+    text = str(error)
+    told = [line.strip() for line in text.splitlines() if line.strip()]
     place = f" (at {line})" if (line := user_line(error)) else ""
+    if inner := re.findall(r'File "([^"]+)", line (\d+)', text):  # a worker process: its traceback is in the text
+        own = [f for f in inner if "site-packages" not in f[0]] or inner
+        told, place = told[-1:], f" (at {own[-1][0]}:{own[-1][1]})"
+    message = f": {told[0]}" if told else ""
     return QGraphError(f"{what} fails: {type(error).__name__}{message}{place}; correct that code")
 
 

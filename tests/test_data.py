@@ -129,3 +129,17 @@ def test_types_are_converted_where_nothing_is_lost() -> None:
     assert as_type(np.array([2**40]), np.dtype(np.int32)) is None
     assert as_type(np.array([5]), np.dtype(np.int32)) == 5
     assert as_type(np.array([5]), np.dtype(np.float32)) is None
+
+
+class NoSample(torch.utils.data.Dataset[Any]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, number: int) -> Any:
+        raise KeyError("no sample")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_workers_name_their_line(workers: int) -> None:
+    with pytest.raises(QGraphError, match=r"the data fails: KeyError: .*no sample.* \(at \S*test_data.py:\d+\)"):
+        list(Batches(DataLoader(NoSample(), num_workers=workers), ["x"]))

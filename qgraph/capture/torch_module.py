@@ -53,6 +53,7 @@ def from_torch(
         alone = isinstance(dynamic_shapes, Mapping) and all(isinstance(axis, int) for axis in dynamic_shapes)
         args, dynamic_shapes = (args,), (dynamic_shapes,) if alone else dynamic_shapes
     args, kwargs = tuple(args), dict(kwargs or {})
+    _check_arguments(module, args, dynamic_shapes)
     call = Arguments.of(module, plain(args), plain(kwargs))
     shapes: dict[str, Any] = {}
     if call is not None and dynamic_shapes is not None:
@@ -88,6 +89,23 @@ def from_torch(
     mark(model, *({name for name, _ in table} for table in tables))
     model.producer_name = "qgraph"
     return model
+
+
+def _check_arguments(module: Any, args: Sequence[Any], dynamic_shapes: Any) -> None:
+    """Refuse a module without data, and dynamic axes that the inputs do not have."""
+    meta = next((name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if tensor.is_meta), None)
+    if meta is not None:
+        raise QGraphError(
+            f"{meta!r} of {type(module).__name__} lies on the meta device, which holds no data; load the weights first"
+        )
+    specs = dynamic_shapes if isinstance(dynamic_shapes, tuple | list) else ()
+    for place, (value, spec) in enumerate(zip(args, specs, strict=False)):
+        rank = getattr(value, "ndim", None)
+        axes = [axis for axis in spec if isinstance(axis, int)] if isinstance(spec, Mapping) else []
+        if rank is not None and any(not -rank <= axis < rank for axis in axes):
+            raise QGraphError(
+                f"dynamic_shapes names axis {max(axes, key=abs)} of input {place}, which has {rank} dims; correct it"
+            )
 
 
 def _copy_tensors(model: ir.Model) -> None:

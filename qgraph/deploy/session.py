@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qgraph.data import as_type
+from qgraph.data import array_of, as_type, first_batch
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.snapshot import LAST
 
@@ -85,8 +85,10 @@ class Session:
     def metadata(self) -> dict[str, str]:
         return dict(self._session.metadata)
 
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Run on a dict of input name to array (NumPy or DLPack; contiguous arrays of the input's type are not copied).
+    def run(self, inputs: Any) -> dict[str, np.ndarray]:
+        """Run on a dict of input name to array, on one array where there is one input, or on a tuple in the inputs' order.
+
+        Arrays are NumPy's, torch's or any that speak DLPack; contiguous ones of the input's type are not copied.
 
         Numbers of the same kind are converted: float64, which NumPy makes, to float32; integers where none changes.
 
@@ -94,6 +96,8 @@ class Session:
             QGraphError: a name, dtype, rank or dim does not fit; the message says which.
         """
         known = self._dtypes
+        if not isinstance(inputs, Mapping):
+            inputs = first_batch([inputs], list(known))
         for name in inputs:
             if name not in known:
                 raise QGraphError(f"the program has no input {name!r}{suggest(name, known)}")
@@ -103,7 +107,8 @@ class Session:
                 raise QGraphError(f"input {name!r} is missing{suggest(name, inputs)}; the program takes {', '.join(known)}")
             array = inputs[name]
             if not isinstance(array, np.ndarray):
-                array = np.from_dlpack(array) if hasattr(array, "__dlpack__") else np.asarray(array)
+                tensor = hasattr(array, "detach")  # torch's own conversion knows devices, gradients and bfloat16
+                array = np.from_dlpack(array) if hasattr(array, "__dlpack__") and not tensor else array_of(array)
             if array.dtype != dtype:
                 array = converted(name, array, dtype)
             arrays.append(np.ascontiguousarray(array).reshape(array.shape))

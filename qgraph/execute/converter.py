@@ -16,7 +16,7 @@ from qgraph.errors import QGraphError
 from qgraph.execute import numbers
 from qgraph.execute.fusions import FUSIONS
 from qgraph.execute.quantizers import Ranges
-from qgraph.execute.tensors import tensor_of
+from qgraph.execute.tensors import DTYPES, tensor_of
 from qgraph.execute.torch_ops import TORCH_OPS, TorchOp, as_tensor
 from qgraph.ir.parameters import is_parameter, tied_to
 from qgraph.ir.patterns import attr, constant
@@ -35,6 +35,21 @@ def _reserved(path: str) -> bool:
     """Whether a part of a dotted name cannot be the name of a parameter or submodule."""
     first, *others = path.split(".")
     return first in OF_ROOT or any(part in OF_MODULES for part in others) or any(map(keyword.iskeyword, path.split(".")))
+
+
+def check_inputs(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Refuse inputs that are no tensors, or of another kind of number than the graph takes."""
+    weight = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
+    for (name, dtype), value in zip(module.meta["inputs"], args, strict=False):  # type: ignore[index]
+        if isinstance(value, fx.Proxy):  # the module is a part of one that is traced
+            continue
+        if not isinstance(value, torch.Tensor):
+            raise QGraphError(
+                f"input {name!r} is {type(value).__name__}, the module takes tensors; convert it with torch.as_tensor"
+            )
+        wrong = dtype is not None and value.is_floating_point() != dtype.is_floating_point
+        if wrong or (value.dtype == torch.float64 and dtype == torch.float32 and weight != torch.float64):
+            raise QGraphError(f"input {name!r} is {value.dtype}, the module takes {dtype}; convert it")
 
 
 class Converter:
@@ -77,6 +92,9 @@ class Converter:
         module.meta["quantizers"] = {k: v for k, v in self.quantizers.items() if k in used}
         module.meta["statistics"] = [names[v.name or ""] for v in self.statistics if v is not None and v.name in names]
         module.meta["ties"] = self.ties
+        inputs = [value for value in self.env if value.is_graph_input()]
+        module.meta["inputs"] = [(v.name or "", DTYPES.get(v.dtype) if v.dtype is not None else None) for v in inputs]
+        module.register_forward_pre_hook(check_inputs)
         module.meta["masks"] = {k: v for k, v in self.masks.items() if k in used}
         return module.eval()
 

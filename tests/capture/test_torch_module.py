@@ -135,3 +135,13 @@ def test_what_the_exporter_lacks_is_named_with_its_line() -> None:
     text = refusal(ToNumPy(), torch.randn(4, 8))
     assert "cannot capture ToNumPy: .numpy() is not supported" in text and f"{__file__}:" in text
     assert "_linalg_eigh" in refusal(Calls(lambda linear, x: torch.linalg.eigh(x[:4, :4])[0]), torch.randn(4, 8))
+
+
+def test_a_module_without_data_is_refused() -> None:
+    with pytest.raises(QGraphError, match=r"'weight' of Linear lies on the meta device, which holds no data"):
+        from_torch(nn.Linear(2, 3, device="meta"), (torch.randn(1, 2, device="meta"),))
+
+
+def test_an_axis_that_an_input_does_not_have_is_refused() -> None:
+    with pytest.raises(QGraphError, match=r"dynamic_shapes names axis 7 of input 0, which has 2 dims"):
+        from_torch(nn.Linear(2, 3), (torch.randn(1, 2),), dynamic_shapes=({7: torch.export.Dim("n")},))

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 from qgraph.deploy import program_file
 from qgraph.ir.bit_types import BIT_TYPES
 
@@ -63,3 +65,17 @@ def test_neither_exported_files_nor_programs_tell_of_the_machine_that_made_them(
     assert {"12"} <= {module_path(node) for node in exported.graph}
     assert {"12"} <= {node.scope for node in read(tmp_path / "digits.qgp")[0].nodes}
     assert any(STACK in node.metadata_props for node in model.graph)  # the caller's model keeps them
+
+
+def test_a_session_takes_arrays_of_every_kind(digits: Path) -> None:
+    import torch
+
+    from qgraph.deploy.session import Session
+
+    program, x = Session(digits / "digits.qgp"), np.random.default_rng(0).random((2, 1, 8, 8)).astype(np.float32)
+    wanted = program.run({"input": x})["linear"].copy()
+    tensor = torch.from_numpy(x).requires_grad_()
+    for given in (x, (x,), {"input": tensor}, {"input": x.astype(np.float64)}, {"input": x.tolist()}):
+        np.testing.assert_array_equal(program.run(given)["linear"], wanted)
+    empty = program.run({"input": x[:0]})["linear"]
+    assert empty.shape == (0, 10)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from qgraph.errors import QGraphError
 from qgraph.execute import from_torch, to_torch
 from tests.conftest import run_onnx
 
@@ -71,3 +72,20 @@ def test_a_weight_beside_the_module_of_its_name() -> None:
         for i, name in enumerate(names)
     ]
     assert len(list(assert_computes_the_same(model_of(nodes, ["x"], "y", names)).parameters())) == 4
+
+
+def test_inputs_of_another_type_are_refused_in_one_sentence() -> None:
+    text = '<ir_version: 10, opset_import: ["" : 21]> g (float[n,2] x, int64[n] i) => (float[n,2] y) <float[2,2] w = {1,2,3,4}>'
+    module = to_torch(ir.from_onnx_text(text + " { c = Cast<to=1>(i) a = ReduceSum(c) m = MatMul(x, w) y = Add(m, a) }"))
+    x, i = torch.ones(3, 2), torch.ones(3, dtype=torch.int64)
+    assert module(x, i)["y"].shape == (3, 2)
+    for args, says in (
+        ((x.double(), i), r"input 'x' is torch.float64, the module takes torch.float32"),
+        ((x.long(), i), r"input 'x' is torch.int64, the module takes torch.float32"),
+        ((x, x), r"input 'i' is torch.float32, the module takes torch.int64"),
+        ((x.numpy(), i), r"input 'x' is ndarray, the module takes tensors"),
+    ):
+        with pytest.raises(QGraphError, match=says):
+            module(*args)
+    assert module.double()(x.double(), i)["y"].shape == (3, 2)
+    assert torch.compile(to_torch(ir.from_onnx_text(text + " { y = MatMul(x, w) }")), backend="eager")(x, i)["y"].shape == (3, 2)
