@@ -208,6 +208,7 @@ class FoldConstants(Pass):
             shape_inference=True, input_size_limit=limit, output_size_limit=limit, should_fold=self._should_fold
         )
         before, outputs = len(model.graph), [v.name or "" for v in model.graph.outputs]
+        self._believe_inputs(model.graph)
         with kept_copies(model):
             modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
             try:
@@ -222,6 +223,7 @@ class FoldConstants(Pass):
             with hidden([] if merge else parameters):
                 modified |= rewriter.RewritePass(_applicable(model))(model).modified
             _register_all(model.graph)
+            self._believe_inputs(model.graph)
             for cleanup in _cleanups(merge):
                 modified |= cleanup(model).modified
         self._keep_names(model, transposed, ties=not merge)
@@ -266,6 +268,17 @@ class FoldConstants(Pass):
             folded.name = source.name
             folded.metadata_props[TRANSPOSED] = "1"
             table[source.name] = folded
+
+    @staticmethod
+    def _believe_inputs(graph: ir.Graph) -> None:
+        """Where an Identity's output is declared with another shape than its input has, the input is right: it was inferred."""
+        for node in graph:
+            x, y = node.inputs[0] if node.inputs else None, node.outputs[0]
+            if node.op_type != "Identity" or node.domain or x is None or x.shape is None or y.shape is None:
+                continue
+            pairs = zip(x.shape, y.shape, strict=False)
+            if len(x.shape) != len(y.shape) or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
+                y.shape = x.shape
 
     @staticmethod
     def _keep_outputs(graph: ir.Graph, names: list[str]) -> None:

@@ -64,7 +64,8 @@ def follow(node: ir.Node, known: dict[ir.Value, list[Dim]]) -> list[Dim] | None:
         step = int(vectors[4][0]) if len(vectors) > 4 and vectors[4] else 1
         return vectors[0][slice(start, max(min(end, 2**31), -(2**31)), step)]
     if node.op_type == "Gather" and vectors[0] is not None and vectors[1] is not None:
-        return [vectors[0][int(i)] for i in vectors[1]]
+        inside = all(isinstance(i, int) and -len(vectors[0]) <= i < len(vectors[0]) for i in vectors[1])
+        return [vectors[0][int(i)] for i in vectors[1]] if inside else None
     return None
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from qgraph.errors import QGraphError
 from qgraph.pipeline import Pipeline
 from tests.conftest import run_onnx
 from tests.passes.graphs import model_of
@@ -252,3 +253,22 @@ def test_scores_that_are_an_output_stay_what_they_are() -> None:
     Pipeline("canonicalize").run(model)
     for a, b in zip(before, run_onnx(model, {"x": X}), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_an_output_that_is_declared_with_another_rank_has_that_of_its_value() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[2,5,8] x) => (float[1,2,3,4] y)
+    <int64[1] zero = {0}, int64[1] last = {-1}, int64[1] rest = {-1}>
+    { s = Shape(x) a = Slice(s, zero, last) b = Concat<axis=0>(a, rest) r = Reshape(x, b) y = Identity(r) }"""
+    model = ir.from_onnx_text(text)
+    Pipeline("canonicalize").run(model)
+    assert model.graph.outputs[0].shape == ir.Shape([2, 5, 8])
+    np.testing.assert_array_equal(run_onnx(model, {"x": X})[0], X)
+
+
+def test_an_index_beyond_a_shape_is_left_to_who_runs_it() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[n,5,8] x) => (float[?] y)
+    <int64[1] i = {3}> { s = Shape(x) d = Gather(s, i) r = Reshape(x, d) y = Relu(r) }"""
+    model = ir.from_onnx_text(text)
+    Pipeline("simplify-shapes").run(model)
+    with pytest.raises(QGraphError, match="Gather"):
+        run_onnx(model, {"x": X})
