@@ -2,6 +2,7 @@
 
     MatMul(Q(Softmax(MatMul(q, kT) * c + mask)), v)   ->   Attention(q, k, v, mask)
 
+Several things that are added, such as a bias of relative positions and a mask of padding, are summed in float32 before.
 Head transposes around it are taken into the kernel's layout, so that q, k, v are read where the linears wrote them.
 """
 
@@ -25,23 +26,23 @@ HEADS_FIRST, KEYS_LAST = [0, 2, 1, 3], [0, 2, 3, 1]
 
 @dataclasses.dataclass(frozen=True)
 class QuantizedScores:
-    """softmax(q kT * factor + mask) that has not been computed yet."""
+    """softmax(q kT * factor + added[0] + ...) that has not been computed yet."""
 
     q: QuantizedValue
     kt: QuantizedValue
     factor: float
-    mask: ir.Value | None
+    added: tuple[ir.Value, ...]
 
 
 def match(low: Lowering, value: ir.Value) -> QuantizedScores | None:
     """See ``value`` (the input of a quantizer) as attention probabilities."""
     scores = probabilities(value)
-    if scores is None or len(scores.added) > 1 or any(v in low.codes for v in scores.values):
+    if scores is None or any(v in low.codes for v in scores.values):
         return None
     q, kt = low.codes.get(scores.q), low.codes.get(scores.kt)
     if q is None or kt is None or q.is_int16 or kt.is_int16 or len(value.shape or ()) not in (3, 4):
         return None
-    return QuantizedScores(q, kt, scores.factor, next(iter(scores.added), None))
+    return QuantizedScores(q, kt, scores.factor, scores.added)
 
 
 def source(value: ir.Value, perm: list[int]) -> ir.Value | None:
@@ -50,6 +51,20 @@ def source(value: ir.Value, perm: list[int]) -> ir.Value | None:
     if node is None or node.op_type != "Transpose" or node.domain or attr(node, "perm") != perm:
         return None
     return node.inputs[0]
+
+
+def _sum(low: Lowering, added: tuple[ir.Value, ...], node: ir.Node, name: str) -> ir.Value | None:
+    """What is added to the scores, as one float32 value."""
+    total: ir.Value | None = None
+    for value in added:
+        one = low.as_float(value)
+        if total is not None:
+            shapes = [v.shape for v in (total, one)]
+            dims = max(map(len, shapes)) if None not in shapes else None  # type: ignore[arg-type]
+            shape = ir.Shape([None] * dims) if dims is not None else None
+            one = low.build.add(node, "Add", [total, one], name=f"{name}_mask", type=ir.DataType.FLOAT, shape=shape, domain="")
+        total = one
+    return total
 
 
 def emit(low: Lowering, scores: QuantizedScores, v: QuantizedValue, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value:
@@ -62,8 +77,8 @@ def emit(low: Lowering, scores: QuantizedScores, v: QuantizedValue, node: ir.Nod
         "scale": float(np.float32(np.float64(scores.q.scale) * scores.kt.scale * scores.factor)),
         "multiplier": float(np.float32(np.float64(v.scale) / 255 / out.scale)),
     }
-    mask = low.as_float(scores.mask) if scores.mask is not None else None
     name = value.name or "attention"
+    mask = _sum(low, scores.added, node, name)
     parts = [source(scores.q.value, HEADS_FIRST), source(scores.kt.value, KEYS_LAST), source(v.value, HEADS_FIRST)]
     if all(p is not None for p in parts):
         shape = value.shape
