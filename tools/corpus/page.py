@@ -121,7 +121,8 @@ def _worst(entry: Entry, result: Result, form: str) -> str:
     if any(row["sqnr"] is None for row in rows):
         return "another length"
     worst = min(row["sqnr"] for row in rows)
-    return ", ".join(["equal" if worst == float("inf") else f"{worst:.1f} dB", *share])
+    distance = {float("inf"): "equal", float("-inf"): "lost"}.get(worst, f"{worst:.1f} dB")
+    return ", ".join([distance, *share])
 
 
 def _quality(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:

@@ -71,7 +71,8 @@ def part_sizes(path: Path, parts: dict[str, tuple[int, list[str]]], batch: Batch
     values = {v.name: v for v in [*model.graph.inputs, *model.graph.initializers.values()]}
     values |= {v.name: v for node in model.graph for v in node.outputs}
     wanted = list(dict.fromkeys(name for _, names in parts.values() for name in names if values[name].const_value is None))
-    arrays = dict(zip(wanted, session(model, [values[n] for n in wanted]).run(wanted, dict(batch)), strict=True))
+    feed = {v.name or "": batch[v.name or ""] for v in model.graph.inputs}
+    arrays = dict(zip(wanted, session(model, [values[n] for n in wanted]).run(wanted, feed), strict=True))
     arrays |= {n: c.numpy() for _, names in parts.values() for n in names if (c := values[n].const_value) is not None}
     return {output: (axis, [arrays[name].shape[axis] for name in names]) for output, (axis, names) in parts.items()}
 
@@ -83,7 +84,8 @@ def differences(
 ) -> list[dict[str, object]]:
     """SQNR and cosine of every output, and of the parts of joined ones (``name[0:4]``), over all batches.
 
-    Both are None for an output whose shapes differ in some batch, as when a voice speaks faster.
+    Both are None for an output whose shapes differ in some batch, as when a voice speaks faster; NaN and infinity where the
+    first has numbers are noise without end.
     """
     made: dict[str, Difference] = {}
     unlike: set[str] = set()
@@ -93,6 +95,8 @@ def differences(
                 unlike.add(name)
                 continue
             made.setdefault(name, Difference(name)).update(x, y)
+            if y.dtype.kind == "f" and not np.isfinite(y[np.isfinite(x)]).all():
+                made[name].noise = float("inf")
             axis, parts = sizes.get(name, (0, []))
             if len(parts) > 1 and sum(parts) == x.shape[axis]:
                 at = np.cumsum([0, *parts])

@@ -58,6 +58,12 @@ def test_an_output_of_another_length_has_no_distance() -> None:
     assert found == [{"name": "z", "sqnr": np.inf, "cosine": 1.0}, {"name": "y", "sqnr": None, "cosine": None}]
 
 
+def test_nan_is_not_equal() -> None:
+    ones = np.ones(4, np.float32)
+    (row,) = quality.differences(["y"], [([ones], [np.array([1, np.nan, 1, 1], np.float32)])], {})
+    assert row["sqnr"] == -np.inf
+
+
 def test_a_page_says_what_was_refused() -> None:
     entry = SMALL[0]
     steps = {
