@@ -210,7 +210,7 @@ class Walk:
     def _prune(self) -> None:
         made = self.folder / "pruned.onnx"
         with self.step("pruned transform"):
-            command("transform", self.float, "-o", made, "--passes", PRUNE, "--force")
+            command("transform", self.float, "-o", made, "--passes", PRUNE, "--data", self.folder / "calib", "--force")
         if self.ok("pruned transform"):
             self._deploy("pruned", made)
 
