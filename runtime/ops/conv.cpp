@@ -28,7 +28,7 @@ ConvBase::ConvBase(const OpSource& s, bool transposed) : Op(s), output(read_outp
                 pads[i] < limit && pads[i + n] >= -limit && pads[i + n] < limit && window.kernel[axis] < limit,
             "bad strides, dilations or pads");
   }
-  multiplier = reinterpret_cast<const float*>(s.constant(2, DType::F32, outputs).data);
+  multiplier = finite_constant(s, 2, outputs);
   if (s.has(3)) bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, outputs).data);
 }
 

@@ -16,12 +16,12 @@ Linear::Linear(const OpSource& s) : Op(s), output(read_output_format(s)) {
   if (block != 0) blocks = (k + block - 1) / block;
   require(block % 4 == 0, "the block must be a multiple of 4");
   x_zero = code_attribute(s.attributes, "x_zero");
-  multiplier = reinterpret_cast<const float*>(s.constant(2, DType::F32, n * blocks).data);
+  multiplier = finite_constant(s, 2, n * blocks);
   if (s.has(3)) {
     if (s.input(3).type == DType::I32)
       bias = reinterpret_cast<const int32_t*>(s.constant(3, DType::I32, n).data);
     else
-      float_bias = reinterpret_cast<const float*>(s.constant(3, DType::F32, n).data);
+      float_bias = finite_constant(s, 3, n);
   }
   residual = read_residual(s, 5);
   require(block == 0 || bias == nullptr, "a product of blocks takes a float bias");

@@ -5,9 +5,9 @@
 namespace qgraph::ops {
 
 LayerNorm::LayerNorm(const OpSource& s) : Op(s), output(read_output_format(s)), epsilon(s.attributes.number("epsilon")) {
-  gamma = reinterpret_cast<const float*>(s.constant(1, DType::F32).data);
+  gamma = finite_constant(s, 1);
   n = elements(s.input(1).shape);
-  beta = reinterpret_cast<const float*>(s.constant(2, DType::F32, n).data);
+  beta = finite_constant(s, 2, n);
   require(n > 0 && n <= (1 << 20) && epsilon >= 0, "bad parameters");
 }
 
@@ -21,9 +21,9 @@ void LayerNorm::infer(const Values& v) {
 }
 
 GroupNorm::GroupNorm(const OpSource& s) : Op(s), output(read_output_format(s)), epsilon(s.attributes.number("epsilon")) {
-  gamma = reinterpret_cast<const float*>(s.constant(1, DType::F32).data);
+  gamma = finite_constant(s, 1);
   channels = elements(s.input(1).shape);
-  beta = reinterpret_cast<const float*>(s.constant(2, DType::F32, channels).data);
+  beta = finite_constant(s, 2, channels);
   groups = s.attributes.integer("groups", 1);
   require(channels > 0 && channels % groups == 0 && epsilon >= 0, "bad parameters");
 }

@@ -20,9 +20,8 @@ Dequantize::Dequantize(const OpSource& s)
 void Dequantize::infer(const Values& v) { out(v).shape = in(v, 0, {DType::U8, DType::I16}).shape; }
 
 Requantize::Requantize(const OpSource& s) : Op(s), output(read_output_format(s)), x_zero(code_attribute(s.attributes, "x_zero")) {
-  const TensorInfo& m = s.constant(1, DType::F32);
-  multiplier = reinterpret_cast<const float*>(m.data);
-  multipliers = elements(m.shape);
+  multiplier = finite_constant(s, 1);
+  multipliers = elements(s.input(1).shape);
   require(multipliers >= 1, "the multiplier is empty");
 }
 
@@ -37,9 +36,8 @@ QuantizeTokens::QuantizeTokens(const OpSource& s)
   require(s.info.outputs.size() == 2 && s.output_type(0) == DType::U8 && s.output_type(1) == DType::F32,
           "the outputs must be uint8 codes and float32 scales");
   if (!s.has(1)) return;
-  const TensorInfo& factors = s.constant(1, DType::F32);
-  channel = reinterpret_cast<const float*>(factors.data);
-  channels = elements(factors.shape);
+  channel = finite_constant(s, 1);
+  channels = elements(s.input(1).shape);
 }
 
 void QuantizeTokens::infer(const Values& v) {

@@ -1,5 +1,7 @@
 #include "ops/quantization.h"
 
+#include <cmath>
+
 namespace qgraph {
 
 OutputFormat read_output_format(const OpSource& source) {
@@ -32,6 +34,15 @@ Residual read_residual(const OpSource& source, size_t index) {
   r.intermediate_high = code_attribute(a, "mid_max", 255) - zero;
   r.intermediate_multiplier = a.number("mid_multiplier");
   return r;
+}
+
+const float* finite_constant(const OpSource& source, size_t index, int64_t n) {
+  const TensorInfo& t = source.constant(index, DType::F32, n);
+  const auto* numbers = reinterpret_cast<const float*>(t.data);
+  for (int64_t i = 0; i < elements(t.shape); ++i)
+    if (!std::isfinite(numbers[i]))
+      throw Error(source.info.what() + ": input " + std::to_string(index) + " holds NaN or infinity; compile the program again");
+  return numbers;
 }
 
 }  // namespace qgraph

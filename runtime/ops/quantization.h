@@ -32,6 +32,9 @@ struct Residual {
 /// mid_multiplier.
 Residual read_residual(const OpSource& source, size_t index);
 
+/// Input `index`, a constant of float32 numbers without NaN and infinity (`n` of them, when n >= 0).
+const float* finite_constant(const OpSource& source, size_t index, int64_t n = -1);
+
 /// A zero point, or another code.
 inline int32_t code_attribute(const Attributes& a, const char* name, int32_t otherwise = 0) {
   return static_cast<int32_t>(a.integer(name, otherwise));

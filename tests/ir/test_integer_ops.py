@@ -14,8 +14,9 @@ from qgraph.passes.lower.builder import Builder
 from qgraph import _runtime
 from qgraph.deploy.program_file import write
 from qgraph.errors import QGraphError
+from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, is_standard, verify
-from qgraph.ir.integer_ops import ENUMS, INTEGER_OPS, OpSpec
+from qgraph.ir.integer_ops import ENUMS, INTEGER_OPS, OpSpec, check_node
 from qgraph.ir.integer_ops.spec import FLOAT_MAX, FLOAT_TINY
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
@@ -73,6 +74,28 @@ def load(op: str, folder: Path) -> None:
     _runtime.Session(str(folder / "op.qgp"))
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [2, 3])
+def test_parameters_that_are_no_numbers_are_refused(number: float, place: int, tmp_path: Path) -> None:
+    """By the check of a node, and by the runtime where a file holds them all the same."""
+    parameters = {2: np.ones(4, np.float32), 3: np.ones(4, np.float32)}
+    parameters[place][1] = number
+    weights = np.ones((4, 4), np.int8)
+    constants = [("w", ir.DataType.INT8, weights), *((f"p{i}", F32, a) for i, a in parameters.items())]
+    inputs = [value("x", U8), *(value(*row) for row in constants)]
+    node = ir.Node("qgraph.integer", "Linear", inputs, [ir.AttrInt64("x_zero", 0), ir.AttrInt64("block", 4)], name="n")
+    node.outputs[0].dtype = F32
+    with pytest.raises(QGraphError, match=f"input {place}, (multiplier|bias), holds NaN or infinity"):
+        check_node(node)
+    tensors = [("x", 5, [1, 4], ["", ""], None, 0), ("w", program_number(ir.DataType.INT8), [4, 4], [], weights.tobytes(), 0)]
+    tensors += [(f"p{i}", program_number(F32), [4], [], a.tobytes(), 0) for i, a in parameters.items()]
+    op = ("Linear", "op", [0, 1, 2, 3], [4], [("x_zero", [0]), ("block", [4])], [])
+    file = str(tmp_path / "op.qgp")
+    _runtime.write_program([*tensors, ("y", program_number(F32), [], [], None, 0)], [op], [0], [4], [], file)
+    with pytest.raises(_runtime.RuntimeFailure, match=f"input {place} holds NaN or infinity"):
+        _runtime.Session(file)
+
+
 def value(name: str, kind: ir.DataType, array: np.ndarray | None = None) -> ir.Value:
     tensor = None if array is None else ir.Tensor(array, name=name)
     return ir.Value(name=name, shape=ir.Shape([4]), type=ir.TensorType(kind), const_value=tensor)
@@ -94,8 +117,10 @@ BAD: dict[str, tuple[str, list[tuple[str, ir.DataType]], dict[str, Any], ir.Data
     "no code of y": ("Binary", [("a", U8), ("b", U8)], BINARY | {"y_zero": 256}, U8, r"0 to 255, the codes of y \(UINT8\)"),
     "no code of a": ("Binary", [("a", U8), ("b", U8)], BINARY | {"a_zero": -1}, U8, r"0 to 255, the codes of a \(UINT8\)"),
     "no number": ("Binary", [("a", U8), ("b", U8)], BINARY | {"a_multiplier": float("nan")}, U8, "'a_multiplier' is nan"),
-    "too large": ("Quantize", [("x", F32)], {"scale": 1e39}, U8, "'scale' is 1e.39; allowed: finite, above 0"),
+    "too large": ("Quantize", [("x", F32)], {"scale": 1e39}, U8, "'scale' is 1e.39; allowed: finite, at least 1.17549e-38"),
     "too small for float32": ("Quantize", [("x", F32)], {"scale": 1e-46}, U8, "'scale' is 1e-46"),
+    "flushed to zero": ("Quantize", [("x", F32)], {"scale": 1e-42}, U8, "'scale' is 1e-42"),
+    "no scale": ("Dequantize", [("x", U8)], {"scale": -1.0, "x_zero": 0}, F32, "'scale' is -1.0; allowed: finite, at least"),
     "wrong attribute type": ("Quantize", [("x", F32)], {"scale": 1}, U8, "'scale' is of type INT; it must be float"),
     "missing attribute": ("Quantize", [("x", F32)], {}, U8, "misses the attribute 'scale'"),
     "missing input": ("Binary", [("a", U8)], BINARY, U8, "misses input b"),

@@ -21,7 +21,7 @@ def number(name: str, meaning: str, default: float | None = None, low: float = -
 
 
 def positive(name: str, meaning: str, default: float | None = None) -> AttributeSpec:
-    """A float32 above 0."""
+    """A float32 above 0 that processors do not flush to 0."""
     return number(name, meaning, default, FLOAT_TINY)
 
 

@@ -98,7 +98,7 @@ OPS = (
     ),
     _small(
         "ConstantOfShape",
-        (InputSpec("shape", (I64,), known=True), InputSpec("value", ANY, "one element", constant=True)),
+        (InputSpec("shape", (I64,), known=True), InputSpec("value", ANY, "one element", constant=True, finite=False)),
         OutputSpec("y", ANY, same_as="value"),
         "y = value everywhere",
     ),

@@ -57,7 +57,7 @@ SOFTMAX = OpSpec(
     attributes=(
         common.axis(default=-1),
         common.zero_point("x_zero", "x"),
-        common.number("scale", "scale of x"),
+        common.positive("scale", "scale of x"),
         common.positive("top", "1 / scale of y", 255.0),
         AttributeSpec("y_zero", "int", 0, 0, 0, meaning="probabilities have the zero point 0"),
         *(a for a in common.Y_CODES if a.name != "y_zero"),

@@ -35,7 +35,7 @@ DEQUANTIZE = OpSpec(
     "pointwise",
     inputs=(InputSpec("x", CODES),),
     outputs=(OutputSpec("y", (F32,), SHAPE_OF_X),),
-    attributes=(common.number("scale", "scale of x"), common.zero_point("x_zero", "x")),
+    attributes=(common.positive("scale", "scale of x"), common.zero_point("x_zero", "x")),
     equation="y = float(x - x_zero) * scale",
     any_layout=True,
 )
@@ -64,7 +64,7 @@ QUANTIZE_TOKENS = OpSpec(
         OutputSpec("y", (U8,), "of the shape of x; zero point 128"),
         OutputSpec("row_scales", (F32,), "[..., 1]"),
     ),
-    attributes=(common.number("scale", "scale of x, where it is codes", 1.0), common.zero_point("x_zero", "x")),
+    attributes=(common.positive("scale", "scale of x, where it is codes", 1.0), common.zero_point("x_zero", "x")),
     equation=(
         "v = float(x - x_zero) * scale, or x where it is float32; with channel: v = v * channel[k]\n"
         "peak = max |v| of the row; y = clamp(rne(v * (127 / peak)), -127, 127) + 128, with 1 for a peak of 0\n"
@@ -77,7 +77,9 @@ LOOKUP = OpSpec(
     "pointwise",
     inputs=(
         InputSpec("x", CODES),
-        InputSpec("table", RESULTS, "[256] for uint8, [65536] for int16, or [channels, 256] with axis", constant=True),
+        InputSpec(
+            "table", RESULTS, "[256] for uint8, [65536] for int16, or [channels, 256] with axis", constant=True, finite=False
+        ),
     ),
     outputs=(OutputSpec("y", RESULTS, SHAPE_OF_X, same_as="table"),),
     attributes=(
@@ -92,7 +94,9 @@ CURVE = OpSpec(
     "pointwise",
     inputs=(
         InputSpec("x", (I16,)),
-        InputSpec("coefficients", (F32,), "[5, 32]: of each power, the constant terms first, one a segment", constant=True),
+        InputSpec(
+            "coefficients", (F32,), "[5, 32]: of each power, the constant terms first, one a segment", constant=True, finite=False
+        ),
     ),
     outputs=(OutputSpec("y", CODES, SHAPE_OF_X),),
     attributes=(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
@@ -35,14 +36,15 @@ LIMITS = {U8: (0, 255), I16: (-32768, 32767), I8: (-128, 127), I32: (-(2**31), 2
 """Lowest and highest value of the types that limit an attribute."""
 MAX_RANK = 8
 FLOAT_MAX = 3.4028234663852886e38
-FLOAT_TINY = 1.401298464324817e-45
+FLOAT_TINY = 1.1754943508222875e-38
 """The largest and the smallest positive float32."""
 
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
     """An input. ``constant``: an initializer. ``known``: computed from constants and shapes alone. ``variadic``: the last one,
-    one or more times. ``same_as``: has the type of that input."""
+    one or more times. ``same_as``: has the type of that input. ``finite``: a float32 constant of numbers without NaN or infinity.
+    """
 
     name: str
     types: Types
@@ -52,6 +54,7 @@ class InputSpec:
     known: bool = False
     variadic: bool = False
     same_as: str = ""
+    finite: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +96,7 @@ class AttributeSpec:
             return ", ".join(f"{int(m)} {m.name}" for m in self.enum)
         if self.kind != "float":
             return f"{int(self.low)} to {int(self.high)}"
-        low = {-FLOAT_MAX: "finite", 0.0: "finite, at least 0", FLOAT_TINY: "finite, above 0"}
+        low = {-FLOAT_MAX: "finite", 0.0: "finite, at least 0", FLOAT_TINY: f"finite, at least {FLOAT_TINY:g}"}
         return low[self.low]
 
     @property
@@ -139,6 +142,11 @@ def check(node: ir.Node, spec: OpSpec) -> None:
         types.setdefault(row.name, value.dtype)
         if row.constant and (value.const_value is None or value.is_graph_input()):
             raise QGraphError(f"{where(node)} computes input {i}, {row.name}; it must be a constant")
+        if row.constant and row.finite and value.dtype == F32 and not np.isfinite(value.const_value.numpy()).all():  # type: ignore[union-attr]
+            raise QGraphError(
+                f"{where(node)}: input {i}, {row.name}, holds NaN or infinity; a range, a weight or a bias in front of it does "
+                "not fit float32: leave the node out with exclude"
+            )
     for i, value in enumerate(node.outputs):
         result = spec.outputs[min(i, len(spec.outputs) - 1)]
         same = types.get(result.same_as)
