@@ -135,6 +135,19 @@ class OwnOutputs(ir.passes.InPlacePass):
         return copied
 
 
+class RemoveUnread(ir.passes.InPlacePass):
+    """Take away the constants of branches and loops that nothing reads; onnx_ir's pass does so for the main graph."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        modified = False
+        for graph in [g for g in model.graphs() if g is not model.graph]:
+            for name, value in list(graph.initializers.items()):
+                if not value.uses() and not value.is_graph_output() and not value.is_graph_input():
+                    del graph.initializers[name]
+                    modified = True
+        return ir.passes.PassResult(model, modified)
+
+
 def _cleanups(merge: bool) -> tuple[ir.passes.InPlacePass, ...]:
     return (
         common.IdentityEliminationPass(),
@@ -144,6 +157,7 @@ def _cleanups(merge: bool) -> tuple[ir.passes.InPlacePass, ...]:
         MergeEqual(merge),
         common.CommonSubexpressionEliminationPass(),
         common.RemoveUnusedNodesPass(),
+        RemoveUnread(),
         common.RemoveUnusedOpsetsPass(),
         OwnOutputs(),
         common.NameFixPass(),

@@ -272,3 +272,19 @@ def test_an_index_beyond_a_shape_is_left_to_who_runs_it() -> None:
     Pipeline("simplify-shapes").run(model)
     with pytest.raises(QGraphError, match="Gather"):
         run_onnx(model, {"x": X})
+
+
+def test_constants_of_a_branch_that_nothing_reads_any_more_go() -> None:
+    """A weight that was turned at run time is stored turned, once."""
+    model = ir.from_onnx_text(
+        """<ir_version: 10, opset_import: ["" : 21]> g (bool c, float[1,2] x) => (float[1,2] y) {
+          y = If (c) <
+            then_branch = a () => (float[1,2] p) <float[2,2] w = {1, 2, 3, 4}> { t = Transpose(w) p = MatMul(x, t) },
+            else_branch = b () => (float[1,2] q) { q = Neg(x) }> }"""
+    )
+    feed = {"c": np.array(True), "x": np.array([[1, 10]], np.float32)}
+    Pipeline("canonicalize").run(model)
+    branch = next(g for g in model.graphs() if g.name == "a")
+    (weight,) = branch.initializers.values()
+    np.testing.assert_array_equal(weight.const_value.numpy(), [[1, 3], [2, 4]])  # type: ignore[union-attr]
+    np.testing.assert_array_equal(run_onnx(model, feed)[0], [[21, 43]])
