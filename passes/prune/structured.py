@@ -100,7 +100,11 @@ class Structured(Pass):
         removed = sum(int((~keep).sum()) for keep in keeps)
         report.count("units removed", removed)
         if self.options.ratio and not removed:
-            report.remarks.append(f"ratio={self.options.ratio} of every layer is less than one unit, so that nothing went")
+            name, group = max(groups.items(), key=lambda item: item[1].units)
+            raise QGraphError(
+                f"pass {self.name!r}: ratio={self.options.ratio} rounds to no unit of any layer, the largest of which is "
+                f"{name!r} with {group.units} units ({int(group.free.sum())} of them can go); give a larger ratio"
+            )
         before, whole = (cost.macs(model), size_of(model)), model.clone()
         kept = merged(groups.values(), keeps)
         zeroed = masked(model, kept)

@@ -228,6 +228,7 @@ def test_criteria_order_units() -> None:
     ("model", "text", "message"),
     [
         ("digits_cnn", "prune-channels{ratio=1}", "would empty every layer"),
+        ("digits_mlp", "prune-channels{ratio=0.0001}", "rounds to no unit of any layer, the largest of which is"),
         ("digits_cnn", "prune-heads", "finds nothing that it can remove"),
         ("digits_cnn", "prune-channels{include=[12.bias]}", "is an output of the model"),
         ("digits_cnn", "prune-channels{criterion=taylor}", "'gradients: 8'"),
