@@ -19,6 +19,7 @@ from qgraph.passes.canonicalize.simplify_masks import SimplifyMasks
 from qgraph.passes.canonicalize.simplify_shapes import SimplifyShapes
 from qgraph.passes.canonicalize.split_gemm import SplitGemm
 
+from qgraph.ir.dialects import DOMAIN
 from qgraph.pipeline import Pass, PassReport, register
 
 
@@ -36,8 +37,8 @@ class Canonicalize(Pass):
         parameters: Parameters = "fold"
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
-        if model.functions:
-            common.InlinePass()(model)
+        if model.functions:  # the trainable ops are functions, too
+            common.InlinePass(criteria=lambda function: function.domain != DOMAIN)(model)
         parts = [
             *(FoldConstants, SplitGemm, ExplicitPads, SimplifyShapes, SimplifyMasks, MasksAsSums),
             *(RecognizeGelu, RecognizeLayerNorm, RecognizeAttention),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from qgraph.deploy.program import compile
+from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError
 from qgraph.pipeline import Pipeline
 from tests.conftest import run_onnx
@@ -288,3 +292,16 @@ def test_constants_of_a_branch_that_nothing_reads_any_more_go() -> None:
     (weight,) = branch.initializers.values()
     np.testing.assert_array_equal(weight.const_value.numpy(), [[1, 3], [2, 4]])  # type: ignore[union-attr]
     np.testing.assert_array_equal(run_onnx(model, feed)[0], [[21, 43]])
+
+
+def test_quantizers_of_a_quantized_model_stay(tmp_path: Path) -> None:
+    """They are functions for ONNX Runtime, and ops for all else: the model still compiles, to the same numbers."""
+    text = "g (float[1,3,2] x) => (float[1,3,2] y) <float[2,2] w = {1, 2, 3, 4}> { h = MatMul(x, w) y = MatMul(h, w) }"
+    model, feed = model_of(text), {"x": np.array([[[1, 2], [3, -4], [5, 6]]], np.float32)}
+    Pipeline("quantize{activations=tokens placement=linear}").run(model)
+    want = run_onnx(model, feed)[0]
+    Pipeline("canonicalize{parameters=merge}").run(model)
+    assert [n.op_type for n in model.graph].count("FakeQuantizeTokens") == 2
+    np.testing.assert_array_equal(run_onnx(model, feed)[0], want)
+    compile(model, tmp_path / "m.qgp")
+    np.testing.assert_allclose(next(iter(Session(tmp_path / "m.qgp").run(feed).values())), want, rtol=1e-6)
