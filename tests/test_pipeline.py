@@ -64,7 +64,7 @@ def test_round_trip_of_values(alpha: float, weights: str, block: int) -> None:
         ("quantize{weights=int9}", "choose from int8, int4, int2, codebook, none"),
         ("quantize{weight-block=many}", "a value of type int"),
         ("quantize{weights}", "write option=value"),
-        ("quantize{exclude=[a[0].w]}", "in quotes"),
+        ("quantize{exclude=[a[0], b]}", "in quotes"),
         ("canonicalize,", "ends with a comma"),
         ("canonicalize;quantize", "cannot read the pipeline at character"),
     ],

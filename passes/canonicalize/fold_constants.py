@@ -223,6 +223,7 @@ class FoldConstants(Pass):
         )
         before, outputs = len(model.graph), [v.name or "" for v in model.graph.outputs]
         self._believe_inputs(model.graph)
+        declared = self._doubt_outputs(model.graph)
         with kept_copies(model):
             modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
             try:
@@ -242,6 +243,9 @@ class FoldConstants(Pass):
                 modified |= cleanup(model).modified
         self._keep_names(model, transposed, ties=not merge)
         self._keep_outputs(model.graph, outputs)
+        for value in model.graph.outputs:
+            if value.shape is None:
+                value.shape = declared.get(value.name)
         if modified:
             report.count("nodes removed", before - len(model.graph))
 
@@ -293,6 +297,17 @@ class FoldConstants(Pass):
             pairs = zip(x.shape, y.shape, strict=False)
             if len(x.shape) != len(y.shape) or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
                 y.shape = x.shape
+
+    @staticmethod
+    def _doubt_outputs(graph: ir.Graph) -> dict[str | None, ir.Shape | None]:
+        """Forget, and return by name, the declared shapes of outputs that copy a value without one: folding may find another."""
+        declared: dict[str | None, ir.Shape | None] = {}
+        for value in graph.outputs:
+            maker = value.producer()
+            source = maker.inputs[0] if maker is not None and maker.op_type == "Identity" else None
+            if source is not None and source.shape is None:
+                declared[value.name], value.shape = value.shape, None
+        return declared
 
     @staticmethod
     def _keep_outputs(graph: ir.Graph, names: list[str]) -> None:
