@@ -110,8 +110,8 @@ int work(int argc, char** argv) {
   std::sort(times.begin(), times.end());
   std::printf("%s: isa %s, %d threads, weights %.2f MB, arena %.2f MB\n", path.c_str(), session.isa().c_str(), session.threads(),
               static_cast<double>(session.weight_bytes()) / 1e6, static_cast<double>(session.arena_bytes()) / 1e6);
-  std::printf("median %.3f ms, fastest %.3f ms of %d runs\n", (times[(times.size() - 1) / 2] + times[times.size() / 2]) / 2, times[0],
-              runs);
+  std::printf("median %.3f ms, fastest %.3f ms of %d runs\n", (times[(times.size() - 1) / 2] + times[times.size() / 2]) / 2,
+              times[0], runs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const auto& sig = session.outputs()[i];
     const size_t bytes =
