@@ -15,7 +15,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.errors import QGraphError
-from qgraph.execute.onnxruntime import LONGEST, Engine, session
+from qgraph.execute.onnxruntime import LONGEST, Engine, part_dilated_pools, session
 from qgraph.ir import io
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.faults import blamed_on
@@ -92,6 +92,7 @@ def finalize(model: ir.Model) -> ir.Model:
             made.outputs[0].shape, made.outputs[0].dtype = node.outputs[0].shape, kind
         node.graph.insert_before(node, [product, cast, rows, columns])  # type: ignore[union-attr]
         replace(node.outputs[0], columns.outputs[0])
+    part_dilated_pools(model)
     common.RemoveUnusedNodesPass()(model)
     model.functions.clear()
     attach(model)

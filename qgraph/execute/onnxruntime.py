@@ -14,6 +14,7 @@ from qgraph.data import Batch, as_type
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.matchers.attention import mask_inputs
 from qgraph.ir.narrow_types import widened
+from qgraph.ir.patterns import attr, is_op, new_node, nodes
 
 LARGE = 4096
 LONGEST = 300
@@ -69,7 +70,7 @@ def session(
     # values inside fused ops could not be read back, so reading them needs the graph as it is
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_ENABLE_BASIC
-    with _outputs(model, outputs), widened(model) as shown, _without_weights(shown) as weights:
+    with _outputs(model, outputs), widened(model) as shown, _parted(shown), _without_weights(shown) as weights:
         data = ir.to_proto(shown).SerializeToString()
     arrays = {name: np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
     lent = [ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
@@ -96,6 +97,32 @@ def _without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
     finally:
         for name, tensor in taken.items():
             model.graph.initializers[name].const_value = tensor
+
+
+def part_dilated_pools(model: ir.Model) -> list[ir.Node]:
+    """Put a Max of one input in front of every dilated AveragePool, in place: ONNX Runtime fuses the pool with Q/DQ pairs to a
+    QLinearAveragePool, which has no dilations, and then refuses the file. Returns what was put in."""
+    made = []
+    for node in nodes(model, "AveragePool"):
+        x = node.inputs[0]
+        if x is not None and set(attr(node, "dilations", [1])) != {1} and not is_op(x, "Max"):
+            copy = new_node(node, "Max", [x], name=f"{node.name}_input")
+            copy.outputs[0].name, copy.outputs[0].shape, copy.outputs[0].type = copy.name, x.shape, x.type
+            node.graph.insert_before(node, copy)  # type: ignore[union-attr]
+            node.replace_input_with(0, copy.outputs[0])
+            made.append(copy)
+    return made
+
+
+@contextlib.contextmanager
+def _parted(model: ir.Model) -> Iterator[None]:
+    made = part_dilated_pools(model)
+    try:
+        yield
+    finally:
+        for copy in made:
+            copy.outputs[0].replace_all_uses_with(copy.inputs[0])  # type: ignore[arg-type]
+            copy.graph.remove(copy, safe=True)  # type: ignore[union-attr]
 
 
 @contextlib.contextmanager

@@ -33,6 +33,18 @@ def test_products_a_token_in_every_opset(tmp_path: Path, opset: int) -> None:
     np.testing.assert_allclose(ran(tmp_path / "int8.onnx")[0], ran(tmp_path / "float.onnx")[0], atol=0.1)
 
 
+def test_dilated_average_pools_run(tmp_path: Path) -> None:
+    """ONNX Runtime would fuse them with their Q/DQ pairs to an op that has no dilations."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[2,3,4] x) => (float[2,1,3,1] y) <int64[1] one = {1}>
+    { u = Unsqueeze(x, one) r = Relu(u) y = AveragePool<kernel_shape=[1, 2], dilations=[1, 3]>(r) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "float.onnx")
+    quantized = read(tmp_path / "float.onnx")
+    transform(quantized, preset="int8", data=[X])
+    export(quantized, tmp_path / "int8.onnx")
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    np.testing.assert_allclose(ran(tmp_path / "int8.onnx")[0], ran(tmp_path / "float.onnx")[0], atol=0.05)
+
+
 def test_an_input_that_is_an_output_and_has_no_shape(tmp_path: Path) -> None:
     text = f'<ir_version: 10, opset_import: ["" : 21]> g (float[n,t,4] x) => (float[n,t,4] y, float[n,t,4] x) <{WEIGHTS}>'
     model = onnx.parser.parse_model(text + " { y = MatMul(x, w) }")
