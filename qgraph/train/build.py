@@ -24,7 +24,7 @@ from qgraph.train.context import TrainingRun
 from qgraph.train.data import numbers_of
 from qgraph.train.measure import score
 from qgraph.train.objective import MovingAverage, Objective, Values, feed, inputs_of, to_tensors
-from qgraph.train.recipe import Origin, Stage
+from qgraph.train.recipe import Origin, Recipe, Stage
 from qgraph.train.teacher_cache import TeacherCache
 
 CANONICAL = "canonicalize{parameters=keep}"
@@ -51,6 +51,13 @@ def load_graph(source: Origin, run: TrainingRun) -> ir.Model:
         model = run.captured[key].clone()
     Pipeline(CANONICAL).run(model)
     return model
+
+
+def named_inputs(recipe: Recipe) -> list[str]:
+    """The names of the inputs of the graph that a recipe starts from, in order: what batches without names hold."""
+    source = recipe.stages[0].student
+    model = read(source.file) if source.file is not None else from_factory(source.capture or "", **source.args)
+    return inputs_of(model)
 
 
 def check_inputs(model: ir.Model, run: TrainingRun, who: str) -> list[str]:

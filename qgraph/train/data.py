@@ -9,14 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from qgraph.data import LABEL
+from qgraph.data import LABEL, Batches, iterated
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
+
+InputNames = Callable[[], Sequence[str]]
 
 
 class Samples(Protocol):
@@ -54,17 +56,18 @@ class Dataset:
 
 
 class Listed:
-    """Batches of a finite iterable (a loader, a list), drawn by the samples' numbers within them."""
+    """Batches of a finite iterable (a loader, a list), drawn by the samples' numbers within them.
 
-    def __init__(self, batches: Any) -> None:
+    Args:
+        batches: batches as ``qgraph.data.Batches`` takes them.
+        inputs: gives the names of the model's inputs, for batches that are no dicts.
+    """
+
+    def __init__(self, batches: Any, inputs: InputNames) -> None:
         joined: dict[str, list[np.ndarray]] = {}
-        for batch in batches:
-            if not isinstance(batch, Mapping):
-                raise QGraphError(
-                    f"the data factory yields {type(batch).__name__}; yield dicts of input name to array, labels under '{LABEL}'"
-                )
-            for name, value in batch.items():
-                array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+        every = list(iterated(batches, "the data factory"))
+        for batch in Batches(every, [] if all(isinstance(b, Mapping) for b in every) else inputs()):
+            for name, array in batch.items():
                 joined.setdefault(name, []).append(array)
         if not joined:
             raise QGraphError("the data has no batch")
@@ -82,8 +85,12 @@ class Listed:
         return self.samples.batch(numbers)
 
 
-def make(source: str, arguments: Mapping[str, Any]) -> Dataset:
-    """Call a factory; it may return a ``Dataset``, a pair of samples, or a pair of iterables of dicts (train, test)."""
+def make(source: str, arguments: Mapping[str, Any], inputs: InputNames = list) -> Dataset:
+    """Call a factory; it may return a ``Dataset``, a pair of samples, or a pair of iterables of batches (train, test).
+
+    Args:
+        inputs: gives the names of the model's inputs, in order, for batches that are no dicts, such as ``(x, label)``.
+    """
     if ":" not in source:
         source = f"qgraph.train.data:{source}"
     result = call_factory(source, **arguments)
@@ -91,7 +98,7 @@ def make(source: str, arguments: Mapping[str, Any]) -> Dataset:
         return result
     if not isinstance(result, tuple) or len(result) != 2:
         raise QGraphError(f"data factory {source} must return a Dataset or a pair (train, test)")
-    train, test = (part if hasattr(part, "batch") else Listed(part) for part in result)
+    train, test = (part if hasattr(part, "batch") else Listed(part, inputs) for part in result)
     return Dataset(train, test)
 
 

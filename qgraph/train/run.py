@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from qgraph.data import LABEL
 from qgraph.errors import QGraphError
-from qgraph.train.build import build_graph, load_graph
+from qgraph.train.build import build_graph, load_graph, named_inputs
 from qgraph.train.context import StageResult, StepProgress, TrainingRun, finished, process
 from qgraph.train.data import Dataset, make
 from qgraph.train.labels import check_labels, check_sample_weights
@@ -63,7 +64,7 @@ def train(
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     stages = expanded(recipe)
     check_files(recipe)
-    data: Dataset = make(recipe.data.source, recipe.data.args)
+    data: Dataset = make(recipe.data.source, recipe.data.args, partial(named_inputs, recipe))
     runs: list[list[StageResult]] = []
     for number in range(seeds):
         seed = recipe.seed + number

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from qgraph.errors import QGraphError
 from qgraph.train.data import Arrays, Dataset, make
@@ -106,11 +107,31 @@ def test_scores_of_tokens_and_of_pixels(axis: int) -> None:
     assert reached == pytest.approx(float((scores.argmax(1) == labels).float().mean()))
 
 
-def pairs() -> Any:
-    batches = [(np.zeros((2, 4), np.float32), np.zeros(2, np.int64))]
+def triples() -> Any:
+    batches = [(np.zeros((2, 4), np.float32), np.zeros((2, 4), np.float32), np.zeros(2, np.int64))]
     return batches, batches
 
 
-def test_batches_without_names_are_refused() -> None:
-    with pytest.raises(QGraphError, match="yields tuple; yield dicts of input name to array, labels under 'label'"):
-        make(f"{__name__}:pairs", {})
+def test_batches_with_more_arrays_than_the_model_has_inputs_are_refused() -> None:
+    with pytest.raises(QGraphError, match=r"batch 1 holds 3 arrays, the model has 1 input \(input\)"):
+        make(f"{__name__}:triples", {}, lambda: ["input"])
+
+
+def loaders(kind: str) -> Any:
+    """Two torch DataLoaders over the samples of ``data``, as (input, label) or as dicts."""
+    arrays = data().train.batch(np.arange(SAMPLES))
+    samples = [(torch.from_numpy(x), int(label)) for x, label in zip(arrays["input"], arrays["label"], strict=True)]
+    if kind == "dicts":
+        return tuple(DataLoader([{"input": x, "label": label} for x, label in samples], batch_size=7) for _ in range(2))
+    return DataLoader(samples, batch_size=7), DataLoader(samples, batch_size=7)
+
+
+def test_loaders_of_pairs_train_as_loaders_of_dicts(tmp_path: Path) -> None:
+    results = []
+    for kind in ("pairs", "dicts"):
+        recipe_of = recipe(3, {"kind": kind})
+        recipe_of.data.source = f"{__name__}:loaders"
+        report = train(recipe_of, tmp_path / kind)
+        assert report is not None
+        results.append([(stage.measured.scores, stage.curves) for stage in report.runs[0]])
+    assert results[0] == results[1]
