@@ -225,7 +225,9 @@ class FoldConstants(Pass):
         self._believe_inputs(model.graph)
         declared = self._doubt_outputs(model.graph)
         with kept_copies(model):
-            modified = common.IdentityEliminationPass()(model).modified  # folded, a shared weight would become two
+            # folded, a weight that is shared through identities or equal transposes would become many
+            modified = common.IdentityEliminationPass()(model).modified
+            modified |= common.CommonSubexpressionEliminationPass()(model).modified
             try:
                 modified |= folder(model).modified
             except QGraphError:

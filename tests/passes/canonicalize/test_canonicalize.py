@@ -222,8 +222,15 @@ def test_a_c_that_is_no_bias_leaves_gemm(case: str, given: str) -> None:
 
 
 @pytest.mark.parametrize("parameters", ["keep", "fold", "merge"])
-@pytest.mark.parametrize("body", ["v = Identity(w) h = MatMul(x, w)", "u = Identity(w) v = Identity(u) h = MatMul(x, u)"])
-def test_a_weight_that_is_shared_through_identity_stays_one(body: str, parameters: str) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "v = Identity(w) h = MatMul(x, w)",
+        "u = Identity(w) v = Identity(u) h = MatMul(x, u)",
+        "t = Identity(w) u = Transpose(t) v = Transpose(w) h = MatMul(x, u)",
+    ],
+)
+def test_a_weight_that_is_shared_through_identity_or_transposes_stays_one(body: str, parameters: str) -> None:
     """It is larger than the constants that are compared with each other."""
     model = model_of(
         f"g (float[1,300] x) => (float[1,300] y) {{ {body} y = MatMul(h, v) }}".replace("x) =>", "x, float[300,300] w) =>")
