@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ class Runner:
         self.labels: dict[str, ir.Value] = {}
         if isinstance(model, ir.Model):
             self.model = model
-        elif Path(model).suffix == ".qgp":
+        elif io.is_program(model):
             from qgraph.deploy.session import Session
 
             self.program = Session(model, threads=threads, keep=inner)

@@ -47,7 +47,7 @@ OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mu
 
 def input_names(source: Source) -> list[str]:
     """The names of the inputs of a model, in order."""
-    if isinstance(source, ir.Model) or Path(source).suffix != ".qgp":
+    if isinstance(source, ir.Model) or not io.is_program(source):
         model = source if isinstance(source, ir.Model) else io.load(source)
         return [value.name or "" for value in model.graph.inputs]
     from qgraph.deploy.session import Session
@@ -109,7 +109,7 @@ def batches_for(paths: Sequence[str], data: str | None, count: int) -> list[Batc
 
 def made_for(files: Sequence[str]) -> dict[str, np.ndarray]:
     """Inputs for forms of one model; an ``.onnx`` file says most about them."""
-    first = next((file for file in files if not file.endswith(".qgp")), files[0])
+    first = next((file for file in files if not io.is_program(file)), files[0])
     return made_inputs(first, others=[file for file in files if file != first])
 
 
@@ -132,7 +132,7 @@ def _draw(
 
 def _read(source: Source) -> tuple[dict[str, tuple[np.dtype, list[int | str]]], Snapshot]:
     """(dtype, dims) of every input, and the graph."""
-    if not isinstance(source, ir.Model) and Path(source).suffix == ".qgp":
+    if not isinstance(source, ir.Model) and io.is_program(source):
         from qgraph.deploy.program_file import read
         from qgraph.deploy.session import Session
 

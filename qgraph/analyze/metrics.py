@@ -144,7 +144,7 @@ class AnalyzedModel:
 
     @property
     def is_program(self) -> bool:
-        return self.path.suffix == ".qgp"
+        return io.is_program(self.path)
 
     @property
     def size(self) -> int:

@@ -27,10 +27,12 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
+    from qgraph.ir import io
+
     if tree:
         show_tree(model, against, data)
         return
-    if model.endswith(".qgp"):
+    if io.is_program(model):
         from qgraph.deploy.session import Session
 
         program = Session(model, threads=1)
@@ -40,7 +42,6 @@ def command(
         click.echo(f"  outputs: {', '.join(program.outputs)}")
         return
     from qgraph.analyze import cost
-    from qgraph.ir import io
     from qgraph.ir.dialects import dialect_of
     from qgraph.ir.faults import blamed_on
 

@@ -31,7 +31,7 @@ def command(model: str, inputs: str | None, shapes: tuple[str, ...], output: str
     else:
         batch = made_inputs(model, input_shapes(shapes))
         click.echo(told(batch))
-    if model.endswith(".qgp"):
+    if io.is_program(model):
         from qgraph.deploy.session import Session
 
         results = Session(model, threads=threads, isa=isa).run(batch)

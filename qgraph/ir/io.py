@@ -20,6 +20,20 @@ from qgraph.ir.scopes import where
 
 EXTERNAL_LIMIT = 1_500_000_000  # protobuf refuses files of 2 GiB; leave room for the graph itself
 
+PROGRAM = b"QGP1"
+"""Bytes 4 to 7 of a program file (``runtime/schema/program.fbs``)."""
+
+
+def is_program(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a program of the runtime: by its content, or by its name where it is damaged or not there."""
+    if Path(path).suffix == ".qgp":
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(8)[4:] == PROGRAM
+    except OSError:
+        return False
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:

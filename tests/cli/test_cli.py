@@ -44,6 +44,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip().endswith("[]")
 
 
+def test_a_program_is_known_by_its_content(work: Path) -> None:
+    assert qgraph("compile", "digits_int8.onnx", "-o", "program", cwd=work).returncode == 0
+    for words in ("inspect program", "run program --inputs x.npz -o y.npz", "compare digits.onnx program"):
+        done = qgraph(*words.split(), cwd=work)
+        assert done.returncode == 0, done.stderr
+    with np.load(work / "y.npz") as arrays:
+        assert len(next(iter(arrays.values()))) == 8
+
+
 def test_report_and_compare_json(work: Path) -> None:
     done = qgraph(
         "transform",

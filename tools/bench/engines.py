@@ -16,6 +16,7 @@ import numpy as np
 from qgraph.analyze.inputs import input_names, made_inputs
 from qgraph.data import Data, first_batch, input_shapes
 from qgraph.errors import QGraphError
+from qgraph.ir import io
 
 OPENVINO = "openvino:"
 EVICTED = 256 << 20
@@ -90,14 +91,13 @@ def inputs_of(job: Job) -> dict[str, np.ndarray]:
 
 def runner(job: Job, *, profiled: bool = False) -> tuple[Callable[[], object], object]:
     """A call without arguments that runs the job once, and the session behind it."""
-    if job.model.endswith(".qgp"):
+    if io.is_program(job.model):
         from qgraph.deploy.session import Session
 
         program = Session(job.model, threads=job.threads, isa=job.isa, profile=profiled)
         feed = inputs_of(job)
         return (lambda: program.run(feed)), program
     from qgraph.execute.onnxruntime import session
-    from qgraph.ir import io
 
     file = job.model.removeprefix(OPENVINO)
     model = io.load(file)
