@@ -120,13 +120,10 @@ def _output(low: Lowering, value: ir.Value) -> ir.Value:
         low.build.names.discard(value.name or "")
         made.name = low.build.unique(f"{value.name}.constant")
         low.build.initializers[made.name] = made
-    if made.producer() is None or made.name != value.name:
-        first = next(iter(low.model.graph), None)
-        if made.producer() is None or made in low.new.values():
-            assert first is not None and made.dtype is not None
-            made = low.build.add(
-                first, "Identity", [made], name=value.name or "output", type=made.dtype, shape=value.shape, domain=""
-            )
+    if made.producer() is None or (made.name != value.name and made in low.new.values()):
+        like = next(iter(low.model.graph), None) or ir.Node("", "Identity", [], name="constant")  # no node: constants only
+        assert made.dtype is not None
+        made = low.build.add(like, "Identity", [made], name=value.name or "output", type=made.dtype, shape=value.shape, domain="")
     return made
 
 

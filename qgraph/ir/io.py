@@ -95,11 +95,11 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
     put_right(model, str(file))
     _read_external(model, file)
     _decode(model, file)
-    _complete(model)
+    _complete(model, file)
     return model
 
 
-def _complete(model: ir.Model) -> None:
+def _complete(model: ir.Model, file: Path) -> None:
     """Say type and shape of what Constant nodes hold, and of what quantizers make, which follows from their inputs."""
     for node in model.graph:
         if node.op_type == "Constant" and not node.domain:
@@ -110,7 +110,12 @@ def _complete(model: ir.Model) -> None:
             continue
         (x, scale, *rest), out = node.inputs, node.outputs[0]
         point = rest[0] if rest and rest[0] is not None else None
-        dtype = ir.DataType(attr(node, "output_dtype", 0))
+        try:
+            dtype = ir.DataType(attr(node, "output_dtype", 0))
+        except ValueError:
+            raise QGraphError(
+                f"cannot read {file}: {where(node)} makes a type that ONNX does not know (output_dtype); export it again"
+            ) from None
         if not dtype:
             like = scale if node.op_type == "DequantizeLinear" else point
             dtype = ir.DataType.UINT8 if like is None else like.dtype or dtype
@@ -197,7 +202,7 @@ def _decode(model: ir.Model, file: Path) -> None:
         for node in graph:
             for name, attribute in node.attributes.items():
                 if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
-                    _array(attribute.as_tensor(), f"cannot read {file}: {where(node)}: the tensor {name!r}")
+                    _array(attribute.value, f"cannot read {file}: {where(node)}: the tensor {name!r}")
 
 
 def _array(tensor: ir.TensorProtocol, which: str) -> np.ndarray:

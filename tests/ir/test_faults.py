@@ -47,6 +47,11 @@ def attribute(op: str, **attributes: object) -> Callable[[onnx.ModelProto], obje
     return change
 
 
+def _quantizer(model: onnx.ModelProto, dtype: int) -> None:
+    attribute("QuantizeLinear", output_dtype=dtype)(model)
+    model.graph.node[0].input.append("w")
+
+
 REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "a circle": (node(0, "input", "y"), r"node '(first|second)' needs its own result; break the circle"),
     "a circle of one": (node(0, "input", "h"), r"Relu node 'first' needs its own result"),
@@ -75,6 +80,11 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         attribute("Softmax", axis=1 << 31),
         r"'first' has the axis 2147483648, and its input 2 dims at most",
     ),
+    "an attribute without a type": (
+        attribute("Relu", more=onnx.TensorProto()),
+        r"Relu node 'first': the tensor 'more' has no type",
+    ),
+    "codes of no type": (lambda m: _quantizer(m, -2), r"QuantizeLinear node 'first' makes a type that ONNX does not know"),
     "two opsets": (lambda m: m.opset_import.add(domain="ai.onnx", version=13), r"the opsets 21 and 13 of ONNX at once"),
 }
 

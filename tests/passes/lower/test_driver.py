@@ -53,6 +53,14 @@ def test_inputs_and_outputs_keep_their_names(case: str, passes: str, tmp_path: P
             assert np.abs(a - b).max() <= 0.05
 
 
+def test_a_model_of_constants_is_a_program(tmp_path: Path) -> None:
+    model = model_of("g (float[n,3] x) => (float[2] y) <float[2] c = {1, 2}> { y = Identity(c) }")
+    feed = {"x": np.ones((2, 3), np.float32)}
+    transform(model, preset="int8", data=[feed])
+    compile(model, tmp_path / "m.qgp")
+    np.testing.assert_array_equal(Session(tmp_path / "m.qgp").run(feed)["y"], [1, 2])
+
+
 def test_a_constant_in_front_of_a_quantizer_is_compiled_as_codes(tmp_path: Path) -> None:
     """As quantization-aware training leaves a weight, and as ONNX Runtime's quantizer leaves the vectors of a normalization."""
     rng = np.random.default_rng(0)
