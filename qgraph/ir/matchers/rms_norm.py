@@ -44,7 +44,7 @@ def rms_norm(out: ir.Value) -> RmsNorm | None:
         return None
     if node.op_type == "RMSNormalization":
         return _single(node, n)
-    core, gamma = _normalized(out), np.ones(n, np.float32)
+    core, gamma = _normalized(out), None
     if core is None:
         for value, factor in orders(out, "Mul"):
             array = constant(factor)
@@ -55,7 +55,9 @@ def rms_norm(out: ir.Value) -> RmsNorm | None:
         return None
     x, epsilon = core
     inner = _between(x, out)
-    return None if inner is None else RmsNorm(x, gamma, epsilon, inner, out)
+    if inner is None:
+        return None
+    return RmsNorm(x, np.ones(n, np.float32) if gamma is None else gamma, epsilon, inner, out)
 
 
 def _single(node: ir.Node, n: int) -> RmsNorm | None:
