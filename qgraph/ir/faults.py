@@ -18,6 +18,8 @@ MAX_RANK = 64
 """Dims that no value has."""
 LONGEST = 300
 """Characters of a message of onnx that are passed on."""
+SHOWN = 60
+"""Bytes of a name that is no text that are shown."""
 FREE = ("", "?", "-1", "None")
 """What exporters write for a dim that is not known."""
 
@@ -78,7 +80,8 @@ def _names(model: ir.Model, file: str) -> None:
     graph = model.graph
     for name in _words(model):
         if isinstance(name, bytes):
-            raise QGraphError(f"cannot read {file}: the name {name!r} is no UTF-8 text; rename it and export again")
+            shown = f"{name[:SHOWN]!r}" + "..." * (len(name) > SHOWN)
+            raise QGraphError(f"cannot read {file}: the name {shown} is no UTF-8 text; rename it and export again")
     for what, values in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         names = collections.Counter(value.name for value in values)
         for name, count in names.items():

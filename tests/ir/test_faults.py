@@ -105,6 +105,14 @@ def test_names_that_are_no_text(tmp_path: Path, name: str) -> None:
         io.load(tmp_path / "m.onnx")
 
 
+def test_a_long_name_that_is_no_text_is_cut(tmp_path: Path) -> None:
+    made = onnx.parser.parse_model(TEXT.replace("first", "N" * 500))
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString().replace(b"N" * 500, b"\xff" * 500))
+    with pytest.raises(QGraphError, match=r"xff'\.\.\. is no UTF-8 text") as caught:
+        io.load(tmp_path / "m.onnx")
+    assert len(str(caught.value)) < 500 + len(str(tmp_path))
+
+
 def reverse(model: onnx.ModelProto) -> None:
     nodes = list(model.graph.node)[::-1]
     del model.graph.node[:]
