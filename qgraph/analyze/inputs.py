@@ -193,7 +193,8 @@ def quantized_range(graph: Snapshot, name: str) -> tuple[float, float] | None:
             codes = graph.values[node.outputs[0]]
             with contextlib.suppress(ValueError):  # not one scale, or a type that NumPy has no range of
                 scale, zero, kind = float(codes.scale), float(codes.zero_point or 0), np.iinfo(codes.type)
-                return scale * (kind.min - zero), scale * (kind.max - zero)
+                if np.isfinite(np.float32(span := scale * (kind.max - kind.min))) and span > 0:
+                    return scale * (kind.min - zero), scale * (kind.max - zero)
     return None
 
 

@@ -146,6 +146,8 @@ def _unlike(node: ir.Node, schema: onnx.defs.OpSchema) -> str:
                 return f"lacks the attribute {name!r}"
         elif int(attribute.type) != wanted.type.value:  # type: ignore[attr-defined]
             return f"has an attribute {name!r} of another type"
+        elif isinstance(attribute.value, bytes):
+            return f"has an attribute {name!r} that is no UTF-8 text"
     return ""
 
 

@@ -106,7 +106,7 @@ def _complete(model: ir.Model, file: Path) -> None:
             tensor = ir.convenience.get_const_tensor(node.outputs[0])
             if tensor is not None and node.outputs[0].shape is None:
                 node.outputs[0].shape, node.outputs[0].dtype = ir.Shape(tuple(tensor.shape)), tensor.dtype  # type: ignore[arg-type]
-        if node.domain or node.op_type not in QDQ or any(v is None for v in node.inputs[:2]):
+        if node.domain or node.op_type not in QDQ or len(node.inputs) < 2 or any(v is None for v in node.inputs[:2]):
             continue
         (x, scale, *rest), out = node.inputs, node.outputs[0]
         point = rest[0] if rest and rest[0] is not None else None

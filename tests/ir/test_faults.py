@@ -10,6 +10,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from qgraph.capture import read
 from qgraph.errors import QGraphError
 from qgraph.ir import io
 from tests.conftest import run_onnx
@@ -84,7 +85,15 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         attribute("Relu", more=onnx.TensorProto()),
         r"Relu node 'first': the tensor 'more' has no type",
     ),
+    "a quantizer without a scale": (
+        lambda m: setattr(m.graph.node[0], "op_type", "QuantizeLinear"),
+        r"'first' has 1 input, unlike",
+    ),
     "codes of no type": (lambda m: _quantizer(m, -2), r"QuantizeLinear node 'first' makes a type that ONNX does not know"),
+    "an attribute that is no text": (
+        attribute("Gelu", approximate=b"\xff"),
+        r"'first' has an attribute 'approximate' that is no UTF-8",
+    ),
     "two opsets": (lambda m: m.opset_import.add(domain="ai.onnx", version=13), r"the opsets 21 and 13 of ONNX at once"),
 }
 
@@ -103,6 +112,15 @@ def test_names_that_are_no_text(tmp_path: Path, name: str) -> None:
     (tmp_path / "m.onnx").write_bytes(made.SerializeToString().replace(b"NAME", b"N\xff\xfeE"))
     with pytest.raises(QGraphError, match=r"m.onnx: the name b'N\\xff\\xfeE' is no UTF-8 text"):
         io.load(tmp_path / "m.onnx")
+
+
+def test_a_quantizer_without_a_scale_in_a_file_without_an_opset(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node[0].op_type = "DequantizeLinear"
+        del model.opset_import[:]
+
+    with pytest.raises(QGraphError, match="imports no ONNX opset; export it again"):
+        read(saved(tmp_path / "m.onnx", change))
 
 
 def test_a_long_name_that_is_no_text_is_cut(tmp_path: Path) -> None:
