@@ -2,8 +2,8 @@
 
     FakeQuantizeTokens(x) -> MatMul(DQ(W))   ->   QuantizeTokens(x) -> MatMulInteger(codes, W) -> Mul(scales)
 
-Everything else stays Q/DQ, which ONNX Runtime fuses itself. Quantizers whose scales or zero points are equal share them. The
-result passes onnx.checker and is loaded once.
+Everything else stays Q/DQ, which ONNX Runtime fuses itself. Quantizers whose scales or zero points are equal share them, and
+those of biases have no zero point, which is 0. The result passes onnx.checker and is loaded once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def share_parameters(model: ir.Model) -> None:
-    """Let quantizers with equal scales or zero points read one initializer, in place."""
+    """Let quantizers with equal scales or zero points read one initializer, and drop zero points of int32 biases, in place."""
     for graph in model.graphs():
         kept: dict[tuple[ir.DataType, tuple[int, ...], bytes], ir.Value] = {}
         for node in graph:
@@ -80,8 +80,11 @@ def share_parameters(model: ir.Model) -> None:
                 tensor = value.const_value if value is not None and value.name in graph.initializers else None
                 if value is None or tensor is None or value.is_graph_input():
                     continue
-                key = tensor.dtype, tuple(tensor.shape.numpy()), tensor.tobytes()
-                node.replace_input_with(place, kept.setdefault(key, value))
+                if tensor.dtype == ir.DataType.INT32 and not tensor.numpy().any():  # ONNX Runtime fuses weights with theirs alone
+                    node.resize_inputs(place)
+                else:
+                    key = tensor.dtype, tuple(tensor.shape.numpy()), tensor.tobytes()
+                    node.replace_input_with(place, kept.setdefault(key, value))
                 if not value.uses() and not value.is_graph_output():
                     del graph.initializers[value.name or ""]
 
