@@ -2,6 +2,7 @@
 
     Add(Conv(x, W), c[1,C,1,1])     ->  Conv(x, W, c)
     Add(MatMul(x[m,k], W), c[n])    ->  Gemm(x, W, c)        two-dimensional x only
+    Add(MatMul(x, W), c[1,n])       ->  Add(MatMul(x, W), c[n])
 
 A batched MatMul keeps its Add, for which ONNX has no fused form; later passes see through it.
 """
@@ -31,9 +32,16 @@ class FuseBias(Pass):
             if bias is None or other is None:
                 continue
             if node.op_type == "MatMul":
-                if rank(node.inputs[0]) != 2 or weight.ndim != 2 or bias.shape != weight.shape[1:]:  # type: ignore[arg-type]
+                dims = rank(node.inputs[0])  # type: ignore[arg-type]
+                full = (1,) * (bias.ndim - 1) + weight.shape[1:]
+                if weight.ndim != 2 or bias.shape != full or dims is None or bias.ndim > max(dims, 1):
                     continue
-                vector = other
+                vector = other if bias.ndim == 1 else add_initializer(model, f"{other.name}_bias", bias.reshape(-1))
+                if dims != 2:
+                    if vector is not other:
+                        add.replace_input_with(add.inputs.index(other), vector)
+                        report.count("biases made vectors")
+                    continue
             else:
                 channels = (node.outputs[0].shape or [None, None])[1]
                 spatial = weight.ndim - 2

@@ -23,7 +23,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.op_traits import SMALL, Trait, has, traits
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, quantizer_params, read_weight
@@ -34,6 +34,8 @@ FAMILIES = (attention, conv, linear, movement, norm, pointwise, pool, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""
+LISTED = 4
+"""Nodes of a kind that a refusal names."""
 PATTERNS = (linear.linear, norm.rms_norm, pointwise.lookup, movement.embedding)
 
 
@@ -53,12 +55,7 @@ def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
             _dequantize(low, node)
     outputs = [_output(low, v) for v in graph.outputs]
     if low.refused:
-        listed = "; ".join(where(n) for n in list(low.refused)[:8])
-        more = f" and {len(low.refused) - 8} more" if len(low.refused) > 8 else ""
-        raise QGraphError(
-            f"{len(low.refused)} nodes have no integer kernel: {listed}{more}; quantize them (placement=integer, "
-            "do not exclude them), replace them in the model, or deploy with 'qgraph export' on ONNX Runtime"
-        )
+        raise _no_kernel(list(low.refused))
     nodes = low.build.live(outputs)
     made = ir.Graph(
         inputs,
@@ -69,6 +66,25 @@ def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
         name=graph.name,
     )
     return made, low
+
+
+def _no_kernel(refused: list[ir.Node]) -> QGraphError:
+    """Says of ``refused`` which nodes are of ops that no program has, and which would have a kernel if they were quantized."""
+    known = [n for n in refused if (row := traits(n)) is not None and row.no_integer in ("", SMALL)]
+    foreign = [n for n in refused if n not in known]
+    parts, ways = [], "replace them in the model, or deploy with 'qgraph export' on ONNX Runtime"
+    if foreign:
+        ops = ", ".join(dict.fromkeys(n.op_type for n in foreign))
+        parts.append(f"{_listed(foreign)} (no program has {ops})")
+    if known:
+        parts.append(f"{_listed(known)} (not quantized before and behind, or not in the form that a kernel has)")
+        ways = f"quantize them (--preset int8; placement=integer, do not exclude them), {ways}"
+    return QGraphError(f"no integer kernel computes {len(refused)} of the nodes: {'; '.join(parts)}; {ways}")
+
+
+def _listed(nodes: list[ir.Node]) -> str:
+    more = f" and {len(nodes) - LISTED} more" if len(nodes) > LISTED else ""
+    return "; ".join(where(n) for n in nodes[:LISTED]) + more
 
 
 def _quantize(low: Lowering, node: ir.Node) -> None:

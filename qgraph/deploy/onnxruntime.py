@@ -2,7 +2,8 @@
 
     FakeQuantizeTokens(x) -> MatMul(DQ(W))   ->   QuantizeTokens(x) -> MatMulInteger(codes, W) -> Mul(scales)
 
-Everything else stays Q/DQ, which ONNX Runtime fuses itself. The result passes onnx.checker and is loaded once.
+Everything else stays Q/DQ, which ONNX Runtime fuses itself. Quantizers whose scales or zero points are equal share them, and
+those of biases have no zero point, which is 0. The result passes onnx.checker and is loaded once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import onnx_ir.passes.common as common
 from qgraph.errors import QGraphError
 from qgraph.execute.onnxruntime import LONGEST, Engine, part_dilated_pools, session
 from qgraph.ir import io
-from qgraph.ir.dialects import dialect_of
+from qgraph.ir.dialects import QDQ, dialect_of
 from qgraph.ir.faults import blamed_on
 from qgraph.ir.narrow_types import clip_codes, widen
 from qgraph.ir.ops import attach
@@ -49,6 +50,7 @@ def load(model: ir.Model) -> tuple[ir.Model, Engine]:
         result = finalize(model.clone())
         clip_codes(result)
         widen(result)
+        share_parameters(result)
         forget_sources(result)
     result.metadata_props["qgraph.export"] = "onnxruntime"
     try:
@@ -65,6 +67,26 @@ def _with_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
             value.type.tensor_type.shape.SetInParent()
     return proto
+
+
+def share_parameters(model: ir.Model) -> None:
+    """Let quantizers with equal scales or zero points read one initializer, and drop zero points of int32 biases, in place."""
+    for graph in model.graphs():
+        kept: dict[tuple[ir.DataType, tuple[int, ...], bytes], ir.Value] = {}
+        for node in graph:
+            if node.domain or node.op_type not in QDQ:
+                continue
+            for place, value in enumerate(node.inputs[1:], 1):
+                tensor = value.const_value if value is not None and value.name in graph.initializers else None
+                if value is None or tensor is None or value.is_graph_input():
+                    continue
+                if tensor.dtype == ir.DataType.INT32 and not tensor.numpy().any():  # ONNX Runtime fuses weights with theirs alone
+                    node.resize_inputs(place)
+                else:
+                    key = tensor.dtype, tuple(tensor.shape.numpy()), tensor.tobytes()
+                    node.replace_input_with(place, kept.setdefault(key, value))
+                if not value.uses() and not value.is_graph_output():
+                    del graph.initializers[value.name or ""]
 
 
 def finalize(model: ir.Model) -> ir.Model:

@@ -31,6 +31,7 @@ class Entry:
         fix: what ``capture --fix`` is told: inputs with a value (a sampling rate), free dims with a size.
         quantized: the file is quantized already: it is deployed as it is.
         small: belongs to the small half that the tests run.
+        note: what is known of a quality that is far from the float model's.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     fix: Sequence[str] = ()
     quantized: bool = False
     small: bool = False
+    note: str = ""
 
 
 def entries() -> dict[str, Entry]:

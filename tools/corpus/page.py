@@ -14,7 +14,7 @@ from qgraph.tools.corpus.walk import GIVEN
 from qgraph.workflow import PRESETS
 
 Result = dict[str, Any]
-LONGEST = 160
+LONGEST = 240
 """Characters of a refusal that are shown."""
 WAY = ("capture", "inspect", "run float", "float to_torch")
 
@@ -143,6 +143,10 @@ def _quality(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
     floats = [(entry, result) for entry, result in walked if not entry.quantized]
     rows = [(e.name, TASKS[e.task].name or "-", *(_worst(e, result, form) for form in forms)) for e, result in floats]
     yield from _table(("model", "in per cent", *forms.values()), rows)
+    notes = [f"- {entry.name}: {entry.note}" for entry, _ in walked if entry.note]
+    if notes:
+        yield "Where it is far from the float model, and why:\n"
+        yield "\n".join(notes) + "\n"
 
 
 def _mb(size: float | None) -> str:

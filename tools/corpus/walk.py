@@ -218,9 +218,13 @@ class Walk:
         for form, quantize in (("dynamic", peers.dynamic), ("static", peers.static)):
             file = self.folder / f"{form}.onnx"
             with self.step(f"{form} (ONNX Runtime)"):
-                quantize(self.source, file, self.folder / "calib")
-                self.size(form, file)
-                self._judge(form, quality.run_onnx(file, self.judged))
+                try:
+                    quantize(self.source, file, self.folder / "calib")
+                    self.size(form, file)
+                    outputs = quality.run_onnx(file, self.judged)
+                except Exception as error:
+                    raise QGraphError(f"ONNX Runtime's quantizer gives no file that it runs: {error}") from error
+                self._judge(form, outputs)
 
     def files(self) -> dict[str, Path]:
         """The files to time: form -> file."""

@@ -165,6 +165,24 @@ def test_fuse_bias() -> None:
     check(text, "fuse-bias", ["Gemm"], {"x": np.ones((4, 2), np.float32)})
 
 
+@pytest.mark.parametrize(
+    ("x", "bias", "ops", "vector"),
+    [
+        ("n,2", "1,3", ["Gemm"], True),
+        ("n,4,2", "1,3", ["MatMul", "Add"], True),
+        ("n,4,2", "1,1,3", ["MatMul", "Add"], True),
+        ("n,2", "1,1,3", ["MatMul", "Add"], False),  # the sum has a dim more
+        ("3,2", "3,1", ["MatMul", "Add"], False),
+    ],
+)
+def test_a_bias_with_dims_of_1(x: str, bias: str, ops: list[str], vector: bool) -> None:
+    dims = ["s"] * max(x.count(","), bias.count(",")) + ["3"]
+    text = f"g (float[{x}] x) => (float[{','.join(dims)}] y) <float[2,3] w = {{1,2,3,4,5,6}}, float[{bias}] b = {{1,2,3}}> "
+    shape = [3 if d == "n" else int(d) for d in x.split(",")]
+    model = check(text + "{ c = MatMul(x, w) y = Add(c, b) }", "fuse-bias", ops, {"x": np.ones(shape, np.float32)})
+    assert any(v.shape == [3] for v in model.graph.initializers.values()) == vector
+
+
 RELU = "c = Conv(x, w) d = Relu(c)"
 SAME_VALUES = {  # nodes behind the hidden value d, and the outputs
     "identity": ("e = Identity(d)", ["y", "d", "e"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,17 @@ def test_uint8_at_the_border_is_the_codes(tmp_path: Path) -> None:
     feed = {"x": np.array([[0, 7, 255], [90, 17, 3]], np.uint8)}
     compile(model, tmp_path / "m.qgp")
     np.testing.assert_array_equal(Session(tmp_path / "m.qgp").run(feed)["y"], run_onnx(model, feed)[0])
+
+
+def test_what_has_no_kernel_is_named_with_the_reason(tmp_path: Path) -> None:
+    """Only a node whose op has a kernel is said to lack quantizers."""
+    model = model_of(
+        "g (float[2,3] x) => (float[2,3] y, float[2,3] v) <float s = {0.02}, uint8 z = {128}> { q = QuantizeLinear(x, s, z) "
+        "a = DequantizeLinear(q, s, z) h = Hardmax(a) b = QuantizeLinear(h, s, z) y = DequantizeLinear(b, s, z) v = Sigmoid(x) }"
+    )
+    with pytest.raises(QGraphError) as caught:
+        compile(model, tmp_path / "m.qgp")
+    assert re.search(
+        r"computes 2 of the nodes: Hardmax node '.*' \(no program has Hardmax\); Sigmoid .*\(not quant", str(caught.value)
+    )
+    assert "quantize them" in str(caught.value)
