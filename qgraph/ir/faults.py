@@ -112,6 +112,8 @@ def _schemas(model: ir.Model, file: str) -> None:
     """Compare every node of the standard with what ONNX says that it has: inputs, outputs and types of attributes."""
     version = model.graph.opset_imports.get("", 0)
     for node in model.graph.all_nodes():
+        if not version and node.domain in ("", ALIAS):
+            raise QGraphError(f"cannot read {file}: it has ops of ONNX and imports no ONNX opset; export it again")
         if node.domain in ("", ALIAS) and 0 < version <= onnx.defs.onnx_opset_version():
             try:
                 schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
