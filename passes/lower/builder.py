@@ -12,6 +12,7 @@ from qgraph.passes.lower.values import QuantSpec
 from qgraph.ir.dialects import INTEGER
 from qgraph.ir.integer_ops import check_node
 from qgraph.ir.patterns import attr, new_node
+from qgraph.ir.weights import MULTIPLE_OF
 
 
 class Builder:
@@ -33,6 +34,12 @@ class Builder:
             name, n = f"{stem}_{n}", n + 1
         self.names.add(name)
         return name
+
+    def multipliers(self, stem: str, array: np.ndarray, scales: np.ndarray, factor: float) -> ir.Value:
+        """A constant, float32, that is ``factor`` times the scales of a weight, which other ops may scale by other factors."""
+        value = self.constant(stem, array.astype(np.float32))
+        value.meta[MULTIPLE_OF] = scales, factor
+        return value
 
     def constant(self, stem: str, array: np.ndarray, dtype: ir.DataType | None = None) -> ir.Value:
         name = self.unique(stem)

@@ -107,18 +107,20 @@ def linear(low: Lowering, last: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     attributes: dict[str, Any] = {"x_zero": x_zero, **clamp_attributes(found.clamp, out)}
     if weight.levels is not None:
         attributes["levels"] = weight.table()
-    multiplier = weight.params.scale.astype(np.float64) / out.scale * x_scale
+    scales = weight.params.scale.astype(np.float32)
     if weight.params.block:
         attributes["block"] = weight.params.block
-        multiplier = multiplier.T  # [blocks, channels]
+        scales = scales.T  # [blocks, channels]
     elif weight.params.axis is None:
-        multiplier = np.full(_channels(weight, node), multiplier)
+        scales = np.full(_channels(weight, node), scales)
     name = value.name or node.name or "linear"
+    multipliers = low.build.multipliers(
+        f"{name}.multiplier", scales.astype(np.float64) / out.scale * x_scale, scales, np.float64(x_scale) / out.scale
+    )
     inputs: list[ir.Value | None]
     bias = _bias(low, found, node, weight, tokens is not None, x_scale, out, name)
     _prove(node, weight, 255 if x is None else x.max_abs_code, bias)
     if family(node) == "conv":
-        multipliers = low.build.constant(f"{name}.multiplier", multiplier.astype(np.float32))
         attributes |= {**geometry(node, weight.codes.ndim - 2), "group": attr(node, "group", 1)}
         kernel = low.weight_constant(dataclasses.replace(weight, codes=np.moveaxis(weight.codes, 1, -1)))
         inputs = [codes, kernel, multipliers, bias]
@@ -126,7 +128,7 @@ def linear(low: Lowering, last: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     inputs = [
         codes,
         low.weight_constant(weight),
-        low.build.constant(f"{name}.multiplier", multiplier.astype(np.float32)),
+        multipliers,
         bias,
         row_scales,
         None,

@@ -16,14 +16,18 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.bit_types import BIT_TYPES, code_type, program_number
 from qgraph.ir.dialects import verify
+from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import NOTES, module_path, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
+from qgraph.ir.weights import MULTIPLE_OF
 from qgraph.numerics.affine import pack, unpack
 
 ORIGINS = "qgraph.origins"
 """Metadata of a program: module path and source line of every op, by name, as JSON."""
-DENSE, BITMAP, GROUPS = 0, 1, 2
+DENSE, BITMAP, GROUPS, SCALED = 0, 1, 2, 3
 PATTERNS = ((1, 4), (2, 4))
+SHARED = 64
+"""Bytes from which on equal constants lie in the same place of the file: as many as one is aligned to."""
 WORTH = 0.95
 """Largest part of the dense bytes at which leaving zeros out is worth the expansion at load."""
 
@@ -68,6 +72,19 @@ def _packed(codes: np.ndarray, width: int) -> bytes:
     return codes.tobytes() if width == 8 else pack(codes, width).tobytes()
 
 
+def _scaled(model: ir.Model) -> dict[str, tuple[bytes, float]]:
+    """Multipliers that several ops make of the same scales of weights, by name: the bytes of these scales and a factor."""
+    groups: dict[bytes, list[tuple[str, float]]] = {}
+    for name, value in model.graph.initializers.items():
+        scales, factor = value.meta.get(MULTIPLE_OF, (None, 0.0))
+        array = constant(value)
+        if scales is None or array is None or scales.nbytes <= SHARED:
+            continue
+        if np.array_equal((scales.astype(np.float64) * factor).astype(np.float32), array):  # also where the rounding is another
+            groups.setdefault(scales.tobytes(), []).append((name, float(factor)))
+    return {name: (data, factor) for data, members in groups.items() if len(members) > 1 for name, factor in members}
+
+
 def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
     """Write a model of the integer dialect as a program file.
 
@@ -80,24 +97,31 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
 
     index: dict[ir.Value, int] = {}
     tensors: list[tuple[Any, ...]] = []
+    places: dict[bytes, int] = {}
+    scaled = _scaled(model)
 
     def add(value: ir.Value, *, is_input: bool = False) -> int:
         if value not in index:
             number = program_number(value.dtype)
             if number is None:
                 raise QGraphError(f"value {value.name!r} has type {value.dtype}, which no program can hold")
-            data, shape, symbols, encoding = None, [], [], DENSE
+            data, shape, symbols, encoding, factor, shares = None, [], [], DENSE, 0.0, -1
             if value.const_value is not None and not is_input:
                 tensor = value.const_value
                 shape = list(tensor.numpy().shape)
                 data, encoding = stored(tensor)
+                if value.name in scaled:
+                    (data, factor), encoding = scaled[value.name], SCALED
+                if len(data) > SHARED:
+                    shares = places.setdefault(data, len(tensors))
+                    shares = -1 if shares == len(tensors) else shares
             elif is_input:
                 if value.shape is None:
                     raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")
                 shape = [d if isinstance(d, int) else -1 for d in value.shape]
                 symbols = ["" if isinstance(d, int) else str(d.value or "") for d in value.shape]
             index[value] = len(tensors)
-            tensors.append((value.name or "", number, shape, symbols, data, encoding))
+            tensors.append((value.name or "", number, shape, symbols, data, encoding, factor, shares))
         return index[value]
 
     inputs = [add(v, is_input=True) for v in model.graph.inputs]

@@ -24,6 +24,9 @@ from qgraph.numerics.affine import INT_TYPES, IntType, QParams
 LEAST_SCALE = np.finfo(np.float32).tiny
 """The smallest float32 that processors do not flush to zero."""
 
+MULTIPLE_OF = "qgraph.multiple_of"
+"""Key in the ``meta`` of a constant: the scales of a weight (float32) and the factor by which its op multiplies them."""
+
 
 def check_scale(node: ir.Node, scale: np.ndarray) -> None:
     """Refuse scales of a quantizer that are no finite numbers above zero.

@@ -1,5 +1,7 @@
 #include "program/encoding.h"
 
+#include <cstring>
+
 namespace qgraph {
 namespace {
 
@@ -57,14 +59,29 @@ bool expand_groups(const uint8_t* from, uint64_t size, int64_t n, int width, std
   return true;
 }
 
+// n float32 values times a factor; false where the sizes do not fit.
+bool scale(const uint8_t* from, uint64_t size, int64_t n, double factor, std::vector<uint8_t>& to) {
+  if (size != static_cast<uint64_t>(n) * sizeof(float)) return false;
+  to.assign(size + 1, 0);
+  for (uint64_t at = 0; at < size; at += sizeof(float)) {
+    float value;
+    std::memcpy(&value, from + at, sizeof(float));
+    value = static_cast<float>(static_cast<double>(value) * factor);
+    std::memcpy(to.data() + at, &value, sizeof(float));
+  }
+  return true;
+}
+
 }  // namespace
 
-bool decode(schema::Encoding encoding, const uint8_t* from, uint64_t size, int64_t n, int width, std::vector<uint8_t>& to) {
-  switch (encoding) {
+bool decode(const EncodedInfo& constant, int64_t n, int width, std::vector<uint8_t>& to) {
+  switch (constant.encoding) {
     case schema::Encoding::Bitmap:
-      return expand_bitmap(from, size, n, width, to);
+      return expand_bitmap(constant.data, constant.size, n, width, to);
     case schema::Encoding::Groups:
-      return expand_groups(from, size, n, width, to);
+      return expand_groups(constant.data, constant.size, n, width, to);
+    case schema::Encoding::Scaled:
+      return scale(constant.data, constant.size, n, constant.factor, to);
     case schema::Encoding::Dense:
       break;
   }

@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "program_generated.h"
+#include "program/tables.h"
 
 namespace qgraph {
 
-/// The n codes of `width` bits that `size` bytes hold, packed; false where the sizes do not fit.
-bool decode(schema::Encoding encoding, const uint8_t* from, uint64_t size, int64_t n, int width, std::vector<uint8_t>& to);
+/// The n elements of `width` bits that an encoded constant holds, packed; false where the sizes do not fit.
+bool decode(const EncodedInfo& constant, int64_t n, int width, std::vector<uint8_t>& to);
 
 }  // namespace qgraph

@@ -41,7 +41,7 @@ void Program::expand(int tensor) {
   const EncodedInfo& e = tables_.encoded[static_cast<size_t>(t.encoded)];
   std::vector<uint8_t>& expanded = expanded_[static_cast<size_t>(t.encoded)];
   if (!expanded.empty()) return;
-  if (!decode(e.encoding, e.data, e.size, elements(t.shape), bits(t.type), expanded))
+  if (!decode(e, elements(t.shape), bits(t.type), expanded))
     damaged(path_, "the encoding of constant '" + t.name + "' does not fit its elements");
   t.data = expanded.data();
 }

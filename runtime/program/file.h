@@ -28,6 +28,7 @@ class Program {
   const std::vector<int>& inputs() const { return tables_.inputs; }
   const std::vector<int>& outputs() const { return tables_.outputs; }
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return tables_.metadata; }
+  const std::vector<EncodedInfo>& encoded() const { return tables_.encoded; }
   size_t weight_bytes() const { return tables_.weight_bytes; }
   /// Have the elements of one constant in memory. Throws Error where its encoding is damaged.
   void expand(int tensor);

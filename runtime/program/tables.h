@@ -28,6 +28,7 @@ struct EncodedInfo {
   schema::Encoding encoding;
   const uint8_t* data;
   uint64_t size;
+  double factor;
 };
 
 struct OpInfo {

@@ -39,11 +39,14 @@ struct Reader {
     info.data = data + weights + t.offset();
     info.bytes = bytes;
     if (!dense) {
+      using schema::Encoding;
       const bool codes = info.type == DType::I8 || info.type == DType::I4 || info.type == DType::I2;
-      if ((t.encoding() != schema::Encoding::Bitmap && t.encoding() != schema::Encoding::Groups) || !codes)
-        damaged(path, "constant '" + info.name + "' has an unknown encoding");
+      const bool known = t.encoding() == Encoding::Scaled
+                             ? info.type == DType::F32
+                             : codes && (t.encoding() == Encoding::Bitmap || t.encoding() == Encoding::Groups);
+      if (!known) damaged(path, "constant '" + info.name + "' has an unknown encoding");
       info.encoded = static_cast<int>(tables.encoded.size());
-      tables.encoded.push_back({t.encoding(), info.data, t.size()});
+      tables.encoded.push_back({t.encoding(), info.data, t.size(), t.factor()});
     }
     tables.weight_bytes += bytes;
   }

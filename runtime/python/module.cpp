@@ -91,7 +91,7 @@ void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::ve
   spec.metadata = std::move(metadata);
   std::vector<nb::bytes> keep;
   for (nb::handle h : tensors) {
-    auto t = nb::cast<nb::tuple>(h);  // (name, type, shape, symbols, bytes or None, encoding)
+    auto t = nb::cast<nb::tuple>(h);  // (name, type, shape, symbols, bytes or None, encoding[, factor, shares])
     qgraph::TensorSpec s;
     s.name = nb::cast<std::string>(t[0]);
     s.type = static_cast<qgraph::DType>(nb::cast<int>(t[1]));
@@ -103,6 +103,10 @@ void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::ve
       s.data = keep.back().c_str();
       s.bytes = keep.back().size();
       s.encoding = nb::cast<int>(t[5]);
+      if (t.size() > 6) {
+        s.factor = nb::cast<double>(t[6]);
+        s.shares = nb::cast<int>(t[7]);
+      }
     }
     spec.tensors.push_back(std::move(s));
   }

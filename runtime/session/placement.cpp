@@ -47,15 +47,15 @@ PlacedOp place(const OpSource& source, const Backends& backends) {
 
 std::vector<PlacedOp> place_ops(Program& program, const Backends& backends) {
   std::vector<PlacedOp> ops;
+  std::vector<bool> read(program.tensors().size());  // ops and kernels hold pointers to what they read
   for (const OpInfo& info : program.ops()) {
     for (int i : info.inputs) program.expand(i);
-    ops.push_back(place(OpSource(info, program.tensors()), backends));
-    for (int i : info.inputs) program.release(i);
-  }
-  for (size_t i = 0; i < ops.size(); ++i) {
-    const std::vector<int>& inputs = program.ops()[i].inputs;
-    for (size_t j = 0; j < inputs.size(); ++j)
-      if (ops[i].kernel == nullptr || ops[i].kernel->reads(j)) program.expand(inputs[j]);
+    const PlacedOp& placed = ops.emplace_back(place(OpSource(info, program.tensors()), backends));
+    for (size_t j = 0; j < info.inputs.size(); ++j)
+      if (info.inputs[j] >= 0 && (placed.kernel == nullptr || placed.kernel->reads(j)))
+        read[static_cast<size_t>(info.inputs[j])] = true;
+    for (int i : info.inputs)
+      if (i >= 0 && !read[static_cast<size_t>(i)]) program.release(i);
   }
   for (int i : program.outputs()) program.expand(i);
   return ops;

@@ -54,6 +54,16 @@ struct ProgramMaker {
     spec.tensors.back().encoding = 2;
     return made;
   }
+  // A float constant times a factor, in the same bytes.
+  int scaled(const char* name, int base, double factor) {
+    TensorSpec made = spec.tensors[static_cast<size_t>(base)];
+    made.name = name;
+    made.encoding = 3;
+    made.factor = factor;
+    made.shares = base;
+    spec.tensors.push_back(std::move(made));
+    return static_cast<int>(spec.tensors.size()) - 1;
+  }
   std::vector<int8_t> weights(size_t n) {
     std::vector<int8_t> w(n);
     for (auto& v : w) v = static_cast<int8_t>(next() >> 24);

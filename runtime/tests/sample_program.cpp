@@ -50,7 +50,7 @@ void write_sample(const std::string& path) {
       m.constant<float>("dense_factor", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 20.0f));
   const int wide = m.value("wide", DType::I16), normed = m.value("normed", DType::I16), sum = m.value("sum", DType::I16);
   m.op("Linear", {tokens, dense, dense_factor, -1, scales}, {wide}, {{"x_zero", {128}}, {"sparse", {1}}});
-  const int one = m.constant<float>("one", DType::F32, {kSampleOutputs}, std::vector<float>(kSampleOutputs, 4000.0f));
+  const int one = m.scaled("one", dense_factor, 200.0);  // 4000
   m.op("LayerNorm", {wide, one, one}, {normed}, {}, {{"epsilon", {0.01f}}});
   m.op("Binary", {wide, normed}, {sum}, {{"op", {0}}}, {{"a_multiplier", {0.5f}}, {"b_multiplier", {0.25f}}});
   const int out = m.value("out", DType::F32);

@@ -12,7 +12,9 @@ ProgramContents read_program(const std::string& path) {
   for (size_t i = 0; i < program.tensors().size(); ++i) {
     program.expand(static_cast<int>(i));
     const TensorInfo& t = program.tensors()[i];
-    TensorSpec made{t.name, t.type, t.shape, t.symbols, t.data != nullptr, nullptr, 0, t.encoded >= 0 ? 1 : 0};
+    TensorSpec made{t.name, t.type, t.shape, t.symbols, t.data != nullptr};
+    const bool sparse = t.encoded >= 0 && program.encoded()[static_cast<size_t>(t.encoded)].encoding != schema::Encoding::Scaled;
+    made.encoding = sparse ? 1 : 0;
     if (made.constant) {
       const auto& copy = contents.bytes.emplace_back(t.data, t.data + t.bytes);
       made.data = copy.data();

@@ -17,15 +17,18 @@ uint64_t aligned(uint64_t n) { return (n + 63) / 64 * 64; }
 flatbuffers::DetachedBuffer build(const ProgramSpec& spec, uint64_t weights_offset, uint64_t file_size) {
   FlatBufferBuilder b;
   std::vector<flatbuffers::Offset<schema::Tensor>> tensors;
-  uint64_t at = 0;
+  std::vector<uint64_t> places;  // of the constants' bytes
+  uint64_t end = 0;
   for (const auto& t : spec.tensors) {
+    const bool own = t.constant && t.shares < 0;
+    places.push_back(t.shares >= 0 ? places[static_cast<size_t>(t.shares)] : own ? end : 0);
+    if (own) end = aligned(end + t.bytes);
     const auto name = b.CreateString(t.name);
     const auto shape = b.CreateVector(t.shape);
     const auto symbols = b.CreateVectorOfStrings(t.symbols);
     tensors.push_back(schema::CreateTensor(b, name, static_cast<schema::Type>(t.type), static_cast<int>(t.shape.size()), shape,
-                                           symbols, t.constant, t.constant ? at : 0, t.constant ? t.bytes : 0,
-                                           static_cast<schema::Encoding>(t.encoding)));
-    if (t.constant) at = aligned(at + t.bytes);
+                                           symbols, t.constant, places.back(), t.constant ? t.bytes : 0,
+                                           static_cast<schema::Encoding>(t.encoding), t.factor));
   }
   std::vector<flatbuffers::Offset<schema::Op>> ops;
   for (const auto& op : spec.ops) {
@@ -64,7 +67,7 @@ flatbuffers::DetachedBuffer build(const ProgramSpec& spec, uint64_t weights_offs
 void write_program(const ProgramSpec& spec, const std::string& path) {
   uint64_t weights = 0;
   for (const auto& t : spec.tensors)
-    if (t.constant) weights = aligned(weights + t.bytes);
+    if (t.constant && t.shares < 0) weights = aligned(weights + t.bytes);
   const uint64_t start = aligned(build(spec, 0, 0).size());
   const auto buffer = build(spec, start, start + weights);
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
@@ -78,7 +81,7 @@ void write_program(const ProgramSpec& spec, const std::string& path) {
   };
   put(buffer.data(), buffer.size());
   for (const auto& t : spec.tensors)
-    if (t.constant) put(t.data, t.bytes);
+    if (t.constant && t.shares < 0) put(t.data, t.bytes);
   std::FILE* raw = file.release();
   if (std::fclose(raw) != 0) fail();
 }

@@ -18,6 +18,8 @@ struct TensorSpec {
   const void* data = nullptr;
   size_t bytes = 0;
   int encoding = 0;  // see the schema
+  double factor = 0;
+  int shares = -1;  // an earlier constant whose bytes it lies in; `data` is not read then
 };
 
 struct OpSpec {

@@ -7,9 +7,16 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
+import pytest
 
+from qgraph.capture.onnx_file import prepare
 from qgraph.deploy import program_file
+from qgraph.deploy.program import compile
+from qgraph.deploy.session import Session
 from qgraph.ir.bit_types import BIT_TYPES
+from qgraph.ir.weights import MULTIPLE_OF
+from qgraph.workflow import transform
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 SCHEMA = RUNTIME / "schema" / "program.fbs"
@@ -37,8 +44,37 @@ def test_the_types_of_the_runtime_have_the_numbers_of_the_schema() -> None:
 
 
 def test_encodings_have_the_numbers_of_the_schema() -> None:
-    ours = {"Dense": program_file.DENSE, "Bitmap": program_file.BITMAP, "Groups": program_file.GROUPS}
+    ours = {name: getattr(program_file, name.upper()) for name in ("Dense", "Bitmap", "Groups", "Scaled")}
     assert enum("Encoding") == ours
+
+
+@pytest.mark.parametrize("preset", ["int8", "w4a8"])
+def test_scales_of_a_weight_that_many_ops_read_are_stored_once(preset: str, tmp_path: Path) -> None:
+    """Each op multiplies them by its own factor; what a session has in memory is what a file with all of them gives."""
+    weight = np.random.default_rng(0).normal(0, 0.06, (256, 256)).astype(np.float32)
+    w, steps = ir.Value(name="w", const_value=ir.tensor(weight, name="w")), 6
+    x = value = ir.Value(name="x", shape=ir.Shape([4, 256]), type=ir.TensorType(ir.DataType.FLOAT))
+    nodes = []
+    for _ in range(steps):
+        nodes += [ir.node("MatMul", [value, w]), ir.node("Tanh", [None])]
+        nodes[-1].replace_input_with(0, nodes[-2].outputs[0])
+        value = nodes[-1].outputs[0]
+    value.name = "y"
+    graph = ir.Graph([x], [value], nodes=nodes, initializers=[w], opset_imports={"": 21}, name="g")
+    model, feed = ir.Model(graph, ir_version=10), {"x": np.random.default_rng(1).normal(size=(4, 256)).astype(np.float32)}
+    prepare(model, "test")
+    transform(model, preset=preset, data=[feed], force=True)
+    lowered = compile(model, tmp_path / "shared.qgp")
+    for constant in lowered.graph.initializers.values():
+        constant.meta.pop(MULTIPLE_OF, None)
+    program_file.write(lowered, tmp_path / "whole.qgp")
+    small, large = ((tmp_path / name).stat().st_size for name in ("shared.qgp", "whole.qgp"))
+    blocks = lowered.graph.initializers[next(n for n in lowered.graph if n.op_type == "Linear").inputs[2].name].const_value.nbytes
+    assert large - small > 0.9 * (steps - 1) * blocks
+    outputs = [Session(tmp_path / name).run(feed)["y"] for name in ("shared.qgp", "whole.qgp")]
+    np.testing.assert_array_equal(*outputs)
+    constants = [program_file.read(tmp_path / name)[0].values for name in ("shared.qgp", "whole.qgp")]
+    assert constants[0] == constants[1]
 
 
 def test_neither_exported_files_nor_programs_tell_of_the_machine_that_made_them(digits: Path, tmp_path: Path) -> None:
