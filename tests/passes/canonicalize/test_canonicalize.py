@@ -56,6 +56,17 @@ def test_gelu_tanh(cube: str) -> None:
     assert model.graph[0].attributes["approximate"].as_string() == "tanh"
 
 
+@pytest.mark.parametrize("source", ["Add", "Mul"])
+@pytest.mark.parametrize("cube", ["p = Mul(a, v) q = Mul(v, p) c = Mul(v, q)", "p = Pow(v, three) c = Mul(p, a)", ""])
+def test_gelu_of_a_sum_or_product(source: str, cube: str) -> None:
+    """The last of a layer or a gate in front of it; ``a * v * (v * v)`` as jax2tf writes it. Without a cube: the erf form."""
+    inner = f"{cube} i = Add(v, c) j = Mul(i, k) h = Tanh(j)" if cube else "j = Mul(v, inv) h = Erf(j)"
+    text = f"""g (float[2,5,8] x) => (float[2,5,8] y) <float three = {{3}}, float a = {{0.044715}}, float k = {{0.7978846}},
+      float inv = {{0.70710677}}, float one = {{1}}, float half = {{0.5}}> {{
+        u = Sigmoid(x) v = {source}(x, u) {inner} s = Add(one, h) m = Mul(half, s) y = Mul(v, m) }}"""
+    check(text, "recognize-gelu", ["Sigmoid", source, "Gelu"], {"x": X})
+
+
 def test_gelu_with_other_constants_is_left_alone() -> None:
     text = """g (float[2,5,8] x) => (float[2,5,8] y) <float root = {1.5}, float one = {1}, float half = {0.5}> {
         d = Div(x, root) e = Erf(d) s = Add(e, one) m = Mul(x, s) y = Mul(m, half) }"""
