@@ -55,7 +55,10 @@ def _raised_by(module: Any, args: Sequence[Any], kwargs: Any) -> Exception | Non
 
 def _first_line(error: BaseException) -> str:
     first = next((s for s in str(error).splitlines() if s.strip()), type(error).__name__).strip()
-    return re.sub(r"\s*For more information, run with TORCH_LOGS.*", "", first)[:LONGEST]
+    first = re.sub(r"\s*For more information, run with TORCH_LOGS.*", "", first)
+    if len(first) <= LONGEST:
+        return first
+    return first[: first.rfind(". ", 0, LONGEST) + 1] or first[:LONGEST]  # whole sentences
 
 
 def _definition(module: Any) -> str:
@@ -72,6 +75,8 @@ def _advice(text: str) -> str:
         fixes = "; ".join(line.strip() for line in found[1].splitlines() if line.strip())
         reasons = " ".join(line.strip(" -") for line in text.splitlines() if line.startswith("  - "))
         return f"{reasons[:LONGEST]} torch suggests: {fixes[:LONGEST]}".strip()
+    if "register_pytree_node" in text or "register a pytree" in text:
+        return "take and return tensors in tuples, lists and dicts, or make the class known with torch.export.register_dataclass"
     if "data-dependent" in text:
         return "rewrite that line without data-dependent Python control flow (torch.where), or capture the part before it"
     if "dynamic_shapes" in text:
