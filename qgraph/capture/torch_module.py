@@ -13,6 +13,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.caches import plain, plain_shapes, taking_plain
+from qgraph.capture.masked_rows import zero_masked_rows
 from qgraph.capture.onnx_file import REMARK, prepare
 from qgraph.capture.torch_errors import explain
 from qgraph.capture.torch_names import (
@@ -94,6 +95,7 @@ def from_torch(
     separate_outputs(model, paths)
     name_outputs(model, paths)
     prepare(model, type(module).__name__)
+    zero_masked_rows(model)
     changed = sorted(exported.exported_program.graph_signature.buffers_to_mutate.values())
     if changed:
         remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
