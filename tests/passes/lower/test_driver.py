@@ -113,3 +113,25 @@ def test_uint8_at_the_border_is_the_codes(tmp_path: Path) -> None:
     feed = {"x": np.array([[0, 7, 255], [90, 17, 3]], np.uint8)}
     compile(model, tmp_path / "m.qgp")
     np.testing.assert_array_equal(Session(tmp_path / "m.qgp").run(feed)["y"], run_onnx(model, feed)[0])
+
+
+@pytest.mark.parametrize("names", [("t", "t_1"), ("t_1", "t")])
+def test_outputs_called_as_a_copy_would_be_keep_their_names(names: tuple[str, str], tmp_path: Path) -> None:
+    """Keys and values are handed out in float and read as codes, which need a name of their own."""
+    rng = np.random.default_rng(0)
+    weights = ", ".join(f"{v:.3f}" for v in rng.standard_normal(128))
+    keys, values = names
+    model = model_of(
+        f"""g (float[2,4,8] x) => (float[2,2,4,4] {keys}, float[2,2,4,4] {values}, float[2,2,4,4] y)
+          <float[8,16] w = {{{weights}}}, int64[4] s = {{2,4,2,4}}> {{
+            h = MatMul(x, w) k, v = Split<axis=-1, num_outputs=2>(h) kr = Reshape(k, s) vr = Reshape(v, s)
+            {keys} = Transpose<perm=[0,2,1,3]>(kr) {values} = Transpose<perm=[0,2,1,3]>(vr)
+            kt = Transpose<perm=[0,1,3,2]>({keys}) q = MatMul({values}, kt) p = Softmax(q) y = MatMul(p, {values}) }}"""
+    )
+    feed = {"x": rng.standard_normal((2, 4, 8)).astype(np.float32)}
+    transform(model, preset="int8", data=[feed])
+    compile(model, tmp_path / "m.qgp")
+    program = Session(tmp_path / "m.qgp")
+    assert program.outputs == [*names, "y"]
+    for a, b in zip(program.run(feed).values(), run_onnx(model, feed), strict=True):
+        np.testing.assert_allclose(a, b, atol=0.1)
