@@ -23,7 +23,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.op_traits import Trait, has, traits
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, quantizer_params, read_weight
@@ -53,12 +53,7 @@ def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
             _dequantize(low, node)
     outputs = [_output(low, v) for v in graph.outputs]
     if low.refused:
-        listed = "; ".join(where(n) for n in list(low.refused)[:8])
-        more = f" and {len(low.refused) - 8} more" if len(low.refused) > 8 else ""
-        raise QGraphError(
-            f"{len(low.refused)} nodes have no integer kernel: {listed}{more}; quantize them (placement=integer, "
-            "do not exclude them), replace them in the model, or deploy with 'qgraph export' on ONNX Runtime"
-        )
+        raise _refusal(list(low.refused))
     nodes = low.build.live(outputs)
     made = ir.Graph(
         inputs,
@@ -69,6 +64,19 @@ def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
         name=graph.name,
     )
     return made, low
+
+
+def _refusal(refused: list[ir.Node]) -> QGraphError:
+    """Name what has no integer kernel; only what could have one can be quantized."""
+    listed = "; ".join(where(n) for n in refused[:8])
+    more = f" and {len(refused) - 8} more" if len(refused) > 8 else ""
+    count = "1 node has" if len(refused) == 1 else f"{len(refused)} nodes have"
+    possible = any((row := traits(n)) is not None and not row.no_integer for n in refused)
+    todo = "quantize them (placement=integer, do not exclude them), " if possible else ""
+    return QGraphError(
+        f"{count} no integer kernel: {listed}{more}; {todo}replace them in the model, or deploy with 'qgraph export' on "
+        "ONNX Runtime"
+    )
 
 
 def _quantize(low: Lowering, node: ir.Node) -> None:

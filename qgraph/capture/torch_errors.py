@@ -12,6 +12,8 @@ from qgraph.errors import user_line
 
 LONGEST = 300
 """Characters of a message of torch that are passed on."""
+NOT_THEIRS = [f"{os.sep}{package}{os.sep}" for package in ("torch", "onnxscript")]
+"""What paths of files have that are not the user's."""
 ADVICE = re.compile(
     r"(?:Suggested fixes|To fix the error, insert one of the following checks before this call):\s*\n((?:[ \t]+.*\n?)+)"
 )
@@ -30,8 +32,10 @@ def explain(module: Any, args: Sequence[Any], kwargs: Any, error: BaseException)
     while chain.__cause__ is not None:
         chain = chain.__cause__
         text += "\n" + str(chain)
-    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f]
-    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else user_line(chain) or _definition(module)
+    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if not any(p in f for p in NOT_THEIRS)]
+    raised = user_line(chain)
+    own_line = "" if any(p in raised for p in NOT_THEIRS) else raised
+    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else own_line or _definition(module)
     return f"cannot capture {name}: {_first_line(chain)} (at {place}); {_advice(text)}"
 
 

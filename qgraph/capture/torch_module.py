@@ -18,13 +18,13 @@ from qgraph.capture.onnx_file import REMARK, prepare
 from qgraph.capture.torch_errors import explain
 from qgraph.capture.torch_names import (
     Arguments,
-    check_outputs,
     name_dims,
     name_inputs,
     name_outputs,
     output_paths,
     separate_outputs,
 )
+from qgraph.capture.torch_program import check_program, give_heads
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
@@ -78,7 +78,8 @@ def from_torch(
         try:
             with _quiet(), taking_plain(module, args, kwargs, signature):
                 program = torch.export.export(module, plain(args), plain(kwargs), dynamic_shapes=dynamic_shapes)
-                check_outputs(program, type(module).__name__)
+                check_program(program, type(module).__name__)
+                give_heads(program)
                 exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
         except QGraphError:
             raise

@@ -108,20 +108,6 @@ def output_paths(program: Any) -> list[str]:
     return [p for p, s in zip(paths, specs, strict=True) if not (isinstance(s.arg, ConstantArgument) and s.arg.value is None)]
 
 
-def check_outputs(program: Any, origin: str) -> None:
-    """Refuse outputs of an exported program that are neither tensors nor None; ``origin`` names the module."""
-    from torch.export.graph_signature import ConstantArgument, OutputKind
-
-    specs = [s for s in program.graph_signature.output_specs if s.kind == OutputKind.USER_OUTPUT]
-    for place, spec in enumerate(specs):
-        value = spec.arg.value if isinstance(spec.arg, ConstantArgument) else None
-        if value is not None:
-            raise QGraphError(
-                f"output {place} of {origin} is the {type(value).__name__} {value!r}, and a graph has tensors alone; leave it "
-                "out, or return torch.tensor of it"
-            )
-
-
 def _paths(spec: Any, name: str = "") -> list[str]:
     """The path of every leaf of a ``TreeSpec``, from the first key on."""
     if spec.is_leaf():

@@ -188,3 +188,23 @@ def test_relative_positions_that_are_trained_go_through_fused_attention() -> Non
     module = Calls(attend)
     assert_equals_torch(module, torch.randn(2, 5, 8))
     assert all(p.requires_grad for p in module.parameters())
+
+
+def test_a_recurrent_layer_that_onnx_has_not_is_refused() -> None:
+    text = refusal(nn.LSTM(8, 6, proj_size=3), torch.randn(4, 2, 8))
+    assert "an LSTM of LSTM has a proj_size, which ONNX's has not" in text and "put a Linear behind" in text
+
+
+class Attends(nn.Module):
+    """Attention without heads."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(5, 5).tril().bool(), torch.randn(2, 5, 5)])
+def test_attention_without_heads(mask: torch.Tensor) -> None:
+    model = assert_equals_torch(Attends(), torch.randn(2, 5, 8), mask)
+    assert list(model.graph.outputs[0].shape or ()) == [2, 5, 8]
+    text = refusal(Attends(), torch.randn(2, 1, 1, 5, 8), torch.ones(5, 5))
+    assert "of Attends has 5 dims, of which the exporter takes 3 or 4" in text and f"{__file__}:" in text

@@ -135,3 +135,31 @@ def test_outputs_called_as_a_copy_would_be_keep_their_names(names: tuple[str, st
     assert program.outputs == [*names, "y"]
     for a, b in zip(program.run(feed).values(), run_onnx(model, feed), strict=True):
         np.testing.assert_allclose(a, b, atol=0.1)
+
+
+def test_a_refusal_tells_to_quantize_what_can_be(tmp_path: Path) -> None:
+    for op, possible in (("CumSum(h, one)", False), ("Sigmoid(h)", True)):
+        model = model_of(
+            f"""g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {{1, 2, 3, 4}}, int64 one = {{1}}> {{
+                h = MatMul(x, w) y = {op} }}"""
+        )
+        transform(model, "quantize{activations=tokens placement=linear}")
+        with pytest.raises(QGraphError, match=r"^1 node has no integer kernel: ") as caught:
+            compile(model, tmp_path / "m.qgp")
+        assert ("quantize them" in str(caught.value)) == possible
+
+
+def test_what_quantize_left_alone_is_not_told_to_be_transformed_alone(tmp_path: Path) -> None:
+    model = model_of('g (float[2,2] x) => (float[2,2] y) { y = Einsum<equation="ij,ik->jk">(x, x) }')
+    with pytest.raises(QGraphError, match=r"no quantized value; .* or deploy with 'qgraph export'"):
+        compile(model, tmp_path / "m.qgp")
+
+
+def test_transposed_convolutions_over_three_axes_are_refused_by_name(tmp_path: Path) -> None:
+    numbers = ", ".join(["0.5"] * 16)
+    model = model_of(
+        f"g (float[1,1,2,2,2] x) => (float[1,2,3,3,3] y) <float[1,2,2,2,2] w = {{{numbers}}}> {{ y = ConvTranspose(x, w) }}"
+    )
+    transform(model, preset="int8", data=[{"x": np.ones((1, 1, 2, 2, 2), np.float32)}])
+    with pytest.raises(QGraphError, match="has 3 spatial axes; the integer runtime takes one or two"):
+        compile(model, tmp_path / "m.qgp")
