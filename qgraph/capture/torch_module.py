@@ -18,6 +18,7 @@ from qgraph.capture.onnx_file import REMARK, prepare
 from qgraph.capture.torch_errors import explain
 from qgraph.capture.torch_names import (
     Arguments,
+    check_examples,
     name_dims,
     name_inputs,
     name_outputs,
@@ -72,6 +73,7 @@ def from_torch(
     if call is not None and dynamic_shapes is not None:
         named = Arguments.of(module, args, kwargs)
         shapes = plain_shapes(named.values, call.shapes(dynamic_shapes))  # type: ignore[union-attr]
+        check_examples(call.values, shapes)
         dynamic_shapes = call.exported(shapes)
     signature = call.signature if call is not None else None
     with _in_inference_mode(module):
@@ -97,16 +99,24 @@ def from_torch(
     name_outputs(model, paths)
     prepare(model, type(module).__name__)
     zero_masked_rows(model)
-    changed = sorted(exported.exported_program.graph_signature.buffers_to_mutate.values())
-    if changed:
-        remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
-        listed = ", ".join(map(repr, changed))
-        remarks.append(f"forward changes the buffers {listed}; the graph starts every run from their values at the capture")
-        model.metadata_props[REMARK] = "; ".join(remarks)
+    _remark_changes(model, exported.exported_program.graph_signature)
     tables = module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
     mark(model, *({name for name, _ in table} for table in tables))
     model.producer_name = "qgraph"
     return model
+
+
+def _remark_changes(model: ir.Model, signature: Any) -> None:
+    """Say what ``forward`` changes in place and the graph does not."""
+    remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
+    if buffers := ", ".join(map(repr, sorted(signature.buffers_to_mutate.values()))):
+        remarks.append(f"forward changes the buffers {buffers}; the graph starts every run from their values at the capture")
+    if inputs := ", ".join(map(repr, sorted(set(signature.user_inputs_to_mutate.values())))):
+        remarks.append(
+            f"forward changes the inputs {inputs} in place, and the graph does not; return them to have what they become"
+        )
+    if remarks:
+        model.metadata_props[REMARK] = "; ".join(remarks)
 
 
 def _check_module(module: Any) -> None:

@@ -191,6 +191,22 @@ def name_dims(model: ir.Model, named: Mapping[str, Any], shapes: Mapping[str, An
             )
 
 
+def check_examples(named: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
+    """Refuse examples of one element along a dim that is to be free: torch takes their size as fixed."""
+    from torch.export import Dim
+
+    tensors = dict(leaves(dict(named)))
+    for path, axes in _dims(dict(named), dict(shapes)):
+        for axis, dim in axes:
+            free = dim is Dim.DYNAMIC or getattr(dim, "__name__", None) is not None
+            rank = len(tensors[path].shape)
+            if free and -rank <= axis < rank and tensors[path].shape[axis] == 1:
+                raise QGraphError(
+                    f"dynamic_shapes frees axis {axis} of {path!r}, whose example has one element along it, which torch takes as "
+                    "fixed; give an example of two or more"
+                )
+
+
 def _dims(value: Any, shapes: Any, name: str = "") -> Iterator[tuple[str, list[tuple[int, Any]]]]:
     """(path, (axis, dim) ...) of every tensor that has dynamic dims."""
     if not shapes:

@@ -208,3 +208,19 @@ def test_attention_without_heads(mask: torch.Tensor) -> None:
     assert list(model.graph.outputs[0].shape or ()) == [2, 5, 8]
     text = refusal(Attends(), torch.randn(2, 1, 1, 5, 8), torch.ones(5, 5))
     assert "of Attends has 5 dims, of which the exporter takes 3 or 4" in text and f"{__file__}:" in text
+
+
+class Writes(nn.Module):
+    """A cache that is written in place."""
+
+    def forward(self, x: torch.Tensor, cache: torch.Tensor) -> torch.Tensor:
+        return cache.index_copy_(0, torch.tensor([1]), x).sum(0)
+
+
+def test_an_input_that_forward_changes_is_named() -> None:
+    model = from_torch(Writes(), (torch.ones(1, 3), torch.zeros(4, 3)))
+    assert model.metadata_props[REMARK] == (
+        "forward changes the inputs 'cache' in place, and the graph does not; return them to have what they become"
+    )
+    found = run_onnx(model, {"x": np.ones((1, 3), np.float32), "cache": np.zeros((4, 3), np.float32)})
+    np.testing.assert_array_equal(found[0], [1, 1, 1])

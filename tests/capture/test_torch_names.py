@@ -139,3 +139,9 @@ def test_an_output_that_is_no_tensor_is_refused(value: Any) -> None:
 def test_more_dynamic_shapes_than_inputs_are_refused() -> None:
     with pytest.raises(QGraphError, match="dynamic_shapes has 3 entries for 2 inputs"):
         from_torch(Two(lambda x, y: x - y), (X, Z), dynamic_shapes=({0: BATCH}, {0: BATCH}, {0: BATCH}))
+
+
+@pytest.mark.parametrize("free", [BATCH, torch.export.Dim.DYNAMIC])
+def test_an_example_of_one_element_along_a_free_dim_is_refused(free: Any) -> None:
+    with pytest.raises(QGraphError, match="frees axis 0 of 'y', whose example has one element along it"):
+        from_torch(Two(lambda x, y: x.sum() + y), (X, Z[:1]), dynamic_shapes={"y": {0: free}})
