@@ -43,7 +43,7 @@ def compile(
     dialect = dialect_of(source)
     if dialect == "float" and any((n.domain, n.op_type) not in INTEGER_OPS for n in source.graph):
         raise QGraphError(
-            "the model has no quantized value; run 'qgraph transform IN -o OUT --preset int8 --data X' first, whose report says "
+            "the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first, whose report says "
             "what stays float, or deploy with 'qgraph export' on ONNX Runtime"
         )
     with blamed_on("cannot compile", lambda: source):

@@ -151,7 +151,7 @@ def test_a_refusal_tells_to_quantize_what_can_be(tmp_path: Path) -> None:
 
 def test_what_quantize_left_alone_is_not_told_to_be_transformed_alone(tmp_path: Path) -> None:
     model = model_of('g (float[2,2] x) => (float[2,2] y) { y = Einsum<equation="ij,ik->jk">(x, x) }')
-    with pytest.raises(QGraphError, match=r"no quantized value; .* or deploy with 'qgraph export'"):
+    with pytest.raises(QGraphError, match=r"the model is not quantized; .* or deploy with 'qgraph export'"):
         compile(model, tmp_path / "m.qgp")
 
 
