@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
+import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import rewriter
@@ -45,6 +46,21 @@ def _applicable(model: ir.Model) -> list[rewriter.RewriteRule]:
     """The rules whose ops are all in the graph; every rule is tried on every node, so fewer rules are quicker."""
     present = {n.op_type for n in model.graph} | {"Reshape"}  # rules turn other ops into Reshape
     return [r for r in RULES if {str(n.op) for n in r._target_pattern._nodes} <= present]
+
+
+class Evaluator(folding.ReferenceEvaluator):
+    """ONNX's reference, but for GatherElements, which that gathers along the wrong axis from 64 rows on, or not at all."""
+
+    def get_evaluator(self, domain: str, op: str, version: int) -> Callable[..., Any] | None:
+        return _gather_elements if (domain, op) == ("", "GatherElements") else super().get_evaluator(domain, op, version)
+
+
+def _gather_elements(data: np.ndarray, indices: np.ndarray, axis: int = 0) -> np.ndarray:
+    inside = tuple(slice(None) if i == axis % data.ndim else slice(n) for i, n in enumerate(indices.shape))
+    return np.take_along_axis(data[inside], indices, axis)
+
+
+folding._reference_evaluator = Evaluator()
 
 
 @contextlib.contextmanager

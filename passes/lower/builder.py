@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,12 @@ from qgraph.ir.weights import MULTIPLE_OF
 class Builder:
     """Collects the nodes of a new graph in order.
 
-    ``unknown`` are placeholders for values that have no form in the new graph, and what is computed from them.
+    ``unknown`` are placeholders for values that have no form in the new graph, and what is computed from them. No name that is
+    made unique is one of ``reserved``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: Collection[str] = ()) -> None:
+        self.reserved = reserved
         self.nodes: list[ir.Node] = []
         self.initializers: dict[str, ir.Value] = {}
         self.names: set[str] = set()
@@ -30,7 +32,7 @@ class Builder:
 
     def unique(self, stem: str) -> str:
         name, n = stem, 1
-        while name in self.names:
+        while name in self.names or (n > 1 and name in self.reserved):
             name, n = f"{stem}_{n}", n + 1
         self.names.add(name)
         return name
@@ -40,6 +42,19 @@ class Builder:
         value = self.constant(stem, array.astype(np.float32))
         value.meta[MULTIPLE_OF] = scales, factor
         return value
+
+    def release(self, name: str) -> None:
+        """Give what is called ``name`` another name."""
+        holders = [v for n in self.nodes for v in n.outputs if v.name == name]
+        if (constant := self.initializers.pop(name, None)) is not None:
+            holders.append(constant)
+        for value in holders:
+            value.name = self.unique(name)
+            if value is constant:
+                self.initializers[value.name] = value
+            if name in self.scales:
+                self.scales[value.name] = self.scales.pop(name)
+        self.names.discard(name)
 
     def constant(self, stem: str, array: np.ndarray, dtype: ir.DataType | None = None) -> ir.Value:
         name = self.unique(stem)

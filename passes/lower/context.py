@@ -32,7 +32,7 @@ class Lowering:
 
     def __init__(self, model: ir.Model, patterns: Sequence[Emit]) -> None:
         self.model, self.patterns = model, patterns
-        self.build = Builder()
+        self.build = Builder({v.name or "" for v in model.graph.outputs})
         self.codes: dict[ir.Value, QuantizedValue] = {}
         self.weights: dict[ir.Value, Weight] = {}
         self.baked: dict[ir.Value, Weight] = {}

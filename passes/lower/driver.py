@@ -131,16 +131,16 @@ def _output(low: Lowering, value: ir.Value) -> ir.Value:
         return low.new[value]
     made = low.any(value)
     assert made is not None
-    if made.name == value.name and made in low.build.initializers.values():  # the name is the output's
-        del low.build.initializers[value.name or ""]
-        low.build.names.discard(value.name or "")
-        made.name = low.build.unique(f"{value.name}.constant")
-        low.build.initializers[made.name] = made
-    if made.producer() is None or (made.name != value.name and made in low.new.values()):
-        like = next(iter(low.model.graph), None) or ir.Node("", "Identity", [], name="constant")  # no node: constants only
-        assert made.dtype is not None
-        made = low.build.add(like, "Identity", [made], name=value.name or "output", type=made.dtype, shape=value.shape, domain="")
-    return made
+    if made.name == value.name and made.producer() is not None:
+        return made
+    name = value.name or "output"
+    low.build.release(name)
+    if made.producer() is not None and sum(v is made for v in low.new.values()) == 1:
+        made.name = low.build.unique(name)
+        return made
+    like = next(iter(low.model.graph), None) or ir.Node("", "Identity", [], name="constant")  # no node: constants only
+    assert made.dtype is not None
+    return low.build.add(like, "Identity", [made], name=name, type=made.dtype, shape=value.shape, domain="")
 
 
 @register("lower")

@@ -203,11 +203,8 @@ def _channels(weight: Weight, node: ir.Node) -> int:
 
 def _prove(node: ir.Node, weight: Weight, max_abs_code: int, bias: ir.Value | None) -> None:
     """The largest |accumulator| of any input must fit int32, also before the zero point is taken away."""
-    axes = (
-        tuple(i for i in range(weight.codes.ndim) if i != 0)
-        if node.op_type != "ConvTranspose"
-        else (0, 2, 3)[: weight.codes.ndim - 1]
-    )
+    channels = 1 if node.op_type == "ConvTranspose" else 0
+    axes = tuple(i for i in range(weight.codes.ndim) if i != channels)
     totals = np.abs(weight.codes.astype(np.int64)).sum(axes) * (255 + max_abs_code)
     added = constant(bias)
     if added is not None and added.dtype == np.int32:  # of the same channel; those of ConvTranspose repeat over the groups

@@ -19,7 +19,7 @@ from qgraph.passes.quantize.positions import known_ranges, unmeasurable
 
 from qgraph.analyze.activations import summarize
 from qgraph.errors import QGraphError
-from qgraph.ir.matchers.attention import mask_inputs, scaled
+from qgraph.ir.matchers.attention import guarded, mask_inputs, scaled
 from qgraph.ir.op_traits import Trait, has, traits
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
@@ -75,6 +75,12 @@ def rearranged(model: ir.Model) -> dict[ir.Value, ir.Value]:
     return found
 
 
+def guarded_values(model: ir.Model) -> set[ir.Value]:
+    """Probabilities behind which a guard makes zeros of NaN: rows whose keys are all masked are no part of their range."""
+    guards = [(n, guarded(n.outputs[0])) for n in model.graph if n.op_type == "Where" and not n.domain]
+    return {p for n, p in guards if p is not None and all(u.node is n or u.node.op_type == "IsNaN" for u in p.uses())}
+
+
 def _is_mask(value: ir.Value) -> bool:
     array = constant(value)
     return array is not None and _masks(array)
@@ -104,7 +110,7 @@ class Calibrate(Pass):
         momentum: float = 0.9
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
-        masked = masks(model) | {n.outputs[0] for n in model.graph if _pads_with_mask(n)}
+        masked = masks(model) | {n.outputs[0] for n in model.graph if _pads_with_mask(n)} | guarded_values(model)
         positions = unmeasurable(model)
         values = [v for v in model.graph.inputs if v.dtype == ir.DataType.FLOAT]
         values += [v for n in model.graph for v in n.outputs if v.dtype == ir.DataType.FLOAT and v not in positions]

@@ -14,7 +14,7 @@ import copy
 import functools
 import inspect
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -105,14 +105,16 @@ def _spread(value: Any, dims: Any) -> Any:
 
 
 @contextlib.contextmanager
-def taking_plain(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], others: Collection[str] = ()) -> Iterator[None]:
+def taking_plain(
+    module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], signature: inspect.Signature | None = None
+) -> Iterator[None]:
     """Let ``forward`` of ``module`` take the plain form of ``args`` and ``kwargs`` and return that of its outputs.
 
     Args:
-        others: names that ``**kwargs`` takes; for the time they are parameters, since ``torch.export`` has no dynamic shapes of
+        signature: what ``forward`` says that it takes for the time, if it is another: ``torch.export`` has no dynamic shapes of
             what is in ``**kwargs``.
     """
-    if "transformers.cache_utils" not in sys.modules and not others:
+    if "transformers.cache_utils" not in sys.modules and signature is None:
         yield
         return
     original = module.forward
@@ -122,11 +124,8 @@ def taking_plain(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], ot
         given = tuple(rebuilt(like, v) for like, v in zip(args, given, strict=False)) + given[len(args) :]
         return plain(original(*given, **{k: rebuilt(kwargs.get(k), v) for k, v in named.items()}))
 
-    if others:
-        signature = inspect.signature(original)
-        named = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
-        named += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in others]
-        forward.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
+    if signature is not None:
+        forward.__signature__ = signature  # type: ignore[attr-defined]
     own = module.__dict__.get("forward")
     module.forward = forward
     try:

@@ -12,6 +12,8 @@ from qgraph.errors import user_line
 
 LONGEST = 300
 """Characters of a message of torch that are passed on."""
+NOT_THEIRS = [f"{os.sep}{package}{os.sep}" for package in ("torch", "onnxscript")]
+"""What paths of files have that are not the user's."""
 ADVICE = re.compile(
     r"(?:Suggested fixes|To fix the error, insert one of the following checks before this call):\s*\n((?:[ \t]+.*\n?)+)"
 )
@@ -30,8 +32,10 @@ def explain(module: Any, args: Sequence[Any], kwargs: Any, error: BaseException)
     while chain.__cause__ is not None:
         chain = chain.__cause__
         text += "\n" + str(chain)
-    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if f"{os.sep}torch{os.sep}" not in f]
-    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else user_line(chain) or _definition(module)
+    lines = [(f, n) for f, n in re.findall(r'File "([^"]+)", line (\d+)', text) if not any(p in f for p in NOT_THEIRS)]
+    raised = user_line(chain)
+    own_line = "" if any(p in raised for p in NOT_THEIRS) else raised
+    place = f"{lines[-1][0]}:{lines[-1][1]}" if lines else own_line or _definition(module)
     return f"cannot capture {name}: {_first_line(chain)} (at {place}); {_advice(text)}"
 
 
@@ -55,7 +59,10 @@ def _raised_by(module: Any, args: Sequence[Any], kwargs: Any) -> Exception | Non
 
 def _first_line(error: BaseException) -> str:
     first = next((s for s in str(error).splitlines() if s.strip()), type(error).__name__).strip()
-    return re.sub(r"\s*For more information, run with TORCH_LOGS.*", "", first)[:LONGEST]
+    first = re.sub(r"\s*For more information, run with TORCH_LOGS.*", "", first)
+    if len(first) <= LONGEST:
+        return first
+    return first[: first.rfind(". ", 0, LONGEST) + 1] or first[:LONGEST]  # whole sentences
 
 
 def _definition(module: Any) -> str:
@@ -72,6 +79,8 @@ def _advice(text: str) -> str:
         fixes = "; ".join(line.strip() for line in found[1].splitlines() if line.strip())
         reasons = " ".join(line.strip(" -") for line in text.splitlines() if line.startswith("  - "))
         return f"{reasons[:LONGEST]} torch suggests: {fixes[:LONGEST]}".strip()
+    if "register_pytree_node" in text or "register a pytree" in text:
+        return "take and return tensors in tuples, lists and dicts, or make the class known with torch.export.register_dataclass"
     if "data-dependent" in text:
         return "rewrite that line without data-dependent Python control flow (torch.where), or capture the part before it"
     if "dynamic_shapes" in text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,19 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.caches import plain, plain_shapes, taking_plain
+from qgraph.capture.masked_rows import zero_masked_rows
 from qgraph.capture.onnx_file import REMARK, prepare
 from qgraph.capture.torch_errors import explain
-from qgraph.capture.torch_names import Arguments, name_dims, name_inputs, name_outputs, output_paths
+from qgraph.capture.torch_names import (
+    Arguments,
+    check_examples,
+    name_dims,
+    name_inputs,
+    name_outputs,
+    output_paths,
+    separate_outputs,
+)
+from qgraph.capture.torch_program import check_program, give_heads
 from qgraph.errors import QGraphError
 from qgraph.factories import call_factory
 from qgraph.ir.dialects import MIN_OPSET
@@ -44,32 +54,39 @@ def from_torch(
     """
     import torch
 
-    if not isinstance(module, torch.nn.Module):
-        raise QGraphError(f"a torch.nn.Module is captured, not {type(module).__name__}; wrap the function in a module")
+    _check_module(module)
     if isinstance(args, Mapping):
         kwargs = {**args, **(kwargs or {})}
         args = ()
     if isinstance(args, torch.Tensor):
         alone = isinstance(dynamic_shapes, Mapping) and all(isinstance(axis, int) for axis in dynamic_shapes)
         args, dynamic_shapes = (args,), (dynamic_shapes,) if alone else dynamic_shapes
+    if not isinstance(args, Sequence) or isinstance(args, str):
+        raise QGraphError(
+            f"example inputs are a tensor, a tuple or list of what {type(module).__name__} takes, or a dict by the names of its "
+            f"parameters, not {type(args).__name__}; correct them"
+        )
     args, kwargs = tuple(args), dict(kwargs or {})
-    _check_arguments(module, args, dynamic_shapes)
+    _check_axes(args, dynamic_shapes)
     call = Arguments.of(module, plain(args), plain(kwargs))
     shapes: dict[str, Any] = {}
     if call is not None and dynamic_shapes is not None:
         named = Arguments.of(module, args, kwargs)
         shapes = plain_shapes(named.values, call.shapes(dynamic_shapes))  # type: ignore[union-attr]
+        check_examples(call.values, shapes)
         dynamic_shapes = call.exported(shapes)
-    was_training = module.training
-    module.eval()
-    try:
-        with _quiet(), taking_plain(module, args, kwargs, call.others if call is not None else ()):
-            program = torch.export.export(module, plain(args), plain(kwargs), dynamic_shapes=dynamic_shapes)
-            exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
-    except Exception as error:
-        raise QGraphError(explain(module, args, kwargs, error)) from error
-    finally:
-        module.train(was_training)
+    signature = call.signature if call is not None else None
+    with _in_inference_mode(module):
+        try:
+            with _quiet(), taking_plain(module, args, kwargs, signature):
+                program = torch.export.export(module, plain(args), plain(kwargs), dynamic_shapes=dynamic_shapes)
+                check_program(program, type(module).__name__)
+                give_heads(program)
+                exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
+        except QGraphError:
+            raise
+        except Exception as error:
+            raise QGraphError(explain(module, args, kwargs, error)) from error
     assert exported is not None and exported.exported_program is not None
     model = exported.model
     _copy_tensors(model)
@@ -77,27 +94,54 @@ def from_torch(
     if call is not None:
         name_inputs(model, call.values)
         name_dims(model, call.values, shapes)
-    name_outputs(model, output_paths(program))
+    paths = output_paths(program)
+    separate_outputs(model, paths)
+    name_outputs(model, paths)
     prepare(model, type(module).__name__)
-    changed = sorted(exported.exported_program.graph_signature.buffers_to_mutate.values())
-    if changed:
-        remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
-        listed = ", ".join(map(repr, changed))
-        remarks.append(f"forward changes the buffers {listed}; the graph starts every run from their values at the capture")
-        model.metadata_props[REMARK] = "; ".join(remarks)
+    zero_masked_rows(model)
+    _remark_changes(model, exported.exported_program.graph_signature)
     tables = module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)
     mark(model, *({name for name, _ in table} for table in tables))
     model.producer_name = "qgraph"
     return model
 
 
-def _check_arguments(module: Any, args: Sequence[Any], dynamic_shapes: Any) -> None:
-    """Refuse a module without data, and dynamic axes that the inputs do not have."""
+def _remark_changes(model: ir.Model, signature: Any) -> None:
+    """Say what ``forward`` changes in place and the graph does not."""
+    remarks = [model.metadata_props[REMARK]] if REMARK in model.metadata_props else []
+    if buffers := ", ".join(map(repr, sorted(signature.buffers_to_mutate.values()))):
+        remarks.append(f"forward changes the buffers {buffers}; the graph starts every run from their values at the capture")
+    if inputs := ", ".join(map(repr, sorted(set(signature.user_inputs_to_mutate.values())))):
+        remarks.append(
+            f"forward changes the inputs {inputs} in place, and the graph does not; return them to have what they become"
+        )
+    if remarks:
+        model.metadata_props[REMARK] = "; ".join(remarks)
+
+
+def _check_module(module: Any) -> None:
+    """Refuse what is no module that torch can export: functions, scripts, quantized modules, modules without data."""
+    import torch
+
+    name = type(module).__name__
+    if isinstance(module, torch.export.ExportedProgram):
+        raise QGraphError(f"a torch.nn.Module is captured, not {name}; give its module()")
+    if not isinstance(module, torch.nn.Module):
+        raise QGraphError(f"a torch.nn.Module is captured, not {name}; wrap the function in a module")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise QGraphError(f"{name} is a ScriptModule, which torch.export does not take; capture the module that it was made from")
+    for path, inner in module.named_modules():
+        if ".ao.nn.quantized" in type(inner).__module__:
+            raise QGraphError(
+                f"{path!r} of {name} is quantized by torch already; capture the float module, 'transform' quantizes it"
+            )
     meta = next((name for name, tensor in [*module.named_parameters(), *module.named_buffers()] if tensor.is_meta), None)
     if meta is not None:
-        raise QGraphError(
-            f"{meta!r} of {type(module).__name__} lies on the meta device, which holds no data; load the weights first"
-        )
+        raise QGraphError(f"{meta!r} of {name} lies on the meta device, which holds no data; load the weights first")
+
+
+def _check_axes(args: Sequence[Any], dynamic_shapes: Any) -> None:
+    """Refuse dynamic axes that the inputs do not have."""
     specs = dynamic_shapes if isinstance(dynamic_shapes, tuple | list) else ()
     for place, (value, spec) in enumerate(zip(args, specs, strict=False)):
         rank = getattr(value, "ndim", None)
@@ -106,6 +150,30 @@ def _check_arguments(module: Any, args: Sequence[Any], dynamic_shapes: Any) -> N
             raise QGraphError(
                 f"dynamic_shapes names axis {max(axes, key=abs)} of input {place}, which has {rank} dims; correct it"
             )
+
+
+@contextlib.contextmanager
+def _in_inference_mode(module: Any) -> Iterator[None]:
+    """Evaluation mode without gradients, for the time.
+
+    Torch fuses attention differently for values that have a gradient, and its export takes strides of the one for the other. What
+    torch.export made has one mode alone, which it keeps.
+    """
+    import torch
+
+    was_training, trained = module.training, [p for p in module.parameters() if p.requires_grad]
+    with contextlib.suppress(NotImplementedError):
+        module.eval()
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        with contextlib.suppress(NotImplementedError):
+            module.train(was_training)
 
 
 def _copy_tensors(model: ir.Model) -> None:

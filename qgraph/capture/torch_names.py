@@ -14,6 +14,9 @@ from typing import Any
 
 import onnx_ir as ir
 
+from qgraph.errors import QGraphError
+from qgraph.ir.patterns import unused
+
 CACHE = re.compile(r"^(.+?)((?:\.\d+)(?:\.(?:decoder|encoder))?\.(?:key|value))$")
 
 
@@ -25,12 +28,16 @@ class Arguments:
         values: in the order of the call; those of ``*args`` are one tuple.
         star: the parameter ``*args``, where some go to it.
         others: names that only ``**kwargs`` takes, whose name is ``double_star``.
+        renamed: new names of parameters without a keyword, such as ``*x``, whose name is among ``others``.
+        signature: the one of ``forward`` in which ``others`` are parameters; None where there are none.
     """
 
     values: dict[str, Any]
     star: str | None
     others: tuple[str, ...]
     double_star: str
+    renamed: dict[str, str]
+    signature: inspect.Signature | None
 
     @classmethod
     def of(cls, module: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments | None:
@@ -40,22 +47,33 @@ class Arguments:
             signature.bind(*args, **kwargs)
         except (TypeError, ValueError):
             return None
-        kinds = {kind: [p.name for p in signature.parameters.values() if p.kind == kind] for kind in inspect._ParameterKind}
-        single = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        star = kinds[inspect.Parameter.VAR_POSITIONAL][0] if len(args) > len(single) else None
+        parameters = list(signature.parameters.values())
+        known = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        others = tuple(k for k in kwargs if k not in known)
+        renamed = {p.name: unused(p.name, {*signature.parameters, *kwargs}) for p in parameters if p.name in others}
+        parameters = [p.replace(name=renamed.get(p.name, p.name)) for p in parameters]
+        single = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        star = next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), None) if len(args) > len(single) else None
         values = dict(zip(single, args, strict=False))
         if star is not None:
             values[star] = tuple(args[len(single) :])
-        known = {*single, *kinds[inspect.Parameter.KEYWORD_ONLY]}
-        double = next(iter(kinds[inspect.Parameter.VAR_KEYWORD]), "kwargs")
-        return cls({**values, **kwargs}, star, tuple(k for k in kwargs if k not in known), double)
+        double = next((p.name for p in parameters if p.kind == p.VAR_KEYWORD), "kwargs")
+        named = [p for p in parameters if p.kind != p.VAR_KEYWORD]
+        named += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in others]
+        made = signature.replace(parameters=named) if others else None
+        return cls({**values, **kwargs}, star, others, double, renamed, made)
 
     def shapes(self, given: Any) -> dict[str, Any]:
         """``dynamic_shapes`` by the same names; a tuple may have the shapes of ``*args`` one by one or as one."""
         if isinstance(given, Mapping):
             inside = given.get(self.double_star) if self.others else None
-            return {**given, **inside} if isinstance(inside, Mapping) else dict(given)
+            if not isinstance(inside, Mapping):
+                return dict(given)
+            return {**{self.renamed.get(name, name): spec for name, spec in given.items()}, **inside}
         names, shapes = list(self.values), list(given)
+        total = len(names) if self.star is None else len(names) - 1 + len(self.values[self.star])
+        if any(spec is not None for spec in shapes[max(total, len(names)) :]):
+            raise QGraphError(f"dynamic_shapes has {len(shapes)} entries for {total} inputs; give one each, or a dict by name")
         if self.star is not None:
             at, count = names.index(self.star), len(self.values[self.star])
             whole = len(shapes) == len(names) and isinstance(shapes[at], tuple) and len(shapes[at]) == count
@@ -112,6 +130,23 @@ def name_inputs(model: ir.Model, named: Mapping[str, Any]) -> None:
             value.name = path
 
 
+def separate_outputs(model: ir.Model, paths: Sequence[str]) -> None:
+    """Give an output a value of its own where it is another output too, or an input or a weight that is returned under a key."""
+    graph, seen = model.graph, set[ir.Value]()
+    named = len(paths) == len(graph.outputs)
+    taken = {v.name or "" for v in (*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs))}
+    for place, value in enumerate(graph.outputs):
+        key = named and bool(paths[place]) and value.producer() is None
+        if value in seen or key:
+            copy = ir.node("Identity", [value])
+            copy.outputs[0].name = unused(f"{value.name}_copy", taken)
+            taken.add(copy.outputs[0].name)
+            copy.outputs[0].type, copy.outputs[0].shape = value.type, value.shape
+            graph.append(copy)
+            graph.outputs[place] = copy.outputs[0]
+        seen.add(value)
+
+
 def name_outputs(model: ir.Model, paths: Sequence[str]) -> None:
     """Give outputs that have a path their path as name, unless an input, a weight or another output is called so."""
     outputs = list(model.graph.outputs)
@@ -154,6 +189,22 @@ def name_dims(model: ir.Model, named: Mapping[str, Any], shapes: Mapping[str, An
                     for d in value.shape
                 ]
             )
+
+
+def check_examples(named: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
+    """Refuse examples of one element along a dim that is to be free: torch takes their size as fixed."""
+    from torch.export import Dim
+
+    tensors = dict(leaves(dict(named)))
+    for path, axes in _dims(dict(named), dict(shapes)):
+        for axis, dim in axes:
+            free = dim is Dim.DYNAMIC or getattr(dim, "__name__", None) is not None
+            rank = len(tensors[path].shape)
+            if free and -rank <= axis < rank and tensors[path].shape[axis] == 1:
+                raise QGraphError(
+                    f"dynamic_shapes frees axis {axis} of {path!r}, whose example has one element along it, which torch takes as "
+                    "fixed; give an example of two or more"
+                )
 
 
 def _dims(value: Any, shapes: Any, name: str = "") -> Iterator[tuple[str, list[tuple[int, Any]]]]:

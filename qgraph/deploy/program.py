@@ -42,7 +42,10 @@ def compile(
     source = model if isinstance(model, ir.Model) else read(model)
     dialect = dialect_of(source)
     if dialect == "float" and any((n.domain, n.op_type) not in INTEGER_OPS for n in source.graph):
-        raise QGraphError("the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first")
+        raise QGraphError(
+            "the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first, whose report says "
+            "what stays float, or deploy with 'qgraph export' on ONNX Runtime"
+        )
     with blamed_on("cannot compile", lambda: source):
         lowered = source.clone()
         if dialect != "integer":

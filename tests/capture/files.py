@@ -8,14 +8,19 @@ import numpy as np
 import onnxruntime as ort
 
 
-def run(path: Path, feed: dict[str, np.ndarray], *, optimize: bool = False) -> np.ndarray:
-    """The first output that ONNX Runtime computes for a file; without ``optimize`` node by node."""
+def session_of(path: Path, *, optimize: bool = False) -> ort.InferenceSession:
+    """A file in ONNX Runtime; without ``optimize`` node by node."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     level = ort.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run(path: Path, feed: dict[str, np.ndarray], *, optimize: bool = False) -> np.ndarray:
+    """The first output that ONNX Runtime computes for a file."""
+    return session_of(path, optimize=optimize).run(None, feed)[0]
 
 
 def sqnr(wanted: np.ndarray, found: np.ndarray) -> float:

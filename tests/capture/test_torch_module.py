@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -145,3 +146,81 @@ def test_a_module_without_data_is_refused() -> None:
 def test_an_axis_that_an_input_does_not_have_is_refused() -> None:
     with pytest.raises(QGraphError, match=r"dynamic_shapes names axis 7 of input 0, which has 2 dims"):
         from_torch(nn.Linear(2, 3), (torch.randn(1, 2),), dynamic_shapes=({7: torch.export.Dim("n")},))
+
+
+def test_modules_that_torch_made_are_taken_or_named() -> None:
+    linear, x = nn.Linear(8, 3).eval(), torch.randn(4, 8)
+    program = torch.export.export(linear, (x,))
+    assert_equals_torch(torch.compile(linear), x)  # type: ignore[arg-type]
+    model, wanted = from_torch(program.module(), (x,)), linear(x).detach().numpy()
+    np.testing.assert_allclose(run_onnx(model, {model.graph.inputs[0].name or "": x.numpy()})[0], wanted, rtol=1e-5, atol=1e-5)
+    assert "not ExportedProgram; give its module()" in refusal(program, x)  # type: ignore[arg-type]
+    assert "is a ScriptModule" in refusal(torch.jit.trace(linear, x), x)
+    quantized = torch.ao.quantization.quantize_dynamic(nn.Sequential(linear), {nn.Linear})
+    assert "'0' of Sequential is quantized by torch already; capture the float module" in refusal(quantized, x)
+
+
+def test_example_inputs_of_another_form_are_refused() -> None:
+    for given in (None, 3, "text"):
+        with pytest.raises(QGraphError, match=r"example inputs are a tensor, a tuple or list of what Linear takes"):
+            from_torch(nn.Linear(8, 3), given)  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass
+class Pair:
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+def test_a_class_that_torch_does_not_know_is_refused_with_what_to_do() -> None:
+    x = torch.randn(4, 8)
+    for text in (refusal(Calls(lambda linear, x: Pair(x, x)), x), refusal(Calls(lambda linear, p: p.first), Pair(x, x))):
+        assert text.endswith("or make the class known with torch.export.register_dataclass") and "tests.capture" in text
+
+
+def test_relative_positions_that_are_trained_go_through_fused_attention() -> None:
+    def attend(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        heads = linear(x).view(2, 5, 2, 4).transpose(1, 2)
+        bias = linear.weight[:5, :5]
+        out = nn.functional.scaled_dot_product_attention(heads, heads, heads, attn_mask=bias)
+        return out.transpose(1, 2).reshape(2, 5, 8)  # no copy without gradients, one with
+
+    module = Calls(attend)
+    assert_equals_torch(module, torch.randn(2, 5, 8))
+    assert all(p.requires_grad for p in module.parameters())
+
+
+def test_a_recurrent_layer_that_onnx_has_not_is_refused() -> None:
+    text = refusal(nn.LSTM(8, 6, proj_size=3), torch.randn(4, 2, 8))
+    assert "an LSTM of LSTM has a proj_size, which ONNX's has not" in text and "put a Linear behind" in text
+
+
+class Attends(nn.Module):
+    """Attention without heads."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=mask)
+
+
+@pytest.mark.parametrize("mask", [torch.ones(5, 5).tril().bool(), torch.randn(2, 5, 5)])
+def test_attention_without_heads(mask: torch.Tensor) -> None:
+    model = assert_equals_torch(Attends(), torch.randn(2, 5, 8), mask)
+    assert list(model.graph.outputs[0].shape or ()) == [2, 5, 8]
+    text = refusal(Attends(), torch.randn(2, 1, 1, 5, 8), torch.ones(5, 5))
+    assert "of Attends has 5 dims, of which the exporter takes 3 or 4" in text and f"{__file__}:" in text
+
+
+class Writes(nn.Module):
+    """A cache that is written in place."""
+
+    def forward(self, x: torch.Tensor, cache: torch.Tensor) -> torch.Tensor:
+        return cache.index_copy_(0, torch.tensor([1]), x).sum(0)
+
+
+def test_an_input_that_forward_changes_is_named() -> None:
+    model = from_torch(Writes(), (torch.ones(1, 3), torch.zeros(4, 3)))
+    assert model.metadata_props[REMARK] == (
+        "forward changes the inputs 'cache' in place, and the graph does not; return them to have what they become"
+    )
+    found = run_onnx(model, {"x": np.ones((1, 3), np.float32), "cache": np.zeros((4, 3), np.float32)})
+    np.testing.assert_array_equal(found[0], [1, 1, 1])

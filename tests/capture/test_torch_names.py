@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qgraph.capture import from_torch
+from qgraph.errors import QGraphError
 from tests.conftest import run_onnx
 
 BATCH = torch.export.Dim("batch")
@@ -101,3 +102,46 @@ def test_a_dict_of_inputs() -> None:
     dims, outputs = captured(Two(lambda x, y: x - y), {"y": Z, "x": X}, dynamic_shapes={"x": {0: BATCH}, "y": {0: BATCH}})
     assert dims == {"y": ["batch", 4], "x": ["batch", 4]}
     np.testing.assert_allclose(outputs["sub"], X - Z, rtol=1e-6)
+
+
+class PositionalOnly(Calls):
+    def forward(self, x: Tensor, /, **more: Tensor) -> Any:
+        return self.function(x, **more)
+
+
+def test_a_keyword_may_be_called_as_a_parameter_that_has_none() -> None:
+    for module in (StarAndKeywords(lambda first, **more: first - more["x"]), PositionalOnly(lambda first, x: first - x)):
+        dims, outputs = captured(module, (X,), kwargs={"x": Z})
+        assert len(dims) == 2 and dims["x"] == [3, 4]
+        np.testing.assert_allclose(outputs["sub"], X - Z, rtol=1e-6)
+    shapes = {"x": ({0: BATCH},), "more": {"x": {0: BATCH}}}
+    dims, _ = captured(StarAndKeywords(lambda first, **more: first - more["x"]), (X,), kwargs={"x": Z}, dynamic_shapes=shapes)
+    assert list(dims.values()) == [["batch", 4], ["batch", 4]]
+
+
+def test_what_is_returned_twice_or_as_it_came_has_names_of_its_own() -> None:
+    def twice(x: Tensor, y: Tensor) -> Any:
+        made = x - y
+        return made, y, made, {"again": made, "came": x}
+
+    _, outputs = captured(Two(twice), (X, Z))
+    assert list(outputs) == ["sub", "y", "sub_copy", "again", "came"]
+    for name, wanted in zip(outputs, (X - Z, Z, X - Z, X - Z, X), strict=True):
+        np.testing.assert_allclose(outputs[name], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [3, 0.5, True, "text"])
+def test_an_output_that_is_no_tensor_is_refused(value: Any) -> None:
+    with pytest.raises(QGraphError, match=f"output 1 of Two is the {type(value).__name__} {value!r}, and a graph has tensors"):
+        from_torch(Two(lambda x, y: (x - y, value)), (X, Z))
+
+
+def test_more_dynamic_shapes_than_inputs_are_refused() -> None:
+    with pytest.raises(QGraphError, match="dynamic_shapes has 3 entries for 2 inputs"):
+        from_torch(Two(lambda x, y: x - y), (X, Z), dynamic_shapes=({0: BATCH}, {0: BATCH}, {0: BATCH}))
+
+
+@pytest.mark.parametrize("free", [BATCH, torch.export.Dim.DYNAMIC])
+def test_an_example_of_one_element_along_a_free_dim_is_refused(free: Any) -> None:
+    with pytest.raises(QGraphError, match="frees axis 0 of 'y', whose example has one element along it"):
+        from_torch(Two(lambda x, y: x.sum() + y), (X, Z[:1]), dynamic_shapes={"y": {0: free}})

@@ -104,3 +104,13 @@ def test_uneven_parts_of_a_split(length: int, parts: int) -> None:
     found = to_torch(model)(torch.from_numpy(x))
     for wanted, got in zip(run_onnx(model, {"x": x}), found.values(), strict=True):
         np.testing.assert_array_equal(got.numpy(), wanted)
+
+
+@pytest.mark.parametrize("how", ["asymmetric", "half_pixel"])
+@pytest.mark.parametrize("scale", [0.6, 0.3, 1.7])
+def test_the_nearest_of_a_scale_that_no_float_is(scale: float, how: str) -> None:
+    text = f"""<ir_version: 10, opset_import: ["" : 21]> g (float[60] x) => (float[n] y) <float[1] s = {{{scale}}}> {{
+        y = Resize<mode="nearest", nearest_mode="floor", coordinate_transformation_mode="{how}">(x, , s) }}"""
+    model, x = ir.from_onnx_text(text), np.arange(60, dtype=np.float32)
+    (found,) = to_torch(model)(torch.from_numpy(x)).values()
+    np.testing.assert_array_equal(found.numpy(), run_onnx(model, {"x": x})[0])

@@ -341,3 +341,19 @@ def test_quantizers_of_a_quantized_model_stay(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run_onnx(model, feed)[0], want)
     compile(model, tmp_path / "m.qgp")
     np.testing.assert_allclose(next(iter(Session(tmp_path / "m.qgp").run(feed).values())), want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape, axis", [((80, 1), 0), ((1, 80), 1), ((2, 3), 1), ((2, 80, 3), -2)])
+def test_gathered_elements_are_folded_at_any_length(shape: tuple[int, ...], axis: int, caplog: pytest.LogCaptureFixture) -> None:
+    picked = np.random.default_rng(0).integers(-shape[axis], shape[axis], shape).reshape(-1)
+    dims, numbers = ",".join(map(str, shape)), ", ".join(map(str, range(picked.size)))
+    model = model_of(
+        f"""g (float[{dims}] x) => (float[{dims}] y)
+          <float[{dims}] data = {{{numbers}}}, int64[{dims}] picked = {{{", ".join(map(str, picked))}}}> {{
+            t = GatherElements<axis={axis}>(data, picked) y = Add(x, t) }}"""
+    )
+    feed = {"x": np.zeros(shape, np.float32)}
+    before = run_onnx(model, feed)[0]
+    Pipeline("canonicalize").run(model)
+    assert [n.op_type for n in model.graph] == ["Add"] and not caplog.messages
+    np.testing.assert_array_equal(run_onnx(model, feed)[0], before)

@@ -136,3 +136,53 @@ def test_what_has_no_kernel_is_named_with_the_reason(tmp_path: Path) -> None:
         r"computes 2 of the nodes: Hardmax node '.*' \(no program has Hardmax\); Sigmoid .*\(not quant", str(caught.value)
     )
     assert "quantize them" in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [("t", "t_1"), ("t_1", "t")])
+def test_outputs_called_as_a_copy_would_be_keep_their_names(names: tuple[str, str], tmp_path: Path) -> None:
+    """Keys and values are handed out in float and read as codes, which need a name of their own."""
+    rng = np.random.default_rng(0)
+    weights = ", ".join(f"{v:.3f}" for v in rng.standard_normal(128))
+    keys, values = names
+    model = model_of(
+        f"""g (float[2,4,8] x) => (float[2,2,4,4] {keys}, float[2,2,4,4] {values}, float[2,2,4,4] y)
+          <float[8,16] w = {{{weights}}}, int64[4] s = {{2,4,2,4}}> {{
+            h = MatMul(x, w) k, v = Split<axis=-1, num_outputs=2>(h) kr = Reshape(k, s) vr = Reshape(v, s)
+            {keys} = Transpose<perm=[0,2,1,3]>(kr) {values} = Transpose<perm=[0,2,1,3]>(vr)
+            kt = Transpose<perm=[0,1,3,2]>({keys}) q = MatMul({values}, kt) p = Softmax(q) y = MatMul(p, {values}) }}"""
+    )
+    feed = {"x": rng.standard_normal((2, 4, 8)).astype(np.float32)}
+    transform(model, preset="int8", data=[feed])
+    compile(model, tmp_path / "m.qgp")
+    program = Session(tmp_path / "m.qgp")
+    assert program.outputs == [*names, "y"]
+    for a, b in zip(program.run(feed).values(), run_onnx(model, feed), strict=True):
+        np.testing.assert_allclose(a, b, atol=0.1)
+
+
+def test_a_refusal_tells_to_quantize_what_can_be(tmp_path: Path) -> None:
+    for op, possible in (("CumSum(h, one)", False), ("Sigmoid(h)", True)):
+        model = model_of(
+            f"""g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {{1, 2, 3, 4}}, int64 one = {{1}}> {{
+                h = MatMul(x, w) y = {op} }}"""
+        )
+        transform(model, "quantize{activations=tokens placement=linear}")
+        with pytest.raises(QGraphError, match=r"^no integer kernel computes 1 of the nodes: ") as caught:
+            compile(model, tmp_path / "m.qgp")
+        assert ("quantize them" in str(caught.value)) == possible
+
+
+def test_what_quantize_left_alone_is_not_told_to_be_transformed_alone(tmp_path: Path) -> None:
+    model = model_of('g (float[2,2] x) => (float[2,2] y) { y = Einsum<equation="ij,ik->jk">(x, x) }')
+    with pytest.raises(QGraphError, match=r"the model is not quantized; .* or deploy with 'qgraph export'"):
+        compile(model, tmp_path / "m.qgp")
+
+
+def test_transposed_convolutions_over_three_axes_are_refused_by_name(tmp_path: Path) -> None:
+    numbers = ", ".join(["0.5"] * 16)
+    model = model_of(
+        f"g (float[1,1,2,2,2] x) => (float[1,2,3,3,3] y) <float[1,2,2,2,2] w = {{{numbers}}}> {{ y = ConvTranspose(x, w) }}"
+    )
+    transform(model, preset="int8", data=[{"x": np.ones((1, 1, 2, 2, 2), np.float32)}])
+    with pytest.raises(QGraphError, match="has 3 spatial axes; the integer runtime takes one or two"):
+        compile(model, tmp_path / "m.qgp")
