@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "ops/dialect_generated.h"
 #include "program/attributes.h"
@@ -26,11 +27,10 @@ const std::map<Key, const dialect::AttributeRange*>& ranges() {
 }
 
 template <typename T>
-void check_values(const OpInfo& info, const std::string& name, const dialect::AttributeRange& row, const T* values) {
-  if (values == nullptr || (row.kind != dialect::AttributeKind::Ints && values->size() != 1))
-    fail(info, name, "is of another type");
-  for (flatbuffers::uoffset_t i = 0; i < values->size(); ++i) {
-    const auto value = static_cast<double>(values->Get(i));
+void check_values(const OpInfo& info, const std::string& name, const dialect::AttributeRange& row, const std::vector<T>& values) {
+  if (row.kind != dialect::AttributeKind::Ints && values.size() != 1) fail(info, name, "is of another type");
+  for (const T element : values) {
+    const auto value = static_cast<double>(element);
     if (!(value >= row.low && value <= row.high)) fail(info, name, "is out of range");  // nor NaN
   }
 }
@@ -45,9 +45,9 @@ void check_attributes(const OpInfo& info) {
     if (found == ranges().end()) fail(info, name, "is none that this op has");
     const dialect::AttributeRange& row = *found->second;
     if (row.kind == dialect::AttributeKind::Float)
-      check_values(info, name, row, attribute->floats());
+      check_values(info, name, row, numbers(attribute->floats()));
     else if (attribute->ints() != nullptr || row.kind == dialect::AttributeKind::Int)
-      check_values(info, name, row, attribute->ints());
+      check_values(info, name, row, numbers(attribute->ints()));
   }
 }
 

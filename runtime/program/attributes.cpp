@@ -1,17 +1,10 @@
 #include "program/attributes.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "qgraph/runtime.h"
 
 namespace qgraph {
-
-std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v) {
-  std::vector<int64_t> out(v == nullptr ? 0 : v->size());
-  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(int64_t));
-  return out;
-}
 
 std::string text(const flatbuffers::String* s) { return s == nullptr ? std::string() : s->str(); }
 

@@ -1,6 +1,7 @@
 // What a program file says about an op, and the fields of its tables.
 #pragma once
 
+#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,7 +12,12 @@ namespace qgraph {
 
 /// The elements of a vector, none where it is absent; copied, since the FlatBuffers verifier does not look at the alignment of
 /// 8-byte elements.
-std::vector<int64_t> numbers(const flatbuffers::Vector<int64_t>* v);
+template <typename T>
+std::vector<T> numbers(const flatbuffers::Vector<T>* v) {
+  std::vector<T> out(v == nullptr ? 0 : v->size());
+  if (!out.empty()) std::memcpy(out.data(), v->Data(), out.size() * sizeof(T));
+  return out;
+}
 /// The text, empty where it is absent.
 std::string text(const flatbuffers::String* s);
 

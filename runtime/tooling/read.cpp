@@ -29,8 +29,7 @@ ProgramContents read_program(const std::string& path) {
       for (const auto* a : *op.raw->attributes()) {
         const std::string name = text(a->name());
         if (auto values = numbers(a->ints()); !values.empty()) made.ints.emplace_back(name, std::move(values));
-        if (a->floats() != nullptr && a->floats()->size() > 0)
-          made.floats.emplace_back(name, std::vector<float>(a->floats()->begin(), a->floats()->end()));
+        if (auto values = numbers(a->floats()); !values.empty()) made.floats.emplace_back(name, std::move(values));
       }
     spec.ops.push_back(std::move(made));
   }
