@@ -228,11 +228,6 @@ class FoldConstants(Pass):
             for value in model.graph.initializers.values():
                 value.metadata_props.pop(ROLE, None)
                 value.metadata_props.pop(TIED, None)
-        transposed = {
-            node.outputs[0].name: (node.inputs[0], attr(node, "perm"))
-            for node in model.graph
-            if node.op_type == "Transpose" and node.inputs[0] is not None and node.inputs[0].is_initializer()
-        }
         self._constants: set[str | None] = set()
         folder = folding.FoldConstantsPass(
             shape_inference=True, input_size_limit=limit, output_size_limit=limit, should_fold=self._should_fold
@@ -244,6 +239,11 @@ class FoldConstants(Pass):
             # folded, a weight that is shared through identities or equal transposes would become many
             modified = common.IdentityEliminationPass()(model).modified
             modified |= common.CommonSubexpressionEliminationPass()(model).modified
+            transposed = {
+                node.outputs[0].name: (node.inputs[0], attr(node, "perm"))
+                for node in model.graph
+                if node.op_type == "Transpose" and node.inputs[0] is not None and node.inputs[0].is_initializer()
+            }
             try:
                 modified |= folder(model).modified
             except QGraphError:

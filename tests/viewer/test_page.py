@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     io.save(model, path / "int8.onnx")
     compile(model, path / "int8.qgp")
     (path / "report.json").write_text(json.dumps(report.json(), default=str))
-    (path / "softmax.txt").write_text(spoil(model, 2))
+    (path / "scores.txt").write_text(spoil(model, 2))
     io.save(model, path / "spoilt.onnx")
     return path
 
@@ -106,9 +106,9 @@ def test_the_way_to_a_spoilt_layer(browser: Browser, folder: Path) -> None:
     browser.click("spoilt.onnx")
     browser.overlay("noise made here, part of the signal")
     worst, value = browser.rows()[0]
-    assert worst == (folder / "softmax.txt").read_text() and float(value.split()[0]) > 50
+    assert worst == (folder / "scores.txt").read_text() and float(value.split()[0]) > 50
     browser.find(f"//tr[@data-node='{worst}']//button").click()
-    for text in ("Softmax", "body/encoder/layer_2/attention/self", "noise made here"):
+    for text in ("DequantizeLinear", "body/encoder/layer_2/attention/self", "noise made here"):
         browser.expect(text)
 
     browser.click("float.onnx | spoilt.onnx")

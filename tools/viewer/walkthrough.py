@@ -27,7 +27,7 @@ from qgraph.zoo.sentences import calibration
 
 
 def spoil(model: ir.Model, layer: int) -> str:
-    """Quantize the masked attention scores that a layer's Softmax reads to 8 bits, in place; returns the Softmax's value."""
+    """Quantize the masked attention scores that a layer's Softmax reads to 8 bits, in place; returns their value."""
     softmax = nodes(model, "Softmax")[layer]
     scores = softmax.inputs[0]
     if scores is None or scores.name is None:
@@ -43,7 +43,7 @@ def spoil(model: ir.Model, layer: int) -> str:
         value.name, value.shape, value.dtype = new, scores.shape, kind
     model.graph.insert_before(softmax, [codes, back])
     softmax.replace_input_with(0, back.outputs[0])
-    return softmax.outputs[0].name or ""
+    return name
 
 
 def main(folder: Path) -> None:
