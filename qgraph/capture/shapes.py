@@ -26,16 +26,14 @@ def correct_shapes(model: ir.Model) -> None:
     """Replace, in place, the shapes of the main graph's values that shape inference from the inputs alone contradicts."""
     if all(v.shape is None for n in model.graph for v in n.outputs):
         return
-    inferred = model.clone()
-    for node in inferred.graph:
-        for value in node.outputs:
-            value.shape = None
-    infer_shapes(inferred)
+    declared = {value: value.shape for node in model.graph for value in node.outputs if value.shape is not None}
+    for value in declared:
+        value.shape = None
+    infer_shapes(model)
     named = {str(d) for v in model.graph.inputs for d in v.shape or () if not isinstance(d, int)}
-    for node, other in zip(model.graph, inferred.graph, strict=True):
-        for value, found in zip(node.outputs, other.outputs, strict=True):
-            if value.shape is not None and found.shape is not None and _contradicts(value.shape, found.shape, named):
-                value.shape = found.shape
+    for value, shape in declared.items():
+        if value.shape is None or not _contradicts(shape, value.shape, named):
+            value.shape = shape
 
 
 def _contradicts(declared: ir.Shape, found: ir.Shape, named: set[str]) -> bool:
