@@ -63,7 +63,7 @@ def cli() -> None:
 
 
 COLLECTION = (100_000, 50, 50)
-"""Thresholds of the garbage collector: a graph is many small objects that live long, which it would look through over and over."""
+"""Thresholds of the garbage collector: a graph is many small objects that live long, and it would look through them often."""
 
 
 def main() -> None:
