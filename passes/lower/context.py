@@ -12,6 +12,7 @@ from qgraph.passes.lower.builder import Builder
 from qgraph.passes.lower.registry import Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
+from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.integer_ops.spec import SMALL
 from qgraph.ir.patterns import attr, constant, is_op
@@ -195,16 +196,13 @@ class Lowering:
                 self.build.constant(f"{value.name}.value", fill.as_tensor().numpy() if fill else np.zeros(1, np.float32))
             )
         assert value.dtype is not None
-        return self.build.add(
-            node,
-            node.op_type,
-            inputs,
-            _attributes(node),
-            name=value.name or node.op_type,
-            type=value.dtype,
-            shape=value.shape,
-            domain="",
-        )
+        name, attributes = value.name or node.op_type, _attributes(node)
+        try:
+            return self.build.add(
+                node, node.op_type, inputs, attributes, name=name, type=value.dtype, shape=value.shape, domain=""
+            )
+        except QGraphError as error:
+            raise QGraphError(f"{error}; replace it in the model, or deploy with 'qgraph export' on ONNX Runtime") from error
 
 
 def _runs_as_it_stands(node: ir.Node, value: ir.Value) -> bool:

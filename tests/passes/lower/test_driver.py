@@ -178,6 +178,16 @@ def test_what_quantize_left_alone_is_not_told_to_be_transformed_alone(tmp_path: 
         compile(model, tmp_path / "m.qgp")
 
 
+def test_types_that_no_program_computes_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    model = model_of(
+        "g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1, 2, 3, 4}, float m = {0.5}> "
+        "{ h = MatMul(x, w) y = Mod<fmod=1>(h, m) }"
+    )
+    transform(model, preset="int8", data=[{"x": np.ones((2, 2), np.float32)}])
+    with pytest.raises(QGraphError, match=r"Mod node .* allowed are INT64, INT32; replace it in the model, or .*export"):
+        compile(model, tmp_path / "m.qgp")
+
+
 def test_transposed_convolutions_over_three_axes_are_refused_by_name(tmp_path: Path) -> None:
     numbers = ", ".join(["0.5"] * 16)
     model = model_of(
