@@ -27,7 +27,7 @@ from qgraph.ir.joins import Joins, handed, hands_on, joins_at_outputs
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
 from qgraph.ir.matchers.rms_norm import RmsNorm, rms_norm
-from qgraph.ir.op_traits import Trait, family, has
+from qgraph.ir.op_traits import SMALL, Trait, family, has, traits
 from qgraph.ir.patterns import attr, constant, is_op, only_user, rank
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import matches
@@ -86,6 +86,7 @@ class Planner:
         smooth = {n.inputs[0] for n in self.graph if state.is_smoothing(n) and n.inputs[0] is not None}
         outs = {n.outputs[0] for n in self.graph if state.is_smoothing(n)}
         self.plan = Plan()
+        self.floating: set[ir.Node | None] = set()
         self.finite: set[ir.Value | None] = set()
         self.norms = self._norms()
         normalized = {v for norm in self.norms.values() for v in (*norm.inner, norm.out)}
@@ -229,10 +230,28 @@ class Planner:
                 known = self.wanted(node) and weight_of(node) is None
             if known and out in self.regions.root:
                 known = self.wanted(node)
+            if known and self._follows_float(node):
+                self.plan.kept_float[node.name or ""] = "it works on what ops without an integer kernel make"
+                self.floating.add(node)
+                self.regions.root.pop(out, None)
+                continue
             if known and out not in self.masked:
                 self.plan.lowerable.add(node)
             elif out.dtype == ir.DataType.FLOAT and out not in self.masked:
                 self.plan.kept_float.setdefault(node.name or "", f"no integer kernel for {node.op_type}")
+                if (row := traits(node)) is not None and row.no_integer not in ("", SMALL):
+                    self.floating.add(node)
+
+    def _follows_float(self, node: ir.Node) -> bool:
+        """Whether ``node`` is pointwise or moves elements, and all that it reads is made by ops that stay float: codes in between
+        would cost accuracy, and win nothing, as the program that they are for cannot be compiled."""
+        row = traits(node)
+        if row is None or row.family not in ("pointwise", "movement") or node in self.plan.linear:
+            return False
+        makers = [v.producer() for v in node.inputs if v is not None and constant(v) is None and v.dtype == ir.DataType.FLOAT]
+        if not makers or any(n is None for n in makers):
+            return False
+        return all(n in self.floating for n in makers)
 
     def _keep_moved_floats(self) -> None:
         """Leave alone what only moves elements from float ops to outputs or to other float ops."""

@@ -132,6 +132,19 @@ def test_ops_without_a_kernel_are_named() -> None:
     assert kept == {"h": "no integer kernel for Hardmax"} and types == {"h": "uint8"}
 
 
+def test_what_works_on_ops_without_a_kernel_stays_float_up_to_the_next_product() -> None:
+    """As a normalization that is written out as sums: codes of the variance would cost what codes of the result do not."""
+    text = """g (float[2,3] x) => (float[2,3] y)
+      <float[3,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}, int64[1] last = {-1}, float e = {0.1}> {
+      s = Mul(x, x) v = ReduceSum(s, last) a = Add(v, e) r = Sqrt(a) t = Transpose<perm=[1, 0]>(r) u = Transpose<perm=[1, 0]>(t)
+      d = Div(x, u) y = MatMul(d, w) }"""
+    types, kept, _ = planned(text, "activations=uint8")
+    reason = "it works on what ops without an integer kernel make"
+    assert kept.pop("v") == "no integer kernel for ReduceSum"
+    assert {name for name, why in kept.items() if why == reason} == {"a", "r", "t", "u"}
+    assert not {"a", "r", "t"} & set(types) and "d" in types
+
+
 def test_a_product_of_two_values_has_no_weight() -> None:
     text = "g (float[2,3] a, float[3,2] b) => (float[2,2] y) { y = MatMul(a, b) }"
     types, _, model = planned(text)
