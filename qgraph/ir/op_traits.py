@@ -194,7 +194,7 @@ _ROWS = (
     #
     OpTraits("AveragePool", "pool", T.KEEPS_ZERO),
     OpTraits("CumProd", "pool", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("CumSum", "pool", T.SAME_SHAPE, no_integer=FLOAT),
+    OpTraits("CumSum", "pool", T.SAME_SHAPE, no_integer=SMALL),
     OpTraits("GlobalAveragePool", "pool", T.KEEPS_ZERO),
     OpTraits("GlobalLpPool", "pool", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
     OpTraits("GlobalMaxPool", "pool", PART),
@@ -238,8 +238,8 @@ _ROWS = (
     OpTraits("Trilu", "movement", T.SAME_SHAPE | T.CARRIES_MASK, no_integer=FLOAT, no_axes=WHOLE),
     OpTraits("Unsqueeze", "movement", SHAPED | T.CARRIES_MASK),
     #
-    OpTraits("ArgMax", "index", no_integer=INDICES),
-    OpTraits("ArgMin", "index", no_integer=INDICES),
+    OpTraits("ArgMax", "index", no_integer=SMALL),
+    OpTraits("ArgMin", "index", no_integer=SMALL),
     OpTraits("Constant", "index", T.FROM_SHAPES, no_integer=FOLDED, no_torch="it becomes a buffer of the module"),
     OpTraits("ConstantOfShape", "index", T.FROM_SHAPES, no_integer=SMALL),
     OpTraits("EyeLike", "index", T.FROM_SHAPES, no_integer=INDICES),

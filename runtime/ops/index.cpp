@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "ops/shape.h"
-
 namespace qgraph::ops {
 
 ShapeOf::ShapeOf(const OpSource& s)
@@ -47,6 +45,28 @@ void Unary::infer(const Values& v) {
   require((kind() != "Neg" && kind() != "Abs") || x.type != DType::Bool, "bool has no sign");
   require(out(v).type == (kind() == "IsNaN" ? DType::Bool : x.type), "the output has the wrong type");
   out(v).shape = x.shape;
+}
+
+ArgExtreme::ArgExtreme(const OpSource& s)
+    : IndexOp(s),
+      largest(kind() == "ArgMax"),
+      last(s.attributes.integer("select_last_index", 0) != 0),
+      axis_(s.attributes.integer("axis", 0)),
+      keep_dims_(s.attributes.integer("keepdims", 1) != 0) {
+  require(s.output_type() == DType::I64, "the output must be int64");
+}
+
+void ArgExtreme::infer(const Values& v) {
+  const Tensor& x = in(v, 0, {DType::F32, DType::I64, DType::I32});
+  split = split_at(x.shape, axis_, what());
+  require(split.length > 0, "the axis is empty");
+  Shape shape = x.shape;
+  const auto at = shape.begin() + split.axis;
+  if (keep_dims_)
+    *at = 1;
+  else
+    shape.erase(at);
+  out(v).shape = shape;
 }
 
 void Where::infer(const Values& v) {

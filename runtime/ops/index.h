@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/op.h"
+#include "ops/shape.h"
 
 namespace qgraph::ops {
 
@@ -48,6 +49,20 @@ class Unary : public IndexOp {
  public:
   explicit Unary(const OpSource& s) : IndexOp(s) {}
   void infer(const Values& v) override;
+};
+
+/// ArgMax and ArgMin.
+class ArgExtreme : public IndexOp {
+ public:
+  explicit ArgExtreme(const OpSource& s);
+  void infer(const Values& v) override;
+
+  bool largest, last;  // ArgMax; the last of equal elements
+  AxisSplit split{};
+
+ private:
+  int64_t axis_;
+  bool keep_dims_;
 };
 
 class Where : public IndexOp {

@@ -1,7 +1,5 @@
 #include "ops/pool.h"
 
-#include "ops/shape.h"
-
 namespace qgraph::ops {
 
 Pool::Pool(const OpSource& s) : Op(s), average(s.info.kind == "AveragePool"), output(read_output_format(s)) {
@@ -76,6 +74,17 @@ ReduceMean::ReduceMean(const OpSource& s)
       output(read_output_format(s)),
       x_zero(code_attribute(s.attributes, "x_zero")),
       multiplier(s.attributes.number("multiplier")) {}
+
+CumSum::CumSum(const OpSource& s)
+    : Op(s), exclusive(s.attributes.integer("exclusive", 0) != 0), reverse(s.attributes.integer("reverse", 0) != 0) {}
+
+void CumSum::infer(const Values& v) {
+  const Tensor &x = in(v, 0, {DType::F32, DType::I64, DType::I32}), &axis = in(v, 1, {DType::I64, DType::I32});
+  require(out(v).type == x.type, "the output's type must be the input's");
+  require(axis.known && axis.size() == 1, "the axis must be one number that does not depend on the data");
+  split = split_at(x.shape, axis.type == DType::I64 ? *axis.as<int64_t>() : *axis.as<int32_t>(), what());
+  out(v).shape = x.shape;
+}
 
 ReduceMax::ReduceMax(const OpSource& s) : Reduction(s) {
   require(s.output_type() == s.input(0).type, "the output's type must be the input's");

@@ -1,7 +1,8 @@
-// MaxPool, AveragePool (one or two spatial axes, channels last), ReduceMean, ReduceMax.
+// MaxPool, AveragePool (one or two spatial axes, channels last), ReduceMean, ReduceMax, CumSum.
 #pragma once
 
 #include "ops/quantization.h"
+#include "ops/shape.h"
 
 namespace qgraph::ops {
 
@@ -47,6 +48,16 @@ class ReduceMean : public Reduction {
   OutputFormat output;
   int32_t x_zero;
   float multiplier;
+};
+
+/// Inputs: x, axis.
+class CumSum : public Op {
+ public:
+  explicit CumSum(const OpSource& s);
+  void infer(const Values& v) override;
+
+  bool exclusive, reverse;
+  AxisSplit split{};
 };
 
 class ReduceMax : public Reduction {

@@ -24,6 +24,15 @@ Shape broadcast(const Shape& a, const Shape& b, const std::string& what) {
   return out;
 }
 
+AxisSplit split_at(const Shape& shape, int64_t axis, const std::string& what) {
+  const auto rank = static_cast<int64_t>(shape.size());
+  AxisSplit split{axis < 0 ? axis + rank : axis, 1, 1, 1};
+  if (split.axis < 0 || split.axis >= rank) throw Error(what + ": an axis is out of range");
+  for (int64_t i = 0; i < rank; ++i)
+    (i < split.axis ? split.outer : i == split.axis ? split.length : split.inner) *= shape[static_cast<size_t>(i)];
+  return split;
+}
+
 Shape padded_shape(const Shape& shape, size_t rank) {
   Shape padded(rank - shape.size(), 1);
   padded.insert(padded.end(), shape.begin(), shape.end());

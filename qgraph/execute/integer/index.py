@@ -54,6 +54,26 @@ def minimum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     return np.where(p < q, p, q)
 
 
+@defines("ArgMax")
+def arg_max(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    return _place(x, a, np.greater_equal if a["select_last_index"] else np.greater)
+
+
+@defines("ArgMin")
+def arg_min(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    return _place(x, a, np.less_equal if a["select_last_index"] else np.less)
+
+
+def _place(x: Arrays, a: Mapping[str, Any], better: np.ufunc) -> np.ndarray:
+    assert x[0] is not None
+    rows = np.moveaxis(x[0], a["axis"], 0)
+    best, at = rows[0], np.zeros(rows.shape[1:], np.int64)
+    for i, row in enumerate(rows):
+        found = better(row, best) & (i > 0)
+        best, at = np.where(found, row, best), np.where(found, i, at)
+    return np.expand_dims(at, a["axis"]) if a["keepdims"] else at
+
+
 @defines("ConstantOfShape")
 def constant_of_shape(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     shape, value = x[:2]

@@ -65,6 +65,21 @@ def reduce_mean(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     return codes(total.astype(np.float32) * F(a["multiplier"]) / F(max(count, 1)), a, dtype)
 
 
+@defines("CumSum")
+def cum_sum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, axis = x[:2]
+    assert data is not None and axis is not None
+    rows = np.moveaxis(data, int(axis.reshape(())), 0)
+    rows = rows[::-1] if a["reverse"] else rows
+    total, sums = np.zeros(rows.shape[1:], dtype), []
+    for i, row in enumerate(rows):
+        before = total
+        total = row if i == 0 else total + row
+        sums.append(before if a["exclusive"] else total)
+    made = np.array(sums, dtype).reshape(rows.shape)
+    return np.ascontiguousarray(np.moveaxis(made[::-1] if a["reverse"] else made, 0, int(axis.reshape(()))))
+
+
 @defines("ReduceMax")
 def reduce_max(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     assert x[0] is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qgraph.ir.integer_ops import common
 from qgraph.ir.integer_ops.spec import (
     ANY,
     BOOL,
@@ -38,6 +39,16 @@ def _pair(op: str, types: Types, equation: str, result: Types = (), attributes: 
 def _unary(op: str, types: Types, equation: str, result: Types = ()) -> OpSpec:
     y = OutputSpec("y", result) if result else OutputSpec("y", types, same_as="x")
     return _small(op, (InputSpec("x", types),), y, equation)
+
+
+def _place(op: str, better: str) -> OpSpec:
+    attributes = (
+        AttributeSpec("axis", "int", -MAX_RANK, MAX_RANK - 1, 0, meaning="negative ones count from the end"),
+        common.flag("keepdims", "1: the axis stays, with length 1", 1),
+        common.flag("select_last_index", "1: the last of equal elements"),
+    )
+    equation = f"from the first element on, y = i where x[i] {better} x[y], or also where they are equal with select_last_index"
+    return _small(op, (InputSpec("x", NUMBERS),), OutputSpec("y", (I64,)), equation, attributes)
 
 
 WRAPS = "one IEEE operation, or integers modulo 2^bits"
@@ -80,6 +91,8 @@ OPS = (
     _pair("And", (BOOL,), "y = a and b"),
     _pair("Or", (BOOL,), "y = a or b"),
     _pair("Xor", (BOOL,), "y = a != b"),
+    _place("ArgMax", ">"),
+    _place("ArgMin", "<"),
     _unary("Not", (BOOL,), "y = not x"),
     _unary("IsNaN", (F32,), "y = x is NaN", (BOOL,)),
     _unary("Neg", (F32, I64), "y = -x, integers modulo 2^64"),

@@ -1,8 +1,9 @@
-"""Pools over one or two spatial axes, channels last, and means."""
+"""Pools over one or two spatial axes, channels last, means, and sums along an axis."""
 
 from __future__ import annotations
 
 from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops.index import INTEGERS, NUMBERS
 from qgraph.ir.integer_ops.spec import CODES, MAX_RANK, RESULTS, AttributeSpec, InputSpec, OpSpec, OutputSpec
 
 
@@ -76,4 +77,20 @@ REDUCE_MAX = OpSpec(
     any_layout=True,
 )
 
-OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN, REDUCE_MAX)
+CUM_SUM = OpSpec(
+    "CumSum",
+    "pool",
+    inputs=(
+        InputSpec("x", NUMBERS),
+        InputSpec("axis", INTEGERS, "one element; negative ones count from the end", known=True),
+    ),
+    outputs=(OutputSpec("y", NUMBERS, "of the shape of x", same_as="x"),),
+    attributes=(
+        common.flag("exclusive", "1: y[i] is the sum before x[i], from 0 on"),
+        common.flag("reverse", "1: from the end of the axis to its begin"),
+    ),
+    equation="y[0] = x[0]; y[i] = y[i - 1] + x[i] along the axis, one IEEE operation, or integers modulo 2^bits",
+    domain="",
+)
+
+OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN, REDUCE_MAX, CUM_SUM)

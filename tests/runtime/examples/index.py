@@ -65,6 +65,17 @@ def unary(draw: st.DrawFn, op: str) -> Example:
     return Example([x], {}, (result(op, kind),))
 
 
+@example("ArgMax", "ArgMin")
+def place(draw: st.DrawFn, op: str) -> Example:
+    case, kind, axis = Case(draw(SEEDS)), draw(st.sampled_from(types(op))), draw(st.integers(-3, 2))
+    x = case.rng.integers(-2, 3, (2, 4, 3)).astype(kind)
+    if kind == "float32":
+        x = np.where(case.rng.random(x.shape) < 0.2, np.float32(np.nan), x)
+    return Example(
+        [x], {"axis": axis, "keepdims": draw(st.integers(0, 1)), "select_last_index": draw(st.integers(0, 1))}, ("int64",)
+    )
+
+
 @example("Where")
 def where(draw: st.DrawFn, op: str) -> Example:
     case, kind = Case(draw(SEEDS)), draw(ANY)

@@ -1,9 +1,10 @@
-"""MaxPool, AveragePool, ReduceMean, ReduceMax."""
+"""MaxPool, AveragePool, ReduceMean, ReduceMax, CumSum."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from tests.runtime.examples.example import KINDS, OUTPUTS, SEEDS, Case, Example, example
@@ -57,3 +58,13 @@ def reduce_max(draw: st.DrawFn, op: str) -> Example:
     case, axes, kind = Case(draw(SEEDS)), draw(st.sets(st.integers(0, 3), min_size=1)), draw(KINDS)
     attributes = {"axes": sorted(axes), "keepdims": draw(st.integers(0, 1))}
     return Example([case.codes((2, 3, 5, 4), kind)], attributes, (kind,))
+
+
+@example("CumSum")
+def cum_sum(draw: st.DrawFn, op: str) -> Example:
+    case, kind, axis = Case(draw(SEEDS)), draw(st.sampled_from(["float32", "int64", "int32"])), draw(st.integers(-3, 2))
+    attributes = {"exclusive": draw(st.integers(0, 1)), "reverse": draw(st.integers(0, 1))}
+    shape = draw(st.sampled_from([(2, 4, 3), (1, 1, 5), (2, 0, 3)]))
+    return Example(
+        [case.any(shape, kind), np.array(axis, draw(st.sampled_from(["int64", "int32"])))], attributes, (kind,), constants=(1,)
+    )

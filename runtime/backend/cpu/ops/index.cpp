@@ -197,6 +197,39 @@ class UnaryKernel : public CpuKernel {
   const ops::Unary& op_;
 };
 
+class ArgExtremeKernel : public CpuKernel {
+ public:
+  ArgExtremeKernel(const ops::ArgExtreme& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
+
+  void compute(const Context& c) override {
+    switch (c.in[0]->type) {
+      case DType::F32:
+        return typed<float>(c);
+      case DType::I64:
+        return typed<int64_t>(c);
+      default:
+        return typed<int32_t>(c);
+    }
+  }
+
+ private:
+  template <typename T>
+  void typed(const Context& c) const {
+    for (int64_t o = 0; o < op_.split.outer; ++o)
+      for (int64_t i = 0; i < op_.split.inner; ++i) {
+        const T* x = c.in[0]->as<T>() + o * op_.split.length * op_.split.inner + i;
+        int64_t best = 0;
+        for (int64_t k = 1; k < op_.split.length; ++k) {
+          const T a = x[k * op_.split.inner], b = x[best * op_.split.inner];
+          if ((op_.largest ? a > b : a < b) || (op_.last && a == b)) best = k;
+        }
+        c.out[0]->as<int64_t>()[o * op_.split.inner + i] = best;
+      }
+  }
+
+  const ops::ArgExtreme& op_;
+};
+
 class WhereKernel : public CpuKernel {
  public:
   WhereKernel(const ops::Where&, const OpSource&, const Workspace& workspace) : CpuKernel(workspace) {}
@@ -247,6 +280,7 @@ void add_index_kernels(KernelTable& table) {
                            "LessOrEqual", "And", "Or", "Xor"})
     table.emplace_back(kind, make<ElementwiseKernel, ops::Elementwise>);
   for (const char* kind : {"Not", "IsNaN", "Neg", "Abs"}) table.emplace_back(kind, make<UnaryKernel, ops::Unary>);
+  for (const char* kind : {"ArgMax", "ArgMin"}) table.emplace_back(kind, make<ArgExtremeKernel, ops::ArgExtreme>);
   table.emplace_back("Where", make<WhereKernel, ops::Where>);
   table.emplace_back("Range", make<RangeKernel, ops::Range>);
   table.emplace_back("ConstantOfShape", make<FillKernel, ops::Fill>);

@@ -1,4 +1,4 @@
-// MaxPool, AveragePool, ReduceMean, ReduceMax.
+// MaxPool, AveragePool, ReduceMean, ReduceMax, CumSum.
 #include "ops/pool.h"
 
 #include <algorithm>
@@ -213,12 +213,47 @@ class ReduceMaxKernel : public CpuKernel {
   const ops::ReduceMax& op_;
 };
 
+class CumSumKernel : public CpuKernel {
+ public:
+  CumSumKernel(const ops::CumSum& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
+
+  void compute(const Context& c) override {
+    switch (c.in[0]->type) {
+      case DType::F32:
+        return typed<float, float>(c);
+      case DType::I64:
+        return typed<int64_t, uint64_t>(c);
+      default:
+        return typed<int32_t, uint32_t>(c);
+    }
+  }
+
+ private:
+  template <typename T, typename Sum>  // integers wrap
+  void typed(const Context& c) const {
+    for (int64_t o = 0; o < op_.split.outer; ++o)
+      for (int64_t i = 0; i < op_.split.inner; ++i) {
+        const int64_t start = o * op_.split.length * op_.split.inner + i;
+        Sum total = 0;
+        for (int64_t k = 0; k < op_.split.length; ++k) {
+          const int64_t at = start + (op_.reverse ? op_.split.length - 1 - k : k) * op_.split.inner;
+          const Sum before = total, x = static_cast<Sum>(c.in[0]->as<T>()[at]);
+          total = k == 0 ? x : total + x;
+          c.out[0]->as<T>()[at] = static_cast<T>(op_.exclusive ? before : total);
+        }
+      }
+  }
+
+  const ops::CumSum& op_;
+};
+
 }  // namespace
 
 void add_pool_kernels(KernelTable& table) {
   table.emplace_back("MaxPool", make<PoolKernel, ops::Pool>);
   table.emplace_back("AveragePool", make<PoolKernel, ops::Pool>);
   table.emplace_back("ReduceMean", make<ReduceMeanKernel, ops::ReduceMean>);
+  table.emplace_back("CumSum", make<CumSumKernel, ops::CumSum>);
   table.emplace_back("ReduceMax", make<ReduceMaxKernel, ops::ReduceMax>);
 }
 
