@@ -101,6 +101,7 @@ DRAWN = {
     ("Pad", "axes"): "axes of the input",
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
+    **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",
