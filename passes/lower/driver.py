@@ -21,7 +21,7 @@ from qgraph.passes.lower.values import QuantizedValue, spec_of
 
 from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
-from qgraph.ir.dialects import INTEGER, dialect_of
+from qgraph.ir.dialects import INTEGER, QDQ, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.ir.op_traits import SMALL, Trait, has, traits
 from qgraph.ir.patterns import is_op
@@ -70,7 +70,8 @@ def lower(model: ir.Model) -> tuple[ir.Graph, Lowering]:
 
 def _no_kernel(refused: list[ir.Node]) -> QGraphError:
     """Says of ``refused`` which nodes are of ops that no program has, and which would have a kernel if they were quantized."""
-    known = [n for n in refused if (row := traits(n)) is not None and row.no_integer in ("", SMALL)]
+    refused = list(dict.fromkeys(cause for node in refused for cause in _causes(node)))
+    known = [n for n in refused if not _is_foreign(n)]
     foreign = [n for n in refused if n not in known]
     parts, ways = [], "replace them in the model, or deploy with 'qgraph export' on ONNX Runtime"
     if foreign:
@@ -80,6 +81,27 @@ def _no_kernel(refused: list[ir.Node]) -> QGraphError:
         parts.append(f"{_listed(known)} (not quantized before and behind, or not in the form that a kernel has)")
         ways = f"quantize them (--preset int8; placement=integer, do not exclude them), {ways}"
     return QGraphError(f"no integer kernel computes {len(refused)} of the nodes: {'; '.join(parts)}; {ways}")
+
+
+def _is_foreign(node: ir.Node) -> bool:
+    """Whether no program has the op of ``node``, quantized or not."""
+    row = traits(node)
+    return row is None or row.no_integer not in ("", SMALL)
+
+
+def _causes(node: ir.Node) -> list[ir.Node]:
+    """The nodes without a form in a program from which ``node`` has its float values, or itself."""
+    found, seen, ahead = list[ir.Node](), {node}, [node]
+    while ahead:
+        one = ahead.pop()
+        if _is_foreign(one):
+            found.append(one)
+            continue
+        makers = [v.producer() for v in one.inputs if v is not None and v.dtype == ir.DataType.FLOAT]
+        more = [n for n in makers if n is not None and n not in seen and not n.domain and n.op_type not in QDQ]
+        seen.update(more)
+        ahead += more
+    return found or [node]
 
 
 def _listed(nodes: list[ir.Node]) -> str:
