@@ -114,9 +114,10 @@ def _schemas(model: ir.Model, file: str) -> None:
     for node in model.graph.all_nodes():
         if not version and node.domain in ("", ALIAS):
             raise QGraphError(f"cannot read {file}: it has ops of ONNX and imports no ONNX opset; export it again")
-        if node.domain in ("", ALIAS) and 0 < version <= onnx.defs.onnx_opset_version():
+        if node.domain in ("", ALIAS):
+            known = min(version, onnx.defs.onnx_opset_version())  # the capture refuses what is newer
             try:
-                schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=version, domain="")
+                schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=known, domain="")
             except onnx.defs.SchemaError:
                 continue  # who reads the model says which op it does not know
             if fault := _unlike(node, schema):

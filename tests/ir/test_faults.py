@@ -89,6 +89,10 @@ REFUSED: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
         lambda m: setattr(m.graph.node[0], "op_type", "QuantizeLinear"),
         r"'first' has 1 input, unlike",
     ),
+    "a constant of another attribute in a future opset": (
+        lambda m: (attribute("Constant", pads=1)(m), m.graph.node[0].input.pop(), setattr(m.opset_import[0], "version", 99)),
+        r"Constant node 'first' has the attributes pads, unlike",
+    ),
     "codes of no type": (lambda m: _quantizer(m, -2), r"QuantizeLinear node 'first' makes a type that ONNX does not know"),
     "an attribute that is no text": (
         attribute("Gelu", approximate=b"\xff"),
