@@ -10,6 +10,14 @@ import numpy as np
 from qgraph.execute.integer.common import Arrays, defines
 
 
+@defines("Shape")
+def shape(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    dims, rank = x[0].shape, x[0].ndim
+    first, last = (min(max(at + rank if at < 0 else at, 0), rank) for at in (a["start"], a.get("end", rank)))
+    return np.array(dims[first:last], dtype)
+
+
 @defines("Cast")
 def cast(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     assert x[0] is not None  # a program keeps the target as the type of the output only
