@@ -23,7 +23,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, QDQ, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.op_traits import SMALL, Trait, has, traits
+from qgraph.ir.op_traits import Trait, has, traits
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, quantizer_params, read_weight
@@ -86,7 +86,7 @@ def _no_kernel(refused: list[ir.Node]) -> QGraphError:
 def _is_foreign(node: ir.Node) -> bool:
     """Whether no program has the op of ``node``, quantized or not."""
     row = traits(node)
-    return row is None or row.no_integer not in ("", SMALL)
+    return row is None or not row.in_programs
 
 
 def _causes(node: ir.Node) -> list[ir.Node]:

@@ -27,7 +27,7 @@ from qgraph.ir.joins import Joins, handed, hands_on, joins_at_outputs
 from qgraph.ir.matchers import attention
 from qgraph.ir.matchers.linear import bias_add, other_input, quantized_weight_of, weight_of
 from qgraph.ir.matchers.rms_norm import RmsNorm, rms_norm
-from qgraph.ir.op_traits import SMALL, Trait, family, has, traits
+from qgraph.ir.op_traits import Trait, family, has, traits
 from qgraph.ir.patterns import attr, constant, is_op, only_user, rank
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import matches
@@ -239,7 +239,7 @@ class Planner:
                 self.plan.lowerable.add(node)
             elif out.dtype == ir.DataType.FLOAT and out not in self.masked:
                 self.plan.kept_float.setdefault(node.name or "", f"no integer kernel for {node.op_type}")
-                if (row := traits(node)) is not None and row.no_integer not in ("", SMALL):
+                if (row := traits(node)) is not None and not row.in_programs:
                     self.floating.add(node)
 
     def _follows_float(self, node: ir.Node) -> bool:

@@ -72,6 +72,11 @@ class OpTraits:
     no_torch: str = ""
     no_axes: str = ""
 
+    @property
+    def in_programs(self) -> bool:
+        """Whether a program can hold the op, on codes or as it stands."""
+        return self.no_integer in ("", SMALL)
+
 
 T = Trait
 FUNCTION = T.ELEMENTWISE | T.TABLE
