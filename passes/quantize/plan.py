@@ -246,12 +246,10 @@ class Planner:
         """Whether ``node`` is pointwise or moves elements, and all that it reads is made by ops that stay float: codes in between
         would cost accuracy, and win nothing, as the program that they are for cannot be compiled."""
         row = traits(node)
-        if row is None or row.family not in ("pointwise", "movement") or node in self.plan.linear:
+        if row is None or row.family not in ("pointwise", "movement"):
             return False
         makers = [v.producer() for v in node.inputs if v is not None and constant(v) is None and v.dtype == ir.DataType.FLOAT]
-        if not makers or any(n is None for n in makers):
-            return False
-        return all(n in self.floating for n in makers)
+        return bool(makers) and all(n in self.floating for n in makers)
 
     def _keep_moved_floats(self) -> None:
         """Leave alone what only moves elements from float ops to outputs or to other float ops."""
