@@ -1,7 +1,7 @@
 """Writes what C++ needs of the integer dialect: ``python -m qgraph.tools.generate_dialect``; ``--check`` only compares.
 
-Enums, the kinds of ops and the ranges of integer attributes, from ``qgraph.ir.integer_ops`` to
-``runtime/ops/dialect_generated.h``.
+Enums, the kinds of ops and the ranges of their attributes, from ``qgraph.ir.integer_ops`` to
+``runtime/ops/dialect_generated.h`` (what kernels include) and ``runtime/ops/dialect_table_generated.h`` (what checks a file).
 """
 
 from __future__ import annotations
@@ -14,29 +14,38 @@ from pathlib import Path
 import click
 
 from qgraph.errors import QGraphError
-from qgraph.ir.integer_ops import ENUMS, INTEGER_OPS
+from qgraph.ir.integer_ops import ENUMS, KINDS
 from qgraph.ir.io import atomic_path
 
-HEADER = Path(__file__).resolve().parents[1] / "runtime" / "ops" / "dialect_generated.h"
+FOLDER = Path(__file__).resolve().parents[1] / "runtime" / "ops"
 
 
-def text() -> str:
-    """The header."""
-    return "\n".join(_lines()) + "\n"
+def headers() -> dict[Path, str]:
+    """The text of each header."""
+    made = {"dialect_generated.h": _enums(), "dialect_table_generated.h": _tables()}
+    return {FOLDER / name: "\n".join((*START, *lines, *END)) + "\n" for name, lines in made.items()}
 
 
-def _lines() -> Iterator[str]:
-    yield "// The integer dialect. Generated from qgraph/ir/integer_ops by qgraph.tools.generate_dialect; not to be edited."
-    yield "#pragma once"
-    yield ""
-    yield "#include <cstdint>"
-    yield ""
-    yield "namespace qgraph::dialect {"
+START = (
+    "// The integer dialect. Generated from qgraph/ir/integer_ops by qgraph.tools.generate_dialect; not to be edited.",
+    "#pragma once",
+    "",
+    "#include <cstdint>",
+    "",
+    "namespace qgraph::dialect {",
+)
+END = ("", "}  // namespace qgraph::dialect")
+
+
+def _enums() -> Iterator[str]:
     for kind in ENUMS:
         yield ""
         yield f"/// {_plain(inspect.getdoc(kind) or '')}"
         members = ", ".join(f"{_pascal(m)} = {int(m)}" for m in kind)
         yield f"enum class {kind.__name__} : int {{ {members} }};"
+
+
+def _tables() -> Iterator[str]:
     yield ""
     yield "/// An op that a program can hold."
     yield "struct OpKind {"
@@ -44,8 +53,8 @@ def _lines() -> Iterator[str]:
     yield "  const char* family;"
     yield "};"
     yield "inline constexpr OpKind kOps[] = {"
-    for spec in INTEGER_OPS.values():
-        yield f'    {{"{spec.op_type}", "{spec.family}"}},'
+    for kind, spec in KINDS.items():
+        yield f'    {{"{kind}", "{spec.family}"}},'
     yield "};"
     yield ""
     yield "/// An attribute and its lowest and highest value, of each element where it is a list."
@@ -57,14 +66,12 @@ def _lines() -> Iterator[str]:
     yield "  double low, high;"
     yield "};"
     yield "inline constexpr AttributeRange kAttributeRanges[] = {"
-    for spec in INTEGER_OPS.values():
+    for kind, spec in KINDS.items():
         for row in spec.attributes:
             low, high = (f"{limit!r}" if row.kind == "float" else f"{int(limit)}" for limit in (row.low, row.high))
             name = f"AttributeKind::{row.kind.capitalize()}"
-            yield f'    {{"{spec.op_type}", "{row.name}", {name}, {low}, {high}}},'
+            yield f'    {{"{kind}", "{row.name}", {name}, {low}, {high}}},'
     yield "};"
-    yield ""
-    yield "}  // namespace qgraph::dialect"
 
 
 def _pascal(member: enum.IntEnum) -> str:
@@ -78,13 +85,13 @@ def _plain(doc: str) -> str:
 @click.command()
 @click.option("--check", is_flag=True, help="Fail where the header is not what would be written.")
 def main(check: bool) -> None:
-    """Write runtime/ops/dialect_generated.h."""
-    if not check:
-        HEADER.parent.mkdir(exist_ok=True)
-        with atomic_path(HEADER) as temporary:
-            temporary.write_text(text())
-    elif not HEADER.exists() or HEADER.read_text() != text():
-        raise QGraphError(f"{HEADER} does not follow the dialect; run 'python -m qgraph.tools.generate_dialect'")
+    """Write the headers of runtime/ops."""
+    for path, text in headers().items():
+        if not check:
+            with atomic_path(path) as temporary:
+                temporary.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            raise QGraphError(f"{path} does not follow the dialect; run 'python -m qgraph.tools.generate_dialect'")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
-from qgraph.passes.lower.registry import Emit, rule_of
+from qgraph.passes.lower.registry import FLOAT_FORMS, Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
 from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.integer_ops.spec import SMALL
+from qgraph.ir.integer_ops.spec import ANY
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
+from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight
 from qgraph.numerics.affine import dequantize
 
@@ -112,7 +113,8 @@ class Lowering:
     def moved(self, node: ir.Node, inputs: list[ir.Value | None], value: ir.Value, type: ir.DataType) -> ir.Value:
         """A data movement op of the old graph on codes."""
         name = value.name or node.op_type
-        return self.build.add(node, node.op_type, inputs, _attributes(node), name=name, type=type, shape=value.shape, domain="")
+        attributes = self.attributes(node)
+        return self.build.add(node, node.op_type, inputs, attributes, name=name, type=type, shape=value.shape, domain="")
 
     def tokens(self, value: ir.Value | None) -> tuple[ir.Value, ir.Value] | None:
         """QuantizedValue and row scales when ``value`` is a per-token fake quantizer."""
@@ -172,7 +174,7 @@ class Lowering:
         return self._tables[key]
 
     def small(self, value: ir.Value) -> ir.Value:
-        """Copy a small op on masks, shapes and indices; refuse what is none."""
+        """Copy an op that a program runs as it stands, in float32 or on masks, shapes and indices; refuse what is none."""
         if value in self.new:
             return self.new[value]
         node, array = value.producer(), self.float_constant(value)
@@ -184,36 +186,52 @@ class Lowering:
             made = ir.Value(name="refused", type=value.type)
             self.build.unknown.add(made)
         else:
-            made = self._copy(node, value)
+            self._copy(node)
+            return self.new[value]
         self.new[value] = made
         return made
 
-    def _copy(self, node: ir.Node, value: ir.Value) -> ir.Value:
-        inputs = [self.any(v) for v in node.inputs]
-        if node.op_type == "ConstantOfShape":
-            fill = node.attributes.get("value")
-            inputs.append(
-                self.build.constant(f"{value.name}.value", fill.as_tensor().numpy() if fill else np.zeros(1, np.float32))
-            )
-        assert value.dtype is not None
-        name, attributes = value.name or node.op_type, _attributes(node)
+    def attributes(self, node: ir.Node) -> dict[str, Any]:
+        """The attributes that ``node`` of the standard domain has in a program: names of an enum as its numbers."""
+        if node.op_type == "DepthToSpace":
+            return {"blocksize": attr(node, "blocksize"), "dcr": int(attr(node, "mode", "DCR") == "DCR")}
+        rows = {row.name: row for row in INTEGER_OPS["", node.op_type].attributes}
+        found = {}
+        for name in node.attributes:
+            made, row = attr(node, name), rows.get(name)
+            if row is None and name in ("to", "saturate", "round_mode", "value"):  # said by types, or by an input
+                continue
+            if row is not None and row.enum is not None and isinstance(made, str):
+                if made.upper() not in row.enum.__members__:
+                    known = ", ".join(row.enum.__members__).lower()
+                    raise QGraphError(f"{where(node)}: attribute {name!r} is {made!r}; a program knows {known}")
+                made = int(row.enum[made.upper()])
+            found[name] = made
+        return found
+
+    def _copy(self, node: ir.Node) -> None:
+        form = FLOAT_FORMS.get(node.op_type)
+        inputs, attributes = form(self, node) if form else ([self.any(v) for v in node.inputs], self.attributes(node))
+        while inputs and inputs[-1] is None:
+            inputs.pop()
+        outputs, rows = list(node.outputs), INTEGER_OPS["", node.op_type].outputs
+        while len(outputs) > 1 and not outputs[-1].name:
+            outputs.pop()
+        names = [(v.name or f"{node.name}.{i}", v.dtype or rows[min(i, len(rows) - 1)].types[0]) for i, v in enumerate(outputs)]
         try:
-            return self.build.add(
-                node, node.op_type, inputs, attributes, name=name, type=value.dtype, shape=value.shape, domain=""
+            (name, kind), *others = names
+            made = self.build.add(
+                node, node.op_type, inputs, attributes, name=name, type=kind, shape=outputs[0].shape, domain="", others=others
             )
         except QGraphError as error:
             raise QGraphError(f"{error}; replace it in the model, or deploy with 'qgraph export' on ONNX Runtime") from error
+        maker = made.producer()
+        assert maker is not None
+        for old, new in zip(outputs, maker.outputs, strict=True):
+            new.shape = old.shape
+            self.new.setdefault(old, new)
 
 
 def _runs_as_it_stands(node: ir.Node, value: ir.Value) -> bool:
     """Whether a program holds ``node``, which makes ``value``, as an op of the standard domain on numbers that are no codes."""
-    spec = INTEGER_OPS.get(("", node.op_type))
-    known = not node.domain and spec is not None and not spec.outputs[-1].variadic
-    return known and value is node.outputs[0] and value.dtype in SMALL
-
-
-def _attributes(node: ir.Node) -> dict[str, Any]:
-    """The attributes that a node of the standard domain has in a program."""
-    if node.op_type == "DepthToSpace":
-        return {"blocksize": attr(node, "blocksize"), "dcr": int(attr(node, "mode", "DCR") == "DCR")}
-    return {k: attr(node, k) for k in node.attributes if k not in ("to", "saturate", "round_mode", "value")}
+    return not node.domain and ("", node.op_type) in INTEGER_OPS and value.dtype in ANY

@@ -15,7 +15,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower import attention, conv, layout, linear, movement, norm, pointwise, pool, resize
+from qgraph.passes.lower import attention, conv, index, layout, linear, movement, norm, pointwise, pool, resize
 from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.values import QuantizedValue, spec_of
 
@@ -30,7 +30,7 @@ from qgraph.ir.weights import Weight, quantizer_params, read_weight
 from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
-FAMILIES = (attention, conv, linear, movement, norm, pointwise, pool, resize)
+FAMILIES = (attention, conv, index, linear, movement, norm, pointwise, pool, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""
@@ -86,7 +86,7 @@ def _no_kernel(refused: list[ir.Node]) -> QGraphError:
 def _is_foreign(node: ir.Node) -> bool:
     """Whether no program has the op of ``node``, quantized or not."""
     row = traits(node)
-    return row is None or not row.in_programs
+    return row is None or not (row.has_integer_form or (node.domain, node.op_type) in INTEGER_OPS)
 
 
 def _causes(node: ir.Node) -> list[ir.Node]:
@@ -197,12 +197,6 @@ class Lower(Pass):
                         f"pass 'lower': {what} {value.name!r} is {value.dtype.name.lower()}, which no program takes; let the "
                         "model take and give float32 and convert outside of it, or deploy with 'qgraph export' on ONNX Runtime"
                     )
-        kernels = [n for n in model.graph if (n.domain, n.op_type) not in INTEGER_OPS]
-        if dialect == "float" and kernels and not model.functions:
-            raise QGraphError(
-                f"pass 'lower' needs a quantized model and this one is float ({where(kernels[0])}); put 'quantize' in front of "
-                "it, or run 'qgraph transform IN -o OUT --preset int8 --data X'"
-            )
 
     def apply(self, model: ir.Model, report: PassReport) -> None:
         common.InlinePass(criteria=lambda function: function.domain not in ("qgraph",))(model)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 from qgraph.passes.lower.values import QuantSpec
@@ -45,6 +45,22 @@ def lowers(*op_types: str, alone: bool = True, writes_float: bool = False, clamp
 
     def keep(function: Emit) -> Emit:
         RULES.update(dict.fromkeys(op_types, Rule(function, alone, writes_float, clamps)))
+        return function
+
+    return keep
+
+
+FloatForm = Callable[["Lowering", ir.Node], tuple[list[ir.Value | None], dict[str, Any]]]
+FLOAT_FORMS: dict[str, FloatForm] = {}
+"""By op type of the default domain: the inputs and attributes with which a program holds a node that is not quantized, where
+they are not simply its own."""
+
+
+def float_form(*op_types: str) -> Callable[[FloatForm], FloatForm]:
+    """Register a function as the way in which ops stand in a program unquantized; see ``FLOAT_FORMS``."""
+
+    def keep(function: FloatForm) -> FloatForm:
+        FLOAT_FORMS.update(dict.fromkeys(op_types, function))
         return function
 
     return keep

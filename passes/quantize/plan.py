@@ -239,7 +239,7 @@ class Planner:
                 self.plan.lowerable.add(node)
             elif out.dtype == ir.DataType.FLOAT and out not in self.masked:
                 self.plan.kept_float.setdefault(node.name or "", f"no integer kernel for {node.op_type}")
-                if (row := traits(node)) is not None and not row.in_programs:
+                if (row := traits(node)) is not None and not row.has_integer_form:
                     self.floating.add(node)
 
     def _follows_float(self, node: ir.Node) -> bool:

@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 def command(words: tuple[str, ...]) -> None:
     """List the ops that a program can hold; 'qgraph ops show NAME' describes one with its attributes and its equation."""
     from qgraph.errors import QGraphError, suggest
-    from qgraph.ir.integer_ops import INTEGER_OPS, NOTATION
+    from qgraph.ir.integer_ops import KINDS, NOTATION
 
-    specs = {spec.op_type: spec for spec in INTEGER_OPS.values()}
     if not words:
-        for spec in specs.values():
-            click.echo(f"{spec.op_type:18s} {spec.family:10s} {_signature(spec)}")
+        for kind, spec in KINDS.items():
+            click.echo(f"{kind:26s} {spec.family:10s} {_signature(spec)}")
         return
     if words[0] != "show" or len(words) != 2:
         raise QGraphError("write 'qgraph ops' or 'qgraph ops show NAME'")
     name = words[1]
-    if name not in specs:
-        raise QGraphError(f"no program can hold an op {name!r}{suggest(name, specs)}; 'qgraph ops' lists them all")
-    click.echo("\n".join(_description(specs[name])))
+    if name not in KINDS:
+        raise QGraphError(f"no program can hold an op {name!r}{suggest(name, KINDS)}; 'qgraph ops' lists them all")
+    click.echo("\n".join(_description(KINDS[name])))
     click.echo(f"\n{NOTATION}")
 
 

@@ -13,7 +13,6 @@ from qgraph.deploy.sparse import Choice, choose
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import dialect_of
 from qgraph.ir.faults import blamed_on
-from qgraph.ir.integer_ops import INTEGER_OPS
 from qgraph.pipeline import Pipeline
 
 
@@ -26,10 +25,10 @@ def compile(
     threads: int = 0,
     chosen: list[Choice] | None = None,
 ) -> ir.Model:
-    """Compile a quantized model to the program file ``path``; returns the model in the integer dialect.
+    """Compile a model, quantized or not, to the program file ``path``; returns the model in the integer dialect.
 
     Args:
-        model: a model of the quantized dialect, or one that only moves elements (or its file); it is not changed.
+        model: a model of any dialect (or its file); it is not changed. What is not quantized runs in float32.
         sparse: measure for products of pruned weights whether they are quicker without the zeros; False runs all dense. The
             file leaves zeros out either way.
         shapes: shapes of inputs for that measurement; free dims are taken as 1.
@@ -41,11 +40,6 @@ def compile(
     """
     source = model if isinstance(model, ir.Model) else read(model)
     dialect = dialect_of(source)
-    if dialect == "float" and any((n.domain, n.op_type) not in INTEGER_OPS for n in source.graph):
-        raise QGraphError(
-            "the model is not quantized; run 'qgraph transform IN -o OUT --preset int8 --data X' first, whose report says "
-            "what stays float, or deploy with 'qgraph export' on ONNX Runtime"
-        )
     with blamed_on("cannot compile", lambda: source):
         lowered = source.clone()
         if dialect != "integer":
@@ -59,7 +53,10 @@ def compile(
 
 
 def _lower(model: ir.Model) -> None:
-    """Bring a quantized model into the integer dialect, in place; one of another tool, which may need it, in canonical form."""
+    """Bring a model into the integer dialect, in place; one of another tool, which may need it, in canonical form."""
+    if dialect_of(model) == "float":
+        Pipeline("canonicalize{parameters=merge},lower").run(model)
+        return
     try:
         Pipeline("lower").run(model)
     except QGraphError:

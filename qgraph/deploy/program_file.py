@@ -16,6 +16,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.bit_types import BIT_TYPES, code_type, program_number
 from qgraph.ir.dialects import verify
+from qgraph.ir.integer_ops import KINDS, kind_of
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import NOTES, module_path, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
@@ -131,7 +132,7 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
         sources = [-1 if v is None else add(v) for v in node.inputs]
         results = [add(v) for v in node.outputs]
         origin = node.name or ""
-        ops.append((node.op_type, origin, sources, results, ints, floats))
+        ops.append((kind_of(node.domain, node.op_type), origin, sources, results, ints, floats))
     outputs = [add(v) for v in model.graph.outputs]
     metadata = [(str(k), str(v)) for k, v in model.metadata_props.items() if not k.startswith(NOTES)]
     metadata.append((ORIGINS, json.dumps({node.name: [module_path(node)] for node in model.graph})))
@@ -192,10 +193,11 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
         names.append(name)
         values[name] = value
     nodes, identity = [], Ids()
-    for kind, name, sources, results, ints, floats in ops:
+    for op, name, sources, results, ints, floats in ops:
         made = [names[i] for i in results]
         scope = origins.get(name, [""])[0]
         attributes = {key: ", ".join(f"{v:g}" for v in value)[:SHOWN] for key, value in (*ints, *floats)}
         read = [names[i] if i >= 0 else "" for i in sources]
-        nodes.append(Node(identity(kind, name, made), kind, name, scope, "", attributes, read, made))
+        op_type = KINDS[op].op_type if op in KINDS else op
+        nodes.append(Node(identity(op_type, name, made), op_type, name, scope, "", attributes, read, made))
     return Snapshot(nodes, values, [names[i] for i in inputs], [names[i] for i in outputs]), codes

@@ -73,8 +73,8 @@ class OpTraits:
     no_axes: str = ""
 
     @property
-    def in_programs(self) -> bool:
-        """Whether a program can hold the op, on codes or as it stands."""
+    def has_integer_form(self) -> bool:
+        """Whether a program runs it on codes, or on shapes, indices and masks."""
         return self.no_integer in ("", SMALL)
 
 

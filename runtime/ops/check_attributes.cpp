@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "ops/dialect_generated.h"
+#include "ops/dialect_table_generated.h"
 #include "program/attributes.h"
 
 namespace qgraph {

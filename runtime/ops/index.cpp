@@ -39,10 +39,10 @@ void Elementwise::infer(const Values& v) {
 }
 
 void Unary::infer(const Values& v) {
-  const Tensor& x = in(v, 0, {DType::F32, DType::I64, DType::Bool});
+  const Tensor& x = in(v, 0, {DType::F32, DType::I64, DType::I32, DType::Bool});
   require(kind() != "Not" || x.type == DType::Bool, "Not needs bool");
   require(kind() != "IsNaN" || x.type == DType::F32, "IsNaN needs float32");
-  require((kind() != "Neg" && kind() != "Abs") || x.type != DType::Bool, "bool has no sign");
+  require(kind() == "Not" || x.type != DType::Bool, "bool has no sign");
   require(out(v).type == (kind() == "IsNaN" ? DType::Bool : x.type), "the output has the wrong type");
   out(v).shape = x.shape;
 }

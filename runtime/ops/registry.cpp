@@ -87,6 +87,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Not", make<ops::Unary>},
       {"IsNaN", make<ops::Unary>},
       {"Neg", make<ops::Unary>},
+      {"Relu", make<ops::Unary>},
       {"Abs", make<ops::Unary>},
       {"Where", make<ops::Where>},
       {"Range", make<ops::Range>},

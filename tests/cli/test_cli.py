@@ -158,7 +158,6 @@ def test_wrong_words(work: Path) -> None:
     refused(*start, "--passes", "canonicalise", says="did you mean 'canonicalize'", cwd=work)
     refused(*start, "--passes", "quantize{weigths=int4}", says="did you mean 'weights'", cwd=work)
     refused(*start, "--preset", "int7", says="presets: int8", cwd=work)
-    refused("compile", "digits.onnx", "-o", "o.qgp", says="not quantized", cwd=work)
 
 
 def test_unwritable_outputs(work: Path) -> None:

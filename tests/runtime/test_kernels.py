@@ -19,13 +19,13 @@ from qgraph.deploy import program_file
 from qgraph.deploy.session import Session
 from qgraph.execute.integer import evaluate
 from qgraph.ir.dialects import INTEGER
-from qgraph.ir.integer_ops import INTEGER_OPS, AttributeSpec, OpSpec
+from qgraph.ir.integer_ops import KINDS, AttributeSpec, OpSpec
 from qgraph.ir.integer_ops.spec import LIMITS
 from tests.runtime.examples import EXAMPLES, Example
 
 QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 THOROUGH, BRIEF, FEW = settings(max_examples=40, **QUIET), settings(max_examples=15, **QUIET), settings(max_examples=3, **QUIET)
-SPECS = {spec.op_type: spec for spec in INTEGER_OPS.values()}
+SPECS = KINDS
 SIGNED = {4: ir.DataType.INT4, 2: ir.DataType.INT2}
 INDICES = {4: ir.DataType.UINT4, 2: ir.DataType.UINT2}
 
@@ -48,7 +48,7 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
         else:
             feed[f"x{i}"] = array
     attributes = [ir.convenience.convert_attribute(k, v) for k, v in x.attributes.items()]
-    node = ir.Node(SPECS[op].domain, op, values, attributes, num_outputs=len(x.outputs), name="op")
+    node = ir.Node(SPECS[op].domain, SPECS[op].op_type, values, attributes, num_outputs=len(x.outputs), name="op")
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]

@@ -10,7 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from qgraph.execute.integer import attention, conv, index, linear, movement, norm, pointwise, pool, resize  # noqa: F401
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
-from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.integer_ops import INTEGER_OPS, kind_of
 
 
 def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -19,11 +19,12 @@ def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.nd
     found |= {v: v.const_value.numpy() for v in model.graph.initializers.values() if v.const_value is not None}
     for node in model.graph:
         inputs = [None if v is None else found[v] for v in node.inputs]
-        if node.op_type in DEFINITIONS:
+        kind = kind_of(node.domain, node.op_type)
+        if kind in DEFINITIONS:
             given = {k: v.value for k, v in node.attributes.items()}
             dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
             with np.errstate(all="ignore"):  # what overflows is clamped to the last code
-                result = DEFINITIONS[node.op_type](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
+                result = DEFINITIONS[kind](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
             results = list(result) if isinstance(result, tuple) else [result]
         else:
             results = _standard(node, inputs, model.graph.opset_imports[""])

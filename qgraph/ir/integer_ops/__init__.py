@@ -1,7 +1,8 @@
 """The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in nine families.
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
-attributes that their row names. The lowering, ``verify``, the program file, the C++ enums and the tests of kernels follow it.
+attributes that their row names: they compute shapes and masks, and in float32 what is not quantized. The lowering, ``verify``,
+the program file, the C++ enums and the tests of kernels follow it.
 ``NOTATION`` says how their equations are to be read.
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "ENUMS",
     "INTEGER",
     "INTEGER_OPS",
+    "KINDS",
     "NOTATION",
     "AttributeSpec",
     "BinaryOp",
@@ -30,6 +32,7 @@ __all__ = [
     "ResizeNearest",
     "SparseForm",
     "check_node",
+    "kind_of",
 ]
 
 NOTATION = """\
@@ -42,7 +45,16 @@ INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize)
     for spec in family.OPS
 }
-"""(domain, op type) -> what it is. Op types are unique without their domain too: a program file names no domain."""
+"""(domain, op type) -> what it is."""
+
+
+def kind_of(domain: str, op_type: str) -> str:
+    """The name of an op in a program file: its op type, behind ``ai.onnx.`` where an integer kernel has the same."""
+    return f"ai.onnx.{op_type}" if not domain and (INTEGER, op_type) in INTEGER_OPS else op_type
+
+
+KINDS: dict[str, OpSpec] = {kind_of(*key): spec for key, spec in INTEGER_OPS.items()}
+"""Name in a program file -> what it is."""
 
 
 def check_node(node: ir.Node) -> None:

@@ -96,6 +96,7 @@ OPS = (
     _unary("Not", (BOOL,), "y = not x"),
     _unary("IsNaN", (F32,), "y = x is NaN", (BOOL,)),
     _unary("Neg", (F32, I64), "y = -x, integers modulo 2^64"),
+    _unary("Relu", (F32, I64, I32), "y = x < 0 ? 0 : x"),
     _unary("Abs", (F32, I64), "y = |x|, integers modulo 2^64"),
     _small(
         "Where",

@@ -59,11 +59,14 @@ class InputSpec:
 
 @dataclasses.dataclass(frozen=True)
 class OutputSpec:
-    """An output. ``same_as``: has the type of that input, INT8 for the packed INT4. ``variadic``: one or more times."""
+    """An output. ``same_as``: has the type of that input, INT8 for the packed INT4. ``variadic``: one or more times.
+    ``optional``: this and those behind it may be left out.
+    """
 
     name: str
     types: Types
     meaning: str = ""
+    optional: bool = False
     variadic: bool = False
     same_as: str = ""
 
@@ -160,7 +163,7 @@ def _check_count(node: ir.Node, spec: OpSpec, what: str, values: Sequence[Any], 
     if len(values) > len(rows) and not rows[-1].variadic:
         raise QGraphError(f"{where(node)} has {len(values)} {what}s; {spec.op_type} has no more than {len(rows)}: {names}")
     for row in rows[len(values) :]:
-        if not getattr(row, "optional", False):
+        if not row.optional:
             raise QGraphError(f"{where(node)} misses {what} {row.name}; {spec.op_type} has: {names}")
 
 

@@ -172,10 +172,11 @@ def test_a_refusal_tells_to_quantize_what_can_be(tmp_path: Path) -> None:
         assert ("quantize them" in str(caught.value)) == possible
 
 
-def test_what_quantize_left_alone_is_not_told_to_be_transformed_alone(tmp_path: Path) -> None:
-    model = model_of('g (float[2,2] x) => (float[2,2] y) { y = Einsum<equation="ij,ik->jk">(x, x) }')
-    with pytest.raises(QGraphError, match=r"the model is not quantized; .* or deploy with 'qgraph export'"):
-        compile(model, tmp_path / "m.qgp")
+def test_a_model_that_is_not_quantized_runs_in_float32(tmp_path: Path) -> None:
+    model = model_of("g (float[2,2] x, float[2,2] w) => (float[2,2] y) { s = Add(x, w) y = Relu(s) }")
+    compile(model, tmp_path / "m.qgp")
+    x, w = (np.random.default_rng(seed).standard_normal((2, 2)).astype(np.float32) for seed in (0, 1))
+    assert np.array_equal(Session(tmp_path / "m.qgp").run({"x": x, "w": w})["y"], np.maximum(x + w, 0))
 
 
 def test_types_that_no_program_computes_are_refused_with_what_to_do(tmp_path: Path) -> None:

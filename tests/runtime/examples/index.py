@@ -56,7 +56,7 @@ def pair(draw: st.DrawFn, op: str) -> Example:
     return Example([a, b], {"fmod": 0} if op == "Mod" and draw(st.booleans()) else {}, (result(op, kind),))
 
 
-@example("Not", "IsNaN", "Neg", "Abs")
+@example("Not", "IsNaN", "Neg", "Abs", "Relu")
 def unary(draw: st.DrawFn, op: str) -> Example:
     case, kind = Case(draw(SEEDS)), draw(st.sampled_from(types(op)))
     x = case.any(draw(SHAPES), kind)

@@ -179,6 +179,7 @@ class UnaryKernel : public CpuKernel {
 
   void compute(const Context& c) override {
     const Tensor& x = *c.in[0];
+    if (op_.kind() == "Relu") return relu(x, *c.out[0]);
     for (int64_t i = 0; i < x.size(); ++i) {
       if (op_.kind() == "Not")
         c.out[0]->as<uint8_t>()[i] = x.as<uint8_t>()[i] == 0;
@@ -194,6 +195,13 @@ class UnaryKernel : public CpuKernel {
   }
 
  private:
+  static void relu(const Tensor& x, Tensor& y) {
+    const auto go = [&]<typename T>(T) {
+      for (int64_t i = 0; i < x.size(); ++i) y.as<T>()[i] = x.as<T>()[i] < 0 ? T{0} : x.as<T>()[i];
+    };
+    x.type == DType::F32 ? go(float{}) : x.type == DType::I64 ? go(int64_t{}) : go(int32_t{});
+  }
+
   const ops::Unary& op_;
 };
 
@@ -279,7 +287,7 @@ void add_index_kernels(KernelTable& table) {
   for (const char* kind : {"Add", "Sub", "Mul", "Div", "Mod", "Max", "Min", "Equal", "Greater", "Less", "GreaterOrEqual",
                            "LessOrEqual", "And", "Or", "Xor"})
     table.emplace_back(kind, make<ElementwiseKernel, ops::Elementwise>);
-  for (const char* kind : {"Not", "IsNaN", "Neg", "Abs"}) table.emplace_back(kind, make<UnaryKernel, ops::Unary>);
+  for (const char* kind : {"Not", "IsNaN", "Neg", "Abs", "Relu"}) table.emplace_back(kind, make<UnaryKernel, ops::Unary>);
   for (const char* kind : {"ArgMax", "ArgMin"}) table.emplace_back(kind, make<ArgExtremeKernel, ops::ArgExtreme>);
   table.emplace_back("Where", make<WhereKernel, ops::Where>);
   table.emplace_back("Range", make<RangeKernel, ops::Range>);
