@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -52,8 +53,9 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]
+    opset = 21 if SPECS[op].domain else max(21, onnx.defs.get_schema(SPECS[op].op_type).since_version)
     graph = ir.Graph(
-        inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": 21, INTEGER: 1}, name="one"
+        inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": opset, INTEGER: 1}, name="one"
     )
     return ir.Model(graph, ir_version=10), feed
 
@@ -102,6 +104,7 @@ DRAWN = {
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
+    ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",

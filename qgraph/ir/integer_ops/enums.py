@@ -43,6 +43,20 @@ class ResizeNearest(enum.IntEnum):
     CEIL = 3
 
 
+class ShiftDirection(enum.IntEnum):
+    """``direction`` of BitShift."""
+
+    LEFT = 0
+    RIGHT = 1
+
+
+class GeluApproximation(enum.IntEnum):
+    """``approximate`` of Gelu; the names are those of ONNX in capitals."""
+
+    NONE = 0
+    TANH = 1
+
+
 class SparseForm(enum.IntEnum):
     """``sparse`` of Linear: what the packed weights leave out. Two of every four neighbours along k, or words of 16 x 4 zeros."""
 
@@ -54,4 +68,12 @@ class SparseForm(enum.IntEnum):
         return {0: "dense", 1: "2:4", 2: "blocks of 16 x 4"}[self.value]
 
 
-ENUMS: tuple[type[enum.IntEnum], ...] = (BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)
+ENUMS: tuple[type[enum.IntEnum], ...] = (
+    BinaryOp,
+    PadMode,
+    ResizeCoordinates,
+    ResizeNearest,
+    ShiftDirection,
+    GeluApproximation,
+    SparseForm,
+)

@@ -69,6 +69,25 @@ class RowKernel : public CpuKernel {
   using CpuKernel::CpuKernel;
 };
 
+/// Call f with the elements of a tensor as a pointer to their type; bools are bytes.
+template <typename F>
+void with_elements(const Tensor& x, F f) {
+  switch (x.type) {
+    case DType::F32:
+      return f(x.as<float>());
+    case DType::I64:
+      return f(x.as<int64_t>());
+    case DType::I32:
+      return f(x.as<int32_t>());
+    case DType::I16:
+      return f(x.as<int16_t>());
+    case DType::I8:
+      return f(x.as<int8_t>());
+    default:
+      return f(x.as<uint8_t>());
+  }
+}
+
 /// Code i of a uint8 or int16 tensor.
 inline int32_t read_code(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
 
@@ -89,6 +108,7 @@ void add_strided_copy_kernels(KernelTable& table);
 void add_concat_pad_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
+void add_elementwise_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
 
 /// The factory of kernel K for op O.
