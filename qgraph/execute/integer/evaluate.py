@@ -15,6 +15,7 @@ from qgraph.execute.integer import (  # noqa: F401
     linear,
     movement,
     norm,
+    norm_float32,
     pointwise,
     pointwise_float32,
     pool,

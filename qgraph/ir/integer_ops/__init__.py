@@ -11,7 +11,19 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pointwise_float32, pool, resize
+from qgraph.ir.integer_ops import (
+    attention,
+    conv,
+    index,
+    linear,
+    movement,
+    norm,
+    norm_float32,
+    pointwise,
+    pointwise_float32,
+    pool,
+    resize,
+)
 from qgraph.ir.integer_ops.enums import (
     ENUMS,
     BinaryOp,
@@ -55,7 +67,7 @@ j + 4, j + 2 and j + 1."""
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, pointwise_float32, norm, pool, movement, index, resize)
+    for family in (linear, conv, attention, pointwise, pointwise_float32, norm, norm_float32, pool, movement, index, resize)
     for spec in family.OPS
 }
 """(domain, op type) -> what it is."""

@@ -7,6 +7,7 @@ from tests.runtime.examples import (  # noqa: F401
     linear,
     movement,
     norm,
+    norm_float32,
     pointwise,
     pointwise_float32,
     pool,
