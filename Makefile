@@ -15,8 +15,7 @@ system:
 
 $(VENV)/.ready: pyproject.toml $(RUNTIME) | system
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q scikit-build-core nanobind
-	$(BIN)/pip install -q --no-build-isolation -e ".[dev]"
+	$(BIN)/pip install -q -e ".[dev]"
 	touch $@
 
 demo: setup
