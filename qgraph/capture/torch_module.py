@@ -110,8 +110,8 @@ def from_torch(
 def _exported(module: Any, args: Any, kwargs: Any, dynamic_shapes: Any) -> Any:
     """What ``torch.export`` makes of a module.
 
-    Where a dim with a name cannot be shown to satisfy a guard of the trace, which says nothing about the module, it is free without
-    bounds in a second attempt.
+    Where a dim with a name cannot be shown to satisfy a guard of the trace, which says nothing about the module, it is free
+    without bounds in a second attempt.
     """
     import torch
 
