@@ -38,7 +38,9 @@ __all__ = [
 NOTATION = """\
 float(i) is the nearest float32 of an integer; + - * / on float32 are one IEEE operation each, in the order written, never a fused
 multiply-add. Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
-quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity."""
+quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity.
+osum is a sum of doubles in 16 lanes: element i is added to lane i % 16, from 0 on and in order; then lane j adds lane j + 8, then
+j + 4, j + 2 and j + 1."""
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     (spec.domain, spec.op_type): spec

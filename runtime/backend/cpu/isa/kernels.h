@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cpu/isa/float32.h"
 #include "ops/codes.h"
 #include "ops/dialect_generated.h"
 
@@ -229,6 +230,9 @@ struct Kernels {
 
   /// y[i] = quantize(the curve at x[i]).
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
+
+  /// Functions on float32 arrays.
+  const Float32Kernels* float32;
 };
 
 /// gemm and finish; `acc` is scratch of kTileRows x kTileColumns. Strided rows must be what the kernels can fuse.
