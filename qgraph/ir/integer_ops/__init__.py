@@ -11,7 +11,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, resize
+from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, pool_float32, resize
 from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
@@ -44,7 +44,7 @@ j + 4, j + 2 and j + 1."""
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize)
+    for family in (linear, conv, attention, pointwise, norm, pool, pool_float32, movement, index, resize)
     for spec in family.OPS
 }
 """(domain, op type) -> what it is."""
