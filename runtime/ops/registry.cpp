@@ -12,6 +12,7 @@
 #include "ops/norm.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
+#include "ops/pool_float32.h"
 #include "ops/resize.h"
 
 namespace qgraph {
@@ -49,6 +50,16 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},
       {"ReduceMax", make<ops::ReduceMax>},
+      {"ai.onnx.ReduceMax", make<ops::Reduce>},
+      {"ReduceMin", make<ops::Reduce>},
+      {"ReduceSum", make<ops::Reduce>},
+      {"ai.onnx.ReduceMean", make<ops::Reduce>},
+      {"ReduceProd", make<ops::Reduce>},
+      {"ReduceL1", make<ops::Reduce>},
+      {"ReduceL2", make<ops::Reduce>},
+      {"ReduceSumSquare", make<ops::Reduce>},
+      {"GlobalAveragePool", make<ops::Reduce>},
+      {"GlobalMaxPool", make<ops::Reduce>},
       {"Resize", make<ops::Resize>},
       {"Reshape", make<ops::View>},
       {"Squeeze", make<ops::View>},

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cpu/isa/float32.h"
 #include "ops/codes.h"
 #include "ops/dialect_generated.h"
 
@@ -290,6 +291,8 @@ struct Kernels {
 
   /// y[i] for i < n: acc = 0; for t in order acc = fma(w[t], taps[t][i], acc); then `e` as for row 0.
   void (*depthwise_f32)(const float* const* taps, const float* w, int64_t count, int64_t n, const FloatEpilogue& e, float* y);
+  /// Functions on float32 arrays.
+  const Float32Kernels* float32;
 };
 
 /// gemm and finish; `acc` is scratch of kTileRows x kTileColumns. Strided rows must be what the kernels can fuse.

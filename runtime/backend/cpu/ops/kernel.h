@@ -85,6 +85,7 @@ void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
+void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);
 void add_concat_pad_kernels(KernelTable& table);
