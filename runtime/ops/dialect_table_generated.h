@@ -88,6 +88,7 @@ inline constexpr OpKind kOps[] = {
     {"Relu", "index"},
     {"Abs", "index"},
     {"Where", "index"},
+    {"NonZero", "index"},
     {"Range", "index"},
     {"ConstantOfShape", "index"},
     {"Resize", "resize"},
@@ -296,6 +297,17 @@ inline constexpr AttributeRange kAttributeRanges[] = {
     {"Resize", "y_zero", AttributeKind::Int, -32768, 32767},
     {"Resize", "clamp_min", AttributeKind::Int, -32768, 32767},
     {"Resize", "clamp_max", AttributeKind::Int, -32768, 32767},
+};
+
+/// An input that must be known when shapes are inferred.
+struct KnownInput {
+  const char* op;
+  int input;
+};
+inline constexpr KnownInput kKnownInputs[] = {
+    {"CumSum", 1}, {"Reshape", 1}, {"Squeeze", 1}, {"Unsqueeze", 1},       {"Slice", 1},  {"Slice", 2},
+    {"Slice", 3},  {"Slice", 4},   {"Split", 1},   {"Expand", 1},          {"Tile", 1},   {"Pad", 1},
+    {"Range", 0},  {"Range", 1},   {"Range", 2},   {"ConstantOfShape", 0}, {"Resize", 1},
 };
 
 }  // namespace qgraph::dialect
