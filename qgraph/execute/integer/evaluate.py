@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from qgraph.execute.integer import attention, conv, index, linear, movement, norm, pointwise, pool, resize  # noqa: F401
+from qgraph.execute.integer import attention, conv, index, linear, movement, norm, pointwise, pool, recurrent, resize  # noqa: F401
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
 from qgraph.ir.integer_ops import INTEGER_OPS, kind_of
 
@@ -25,7 +25,7 @@ def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.nd
             dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
             with np.errstate(all="ignore"):  # what overflows is clamped to the last code
                 result = DEFINITIONS[kind](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
-            results = list(result) if isinstance(result, tuple) else [result]
+            results = list(result)[: len(node.outputs)] if isinstance(result, tuple) else [result]
         else:
             results = _standard(node, inputs, model.graph.opset_imports[""])
         found |= dict(zip(node.outputs, results, strict=True))

@@ -134,6 +134,19 @@ inline bool can_fuse(const PackedWeights& w, const Epilogue& e, bool residual) {
          (!residual || (e.intermediate && e.residual_type == DType::U8));
 }
 
+/// What LSTM, GRU and RNN do with the sums of a gate.
+struct RecurrentCell {
+  struct Function {
+    dialect::RecurrentFunction kind = dialect::RecurrentFunction::Tanh;
+    float alpha = 0, beta = 0;
+  };
+  int64_t hidden = 0;
+  Function f, g, h;
+  float clip = 0;  // infinity where there is none
+  bool input_forget = false, linear_before_reset = false;
+  const float* peepholes = nullptr;  // [3][hidden]
+};
+
 struct Kernels {
   const char* isa;
 
@@ -229,6 +242,25 @@ struct Kernels {
 
   /// y[i] = quantize(the curve at x[i]).
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
+
+  /// A step of one row of an LSTM: x and gates have what the inputs and the state h give to i, o, f, c; the latter is scratch
+  /// then.
+  void (*lstm)(const RecurrentCell& cell, const float* x, float* gates, float* c, float* h);
+
+  /// The first part of a step of one row of a GRU: x and gates are z, r, h, of which z and r become gates; reset is r * h, or r
+  /// times the third of them with linear_before_reset.
+  void (*gru_gates)(const RecurrentCell& cell, const float* x, float* gates, const float* h, float* reset);
+
+  /// The second part: `product` is reset, or its product without linear_before_reset, and scratch then.
+  void (*gru)(const RecurrentCell& cell, const float* x, const float* gates, float* product, float* h);
+
+  /// A step of one row of an RNN; `product` is scratch then.
+  void (*rnn)(const RecurrentCell& cell, const float* x, float* product, float* h);
+
+  /// y[r * ldy + c] = the chain of fma over k of a[r * lda + k] * w[k, c] from 0 on, + bias[c] where it is given; w lies as
+  /// [n / 16][k][16], zero padded.
+  void (*float_product)(const float* a, int64_t lda, int64_t rows, const float* w, int64_t n, int64_t k, const float* bias,
+                        float* y, int64_t ldy);
 };
 
 /// gemm and finish; `acc` is scratch of kTileRows x kTileColumns. Strided rows must be what the kernels can fuse.
