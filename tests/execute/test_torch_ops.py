@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import collections
-import warnings
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from onnx import TensorProto, numpy_helper
+from qgraph.tools.node_tests import RANDOM, array_of, cases
 
 from qgraph.execute.convert import to_torch
-from qgraph.execute.tensors import DTYPES, array_of, tensor_of
+from qgraph.execute.tensors import DTYPES, tensor_of
+from qgraph.execute.tensors import array_of as numpy_of
 from qgraph.execute.torch_ops import TORCH_OPS
 from tests.conftest import run_onnx
 
 PARTIAL = {ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64}
 """Types that torch stores but has few kernels for; no model here computes with them."""
-
-RANDOM = {
-    "test_training_dropout",
-    "test_training_dropout_default",
-    "test_training_dropout_default_mask",
-    "test_training_dropout_mask",
-}
-"""Expected values come from NumPy's random generator; ``test_dropout`` looks at the distribution instead."""
-
-
-def array(value: Any) -> np.ndarray:
-    return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
 
 
 def types_of(model: ir.Model) -> set[ir.DataType]:
@@ -47,14 +35,9 @@ def types_of(model: ir.Model) -> set[ir.DataType]:
 
 
 def test_every_node_test_of_a_claimed_op_passes() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from onnx.backend.test.case.node import collect_testcases
-
-        cases = collect_testcases(None)
     found: collections.Counter[str] = collections.Counter()
     failed, unclaimed = [], collections.Counter[str]()
-    for case in cases:
+    for case in cases():
         model = ir.from_proto(case.model)
         missing = {n.op_type for n in model.graph if (n.domain, n.op_type) not in TORCH_OPS and n.op_type != "Constant"}
         unclaimed.update(missing)
@@ -78,9 +61,9 @@ def test_every_node_test_of_a_claimed_op_passes() -> None:
 def check(model: ir.Model, case: Any) -> None:
     module = to_torch(model)
     for inputs, outputs in case.data_sets:
-        results = module(*[tensor_of(array(i)) for i in inputs])
-        for wanted, found in zip(map(array, outputs), results.values(), strict=True):
-            got = array_of(found)
+        results = module(*[tensor_of(array_of(i)) for i in inputs])
+        for wanted, found in zip(map(array_of, outputs), results.values(), strict=True):
+            got = numpy_of(found)
             assert got.shape == wanted.shape and got.dtype == wanted.dtype, (got.shape, wanted.shape, got.dtype, wanted.dtype)
             # two units in the last place of half types, whose sums depend on the order
             loose = {"bfloat16": 2**-6, "float16": 2**-9}.get(wanted.dtype.name, 0)
