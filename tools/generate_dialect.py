@@ -34,6 +34,8 @@ START = (
     "",
     "namespace qgraph::dialect {",
 )
+COLUMNS = 130
+"""The longest line that clang-format leaves as it is."""
 END = ("", "}  // namespace qgraph::dialect")
 
 
@@ -41,8 +43,12 @@ def _enums() -> Iterator[str]:
     for kind in ENUMS:
         yield ""
         yield f"/// {_plain(inspect.getdoc(kind) or '')}"
-        members = ", ".join(f"{_pascal(m)} = {int(m)}" for m in kind)
-        yield f"enum class {kind.__name__} : int {{ {members} }};"
+        members = [f"{_pascal(m)} = {int(m)}" for m in kind]
+        line = f"enum class {kind.__name__} : int {{ {', '.join(members)} }};"
+        if len(line) <= COLUMNS:
+            yield line
+        else:
+            yield from (f"enum class {kind.__name__} : int {{", *(f"  {member}," for member in members), "};")
 
 
 def _tables() -> Iterator[str]:
