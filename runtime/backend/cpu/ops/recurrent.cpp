@@ -43,20 +43,24 @@ class FloatMatrices {
   void pack(const float* w, int64_t matrices, int64_t n, int64_t stride, int64_t k) {
     n_ = n;
     k_ = k;
-    step_ = round_up(n, kPanel) * k;
+    step_ = packed_floats(n, k);
     const size_t bytes = static_cast<size_t>(matrices * step_) * sizeof(float);
     data_ = reinterpret_cast<float*>(memory_.reserve(bytes + 1));
     if (data_ == nullptr) throw std::bad_alloc();
     std::memset(data_, 0, bytes);
     for (int64_t m = 0; m < matrices; ++m)
       for (int64_t c = 0; c < n; ++c)
-        for (int64_t d = 0; d < k; ++d) data_[m * step_ + (c / kPanel * k + d) * kPanel + c % kPanel] = w[m * stride + c * k + d];
+        for (int64_t d = 0; d < k; ++d)
+          data_[m * step_ + c / kPanel * panel_floats(k) + d * kPanel + c % kPanel] = w[m * stride + c * k + d];
   }
   void multiply(const Kernels& kernels, int64_t m, const float* a, int64_t lda, int64_t rows, const float* bias, float* y,
                 int64_t ldy, ThreadPool* pool) const {
     pieces(pool, rows * n_ * k_, n_, [&](int64_t column, int64_t columns) {
-      kernels.float_product(a, lda, rows, data_ + m * step_ + column * k_, columns, k_, bias == nullptr ? nullptr : bias + column,
-                            y + column, ldy);
+      FloatEpilogue e;
+      e.column_bias = bias;
+      e = part_of(e, 0, column);
+      const FloatPanels panels{data_ + m * step_ + column * k_, panel_floats(k_), kPanel};
+      kernels.gemm_f32({a, lda, 1}, rows, panels, columns, k_, true, bias == nullptr ? nullptr : &e, y + column, ldy);
     });
   }
 

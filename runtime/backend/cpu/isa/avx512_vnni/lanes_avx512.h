@@ -53,7 +53,6 @@ struct Lanes {
   static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
-  static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
   /// NaN gives low, as max and min return their second operand.
   static Float clamp(Float t, Float low, Float high) { return _mm512_min_ps(_mm512_max_ps(t, low), high); }
   static Int round(Float t) { return _mm512_cvt_roundps_epi32(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
