@@ -34,6 +34,8 @@ START = (
     "",
     "namespace qgraph::dialect {",
 )
+COLUMNS = 130
+"""The longest line that clang-format leaves as it is."""
 END = ("", "}  // namespace qgraph::dialect")
 
 
@@ -41,8 +43,12 @@ def _enums() -> Iterator[str]:
     for kind in ENUMS:
         yield ""
         yield f"/// {_plain(inspect.getdoc(kind) or '')}"
-        members = ", ".join(f"{_pascal(m)} = {int(m)}" for m in kind)
-        yield f"enum class {kind.__name__} : int {{ {members} }};"
+        members = [f"{_pascal(m)} = {int(m)}" for m in kind]
+        line = f"enum class {kind.__name__} : int {{ {', '.join(members)} }};"
+        if len(line) <= COLUMNS:
+            yield line
+        else:
+            yield from (f"enum class {kind.__name__} : int {{", *(f"  {member}," for member in members), "};")
 
 
 def _tables() -> Iterator[str]:
@@ -58,7 +64,7 @@ def _tables() -> Iterator[str]:
     yield "};"
     yield ""
     yield "/// An attribute and its lowest and highest value, of each element where it is a list."
-    yield "enum class AttributeKind { Int, Ints, Float };"
+    yield "enum class AttributeKind { Int, Ints, Float, Floats };"
     yield "struct AttributeRange {"
     yield "  const char* op;"
     yield "  const char* attribute;"
@@ -68,7 +74,7 @@ def _tables() -> Iterator[str]:
     yield "inline constexpr AttributeRange kAttributeRanges[] = {"
     for kind, spec in KINDS.items():
         for row in spec.attributes:
-            low, high = (f"{limit!r}" if row.kind == "float" else f"{int(limit)}" for limit in (row.low, row.high))
+            low, high = (f"{limit!r}" if row.kind.startswith("float") else f"{int(limit)}" for limit in (row.low, row.high))
             name = f"AttributeKind::{row.kind.capitalize()}"
             yield f'    {{"{kind}", "{row.name}", {name}, {low}, {high}}},'
     yield "};"

@@ -13,6 +13,7 @@
 #include "ops/pointwise.h"
 #include "ops/pool.h"
 #include "ops/pool_float32.h"
+#include "ops/recurrent.h"
 #include "ops/resize.h"
 
 namespace qgraph {
@@ -35,6 +36,12 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"Attention", make<ops::Attention>},
+      {"ai.onnx.LSTM", make<ops::Recurrent>},
+      {"ai.onnx.GRU", make<ops::Recurrent>},
+      {"ai.onnx.RNN", make<ops::Recurrent>},
+      {"LSTM", make<ops::Recurrent>},
+      {"GRU", make<ops::Recurrent>},
+      {"RNN", make<ops::Recurrent>},
       {"Quantize", make<ops::Quantize>},
       {"Dequantize", make<ops::Dequantize>},
       {"Requantize", make<ops::Requantize>},

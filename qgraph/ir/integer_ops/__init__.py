@@ -1,4 +1,4 @@
-"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in nine families.
+"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in ten families.
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
 attributes that their row names: they compute shapes and masks, and in float32 what is not quantized. The lowering, ``verify``,
@@ -11,8 +11,29 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, pool_float32, resize
-from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+from qgraph.ir.integer_ops import (
+    attention,
+    conv,
+    index,
+    linear,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
+from qgraph.ir.integer_ops.enums import (
+    ENUMS,
+    BinaryOp,
+    PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
+    ResizeCoordinates,
+    ResizeNearest,
+    SparseForm,
+)
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
 
@@ -28,6 +49,8 @@ __all__ = [
     "OpSpec",
     "OutputSpec",
     "PadMode",
+    "RecurrentDirection",
+    "RecurrentFunction",
     "ResizeCoordinates",
     "ResizeNearest",
     "SparseForm",
@@ -43,11 +66,21 @@ quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, cla
 osum is a sum of doubles in 16 lanes: element i is added to lane i % 16, from 0 on and in order; then lane j adds lane j + 8, then
 j + 4, j + 2 and j + 1."""
 
-INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
-    (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, norm, pool, pool_float32, movement, index, resize)
-    for spec in family.OPS
-}
+FAMILIES = (
+    linear,
+    conv,
+    attention,
+    recurrent,
+    pointwise,
+    norm,
+    pool,
+    pool_float32,
+    movement,
+    index,
+    resize,
+)
+
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
 """(domain, op type) -> what it is."""
 
 

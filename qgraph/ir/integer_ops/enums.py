@@ -43,6 +43,30 @@ class ResizeNearest(enum.IntEnum):
     CEIL = 3
 
 
+class RecurrentDirection(enum.IntEnum):
+    """``direction`` of LSTM, GRU and RNN; the names are those of ONNX in capitals."""
+
+    FORWARD = 0
+    REVERSE = 1
+    BIDIRECTIONAL = 2
+
+
+class RecurrentFunction(enum.IntEnum):
+    """``activations`` of LSTM, GRU and RNN; the names are those of ONNX in capitals."""
+
+    AFFINE = 0
+    RELU = 1
+    LEAKYRELU = 2
+    THRESHOLDEDRELU = 3
+    TANH = 4
+    SCALEDTANH = 5
+    SIGMOID = 6
+    HARDSIGMOID = 7
+    ELU = 8
+    SOFTSIGN = 9
+    SOFTPLUS = 10
+
+
 class SparseForm(enum.IntEnum):
     """``sparse`` of Linear: what the packed weights leave out. Two of every four neighbours along k, or words of 16 x 4 zeros."""
 
@@ -54,4 +78,12 @@ class SparseForm(enum.IntEnum):
         return {0: "dense", 1: "2:4", 2: "blocks of 16 x 4"}[self.value]
 
 
-ENUMS: tuple[type[enum.IntEnum], ...] = (BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)
+ENUMS: tuple[type[enum.IntEnum], ...] = (
+    BinaryOp,
+    PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
+    ResizeCoordinates,
+    ResizeNearest,
+    SparseForm,
+)

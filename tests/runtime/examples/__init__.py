@@ -11,6 +11,7 @@ from tests.runtime.examples import (  # noqa: F401
     pointwise,
     pool,
     pool_float32,
+    recurrent,
     resize,
 )
 from tests.runtime.examples.example import EXAMPLES, Example

@@ -112,6 +112,7 @@ void add_strided_copy_kernels(KernelTable& table);
 void add_concat_pad_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
+void add_recurrent_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
 
 /// The factory of kernel K for op O.
