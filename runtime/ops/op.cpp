@@ -31,8 +31,9 @@ Tensor& Op::out(const Values& v, size_t i) const {
 
 std::vector<int64_t> Op::known_integers(const Values& v, size_t i) const {
   const Tensor& t = in(v, i);
-  if (!t.known || t.type != DType::I64)
+  if (!t.known || (t.type != DType::I64 && t.type != DType::I32))
     fail("a shape or index depends on the data, not on the input shapes; this cannot be planned");
+  if (t.type == DType::I32) return {t.as<int32_t>(), t.as<int32_t>() + t.size()};
   const auto* p = t.as<int64_t>();
   return {p, p + t.size()};
 }

@@ -12,7 +12,21 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, resize
-from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+from qgraph.ir.integer_ops.enums import (
+    ENUMS,
+    AspectRatio,
+    BinaryOp,
+    CacheMode,
+    GridPadding,
+    Interpolation,
+    PadMode,
+    ResizeCoordinates,
+    ResizeNearest,
+    RoiCoordinates,
+    RoiMode,
+    ScatterReduction,
+    SparseForm,
+)
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
 
@@ -22,14 +36,21 @@ __all__ = [
     "INTEGER_OPS",
     "KINDS",
     "NOTATION",
+    "AspectRatio",
     "AttributeSpec",
     "BinaryOp",
+    "CacheMode",
+    "GridPadding",
     "InputSpec",
+    "Interpolation",
     "OpSpec",
     "OutputSpec",
     "PadMode",
     "ResizeCoordinates",
     "ResizeNearest",
+    "RoiCoordinates",
+    "RoiMode",
+    "ScatterReduction",
     "SparseForm",
     "check_node",
     "kind_of",
