@@ -18,7 +18,7 @@ from qgraph.ir.integer_ops.spec import ANY
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import where
-from qgraph.ir.weights import Weight
+from qgraph.ir.weights import CODES, Weight
 from qgraph.numerics.affine import dequantize
 
 
@@ -180,6 +180,8 @@ class Lowering:
         node, array = value.producer(), self.float_constant(value)
         if array is not None:
             made = self.build.constant(value.name or "constant", array.astype(np.float32) if array.dtype == np.float64 else array)
+            if (weight := self.weights.get(value)) is not None and weight.kind.bits <= 8:
+                made.meta[CODES] = weight
         elif node is None or not _runs_as_it_stands(node, value):
             if node is not None:
                 self.refused[node] = None

@@ -7,6 +7,7 @@
 #include "ops/conv.h"
 #include "ops/index.h"
 #include "ops/linear.h"
+#include "ops/linear_float32.h"
 #include "ops/movement.h"
 #include "ops/norm.h"
 #include "ops/pad.h"
@@ -30,6 +31,9 @@ const std::unordered_map<std::string, Factory>& factories() {
   static const std::unordered_map<std::string, Factory> table{
       {"Linear", make<ops::Linear>},
       {"MatMul", make<ops::MatMul>},
+      {"ai.onnx.MatMul", make<ops::FloatMatMul>},
+      {"Gemm", make<ops::FloatMatMul>},
+      {"FusedMatMul", make<ops::FloatMatMul>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"Attention", make<ops::Attention>},

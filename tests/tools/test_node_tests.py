@@ -1,4 +1,4 @@
-"""Programs against the node tests that ONNX ships: every test of an op that a program has must pass."""
+"""Programs against the node tests that ONNX ships: every test of an op that a program has must pass; docs/ops.md says so."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import collections
 import dataclasses
 from pathlib import Path
 
-from qgraph.tools.node_tests import PASSED, cases, outcomes, run_program
+import pytest
+from qgraph.tools import ops_table
+from qgraph.tools.node_tests import PASSED, Outcome, cases, outcomes, run_program
 
 
-def test_every_node_test_that_a_program_takes_passes() -> None:
-    found = list(outcomes())
+@pytest.fixture(scope="module")
+def found() -> list[Outcome]:
+    return list(outcomes())
+
+
+def test_every_node_test_that_a_program_takes_passes(found: list[Outcome]) -> None:
     assert [outcome for outcome in found if outcome.failed] == []
     counts = collections.Counter(outcome.reason for outcome in found)
     assert counts[PASSED] >= 226, counts
+
+
+def test_the_page_of_ops_is_up_to_date(found: list[Outcome]) -> None:
+    assert ops_table.PAGE.read_text() == ops_table.page(found), "run 'python -m qgraph.tools.ops_table'"
 
 
 def test_a_wrong_answer_is_a_failure(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from qgraph.workflow import PRESETS
 Result = dict[str, Any]
 LONGEST = 240
 """Characters of a refusal that are shown."""
-WAY = ("capture", "inspect", "run float", "float to_torch")
+WAY = ("capture", "inspect", "run float", "float to_torch", "float run program")
 
 HEAD = """# The corpus
 
@@ -81,11 +81,12 @@ def _steps(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
         (entry.name, *(_mark(result, step) for step in WAY), *(_reached(result, p) for p in PRESETS), _reached(result, "pruned"))
         for entry, result in floats
     ]
-    yield from _table(("model", "capture", "inspect", "runs", "`to_torch`", *PRESETS, "pruned by 25 %"), rows)
+    yield from _table(("model", "capture", "inspect", "runs", "`to_torch`", "float program", *PRESETS, "pruned by 25 %"), rows)
     for preset in PRESETS:
         exported = sum(_mark(result, f"{preset} run elsewhere") == "yes" for _, result in floats)
-        compiled = sum(_mark(result, f"{preset} run program") == "yes" for _, result in floats)
-        yield f"`{preset}`: {exported} of {len(floats)} exported files run in ONNX Runtime, {compiled} programs run.\n"
+        of, compiled = len(floats), _programs(floats, preset)
+        yield f"`{preset}`: {exported} of {of} exported files run in ONNX Runtime, {compiled} programs run.\n"
+    yield f"Not quantized: {_programs(floats, 'float')} of {len(floats)} programs run.\n"
     given = [(entry, result) for entry, result in walked if entry.quantized]
     if not given:
         return
@@ -99,6 +100,10 @@ def _steps(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
     }
     rows = [(e.name, *(_mark(r, step) for step in steps), _worst(e, r, GIVEN), _worst(e, r, "given program")) for e, r in given]
     yield from _table(("model", *steps.values(), "exported", "program"), rows)
+
+
+def _programs(walked: Sequence[tuple[Entry, Result]], form: str) -> int:
+    return sum(_mark(result, f"{form} run program") == "yes" for _, result in walked)
 
 
 def _reached(result: Result, form: str) -> str:
@@ -127,6 +132,7 @@ def _worst(entry: Entry, result: Result, form: str) -> str:
 
 def _quality(walked: Sequence[tuple[Entry, Result]]) -> Iterator[str]:
     forms = {
+        "float program": "float program",
         "int8": "int8",
         "int8 program": "int8 program",
         "int8-dynamic": "int8-dynamic",
@@ -169,7 +175,7 @@ def _times(walked: Sequence[tuple[Entry, Result]], machine: str) -> Iterator[str
     timed = [(entry, result["times"]) for entry, result in walked if result.get("times")]
     if not timed:
         return
-    forms = ("int8", "int8 program", "dynamic", "static")
+    forms = ("float program", "int8", "int8 program", "dynamic", "static")
     yield "## Times\n"
     yield (
         "Milliseconds of the float file in ONNX Runtime on the first batch, and how many times as fast the others are; "
@@ -179,7 +185,9 @@ def _times(walked: Sequence[tuple[Entry, Result]], machine: str) -> Iterator[str
     for entry, times in timed:
         faster = (f"{times[form]['faster']:.2f} x" if form in times else "-" for form in forms)
         rows.append((entry.name, f"{times['float']['ms']:.3g}", *faster))
-    yield from _table(("model", "float, ms", "int8", "int8 program", "`quantize_dynamic`", "`quantize_static`"), rows)
+    yield from _table(
+        ("model", "float, ms", "float program", "int8", "int8 program", "`quantize_dynamic`", "`quantize_static`"), rows
+    )
 
 
 def _short(text: str) -> str:

@@ -140,6 +140,7 @@ class Walk:
             self._judge("captured", quality.run_onnx(self.float, self.judged))
         with self.step("float to_torch"):
             self._torch(self.float, "float to_torch")
+        self._program("float", self.float)
 
     def _as_it_is(self) -> None:
         """A file that is quantized already."""
@@ -184,6 +185,9 @@ class Walk:
     def _run_as_torch_and_program(self, form: str, made: Path) -> None:
         with self.step(f"{form} to_torch"):
             self._torch(made, f"{form} to_torch")
+        self._program(form, made)
+
+    def _program(self, form: str, made: Path) -> None:
         program = self.folder / f"{form}.qgp"
         with self.step(f"{form} compile"):
             command("compile", made, "-o", program, "--dense")
@@ -233,6 +237,7 @@ class Walk:
             "dynamic": self.folder / "dynamic.onnx",
             "static": self.folder / "static.onnx",
             "int8": self.folder / "int8-deploy" / "model.onnx",
+            "float program": self.folder / "float.qgp",
             "int8 program": self.folder / "int8.qgp",
             GIVEN: self.folder / "given-deploy" / "model.onnx",
             "given program": self.folder / "given.qgp",

@@ -58,7 +58,8 @@ __all__ = [
 
 NOTATION = """\
 float(i) is the nearest float32 of an integer; + - * / on float32 are one IEEE operation each, in the order written, never a fused
-multiply-add. Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
+multiply-add. chain over k of a, b is acc = 0, then for each k in order acc = fma(a, b, acc), which rounds once.
+Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
 quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity."""
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {

@@ -14,6 +14,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
   static const auto factories = [] {
     KernelTable table;
     add_linear_kernels(table);
+    add_linear_float32_kernels(table);
     add_conv_kernels(table);
     add_attention_kernels(table);
     add_pointwise_kernels(table);

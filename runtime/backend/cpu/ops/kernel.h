@@ -79,6 +79,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
 using KernelFactory = std::unique_ptr<Kernel> (*)(const Op&, const OpSource&, const Workspace&);
 using KernelTable = std::vector<std::pair<std::string, KernelFactory>>;
 void add_linear_kernels(KernelTable& table);
+void add_linear_float32_kernels(KernelTable& table);
 void add_conv_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);

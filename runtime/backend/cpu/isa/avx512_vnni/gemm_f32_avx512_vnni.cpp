@@ -1,0 +1,36 @@
+#include <immintrin.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "backend/cpu/isa/gemm_f32.h"
+
+namespace qgraph::avx512_vnni {
+namespace {
+
+struct Floats {
+  using Vector = __m512;
+  using Mask = __mmask16;
+  static constexpr int kCount = 16;
+  static Vector zero() { return _mm512_setzero_ps(); }
+  static Vector all(float x) { return _mm512_set1_ps(x); }
+  static Vector load(const float* p) { return _mm512_loadu_ps(p); }
+  static Vector load_some(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(static_cast<Mask>((1u << n) - 1), p); }
+  static void store(float* p, Vector x) { _mm512_storeu_ps(p, x); }
+  static void store_some(float* p, Vector x, int64_t n) { _mm512_mask_storeu_ps(p, static_cast<Mask>((1u << n) - 1), x); }
+  static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
+  static Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  /// max and min return their second operand where one is NaN.
+  static Vector clamp(Vector t, Vector low, Vector high) { return _mm512_min_ps(high, _mm512_max_ps(low, t)); }
+  /// Lanes [from, from + count).
+  static Mask mask(int from, int count) { return static_cast<Mask>(((1u << count) - 1) << from); }
+  static Vector merge(Vector x, Mask m, const float* p) { return _mm512_mask_loadu_ps(x, m, p); }
+};
+
+constexpr int kMostPanels[] = {0, 8, 6, 6, 6, 4, 4, 3, 3};
+
+}  // namespace
+#include "backend/cpu/isa/gemm_f32.inc"
+}  // namespace qgraph::avx512_vnni
