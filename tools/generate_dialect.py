@@ -82,6 +82,16 @@ def _tables() -> Iterator[str]:
             name = f"AttributeKind::{row.kind.capitalize()}"
             yield f'    {{"{kind}", "{row.name}", {name}, {low}, {high}}},'
     yield "};"
+    yield ""
+    yield "/// An input that must be known when shapes are inferred."
+    yield "struct KnownInput {"
+    yield "  const char* op;"
+    yield "  int input;"
+    yield "};"
+    yield "inline constexpr KnownInput kKnownInputs[] = {"
+    for kind, spec in KINDS.items():
+        yield from (f'    {{"{kind}", {i}}},' for i, row in enumerate(spec.inputs) if row.known)
+    yield "};"
 
 
 def _pascal(member: enum.IntEnum) -> str:

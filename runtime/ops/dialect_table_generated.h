@@ -85,6 +85,7 @@ inline constexpr OpKind kOps[] = {
     {"Relu", "index"},
     {"Abs", "index"},
     {"Where", "index"},
+    {"NonZero", "index"},
     {"Range", "index"},
     {"ConstantOfShape", "index"},
     {"Resize", "resize"},
@@ -297,6 +298,38 @@ inline constexpr AttributeRange kAttributeRanges[] = {
     {"ai.onnx.Resize", "exclude_outside", AttributeKind::Int, 0, 1},
     {"ai.onnx.Resize", "cubic_coeff_a", AttributeKind::Float, -3.4028234663852886e+38, 3.4028234663852886e+38},
     {"ai.onnx.Resize", "extrapolation_value", AttributeKind::Float, -3.4028234663852886e+38, 3.4028234663852886e+38},
+};
+
+/// An input that must be known when shapes are inferred.
+struct KnownInput {
+  const char* op;
+  int input;
+};
+inline constexpr KnownInput kKnownInputs[] = {
+    {"CumSum", 1},
+    {"Reshape", 1},
+    {"Squeeze", 1},
+    {"Unsqueeze", 1},
+    {"Slice", 1},
+    {"Slice", 2},
+    {"Slice", 3},
+    {"Slice", 4},
+    {"Split", 1},
+    {"Expand", 1},
+    {"Tile", 1},
+    {"Pad", 1},
+    {"ai.onnx.Pad", 1},
+    {"ai.onnx.Pad", 3},
+    {"CenterCropPad", 1},
+    {"Trilu", 1},
+    {"Range", 0},
+    {"Range", 1},
+    {"Range", 2},
+    {"ConstantOfShape", 0},
+    {"Resize", 1},
+    {"ai.onnx.Resize", 1},
+    {"ai.onnx.Resize", 2},
+    {"ai.onnx.Resize", 3},
 };
 
 }  // namespace qgraph::dialect

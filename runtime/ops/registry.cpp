@@ -105,6 +105,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Relu", make<ops::Unary>},
       {"Abs", make<ops::Unary>},
       {"Where", make<ops::Where>},
+      {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
       {"ConstantOfShape", make<ops::Fill>},
   };

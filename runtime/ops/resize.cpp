@@ -16,7 +16,7 @@ Resize::Resize(const OpSource& s)
 void Resize::infer(const Values& v) {
   const Tensor& x = in(v, 0, {DType::U8, DType::I16});
   const Tensor& target = in(v, 1, {DType::F32, DType::I64});
-  require(target.known, "the size depends on the data, not on the input shapes");
+  require(target.known, "the size must be known");
   const int64_t n = target.size();
   require((n == 1 || n == 2) && x.rank() >= n, "one or two axes can be resized");
   require(linear || out(v).type == x.type, "the output's type must be the input's");

@@ -89,19 +89,3 @@ def check_node(node: ir.Node) -> None:
             "'qgraph ops' lists them"
         )
     check(node, spec)
-
-
-def check_known(graph: ir.Graph) -> None:
-    """Raise ``QGraphError`` where a node reads from the data what a program must know from constants and shapes before a run."""
-    data = set(graph.inputs)
-    for node in graph:
-        spec = INTEGER_OPS[node.domain, node.op_type]
-        for place, value in enumerate(node.inputs):
-            row = spec.inputs[min(place, len(spec.inputs) - 1)]
-            if row.known and value in data:
-                raise QGraphError(
-                    f"{where(node)} reads its {row.name} ({value.name!r}) from the data, and a program needs it from constants "
-                    "and shapes; fix it in the model, or deploy with 'qgraph export' on ONNX Runtime"
-                )
-        if node.op_type not in ("Shape", "Size") and not data.isdisjoint(node.inputs):
-            data.update(node.outputs)

@@ -42,8 +42,9 @@ FLOAT_TINY = 1.1754943508222875e-38
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """An input. ``constant``: an initializer. ``known``: computed from constants and shapes alone. ``variadic``: the last one,
-    one or more times. ``same_as``: has the type of that input. ``finite``: a float32 constant of numbers without NaN or infinity.
+    """An input. ``constant``: an initializer. ``known``: shapes follow from its value; a program plans what is behind it anew
+    when it computes another from the data. ``variadic``: the last one, one or more times. ``same_as``: has the type of that
+    input. ``finite``: a float32 constant of numbers without NaN or infinity.
     """
 
     name: str

@@ -84,6 +84,14 @@ def where(draw: st.DrawFn, op: str) -> Example:
     return Example([condition, a, b], {}, (kind,))
 
 
+@example("NonZero")
+def non_zero(draw: st.DrawFn, op: str) -> Example:
+    shape = draw(st.sampled_from([(), (0,), (7,), (3, 4), (2, 0, 3), (2, 3, 2)]))
+    x, _ = data(draw, shape)
+    x = np.where(Case(draw(SEEDS)).rng.random(shape) < draw(st.sampled_from([0, 0.5, 1])), x, np.zeros_like(x))
+    return Example([np.asarray(x)], {}, ("int64",))
+
+
 @example("Range")
 def range_(draw: st.DrawFn, op: str) -> Example:
     start, limit, step = draw(st.integers(-9, 9)), draw(st.integers(-9, 9)), draw(st.sampled_from([1, 2, -1, -3]))
