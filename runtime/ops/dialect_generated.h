@@ -5,6 +5,9 @@
 
 namespace qgraph::dialect {
 
+/// auto_pad of convolutions and pools; the names are those of ONNX.
+enum class AutoPad : int { Notset = 0, SameUpper = 1, SameLower = 2, Valid = 3 };
+
 /// op of Binary.
 enum class BinaryOp : int { Add = 0, Sub = 1, Mul = 2, Div = 3, Max = 4, Min = 5 };
 

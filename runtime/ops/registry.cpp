@@ -5,6 +5,7 @@
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
 #include "ops/conv.h"
+#include "ops/conv_float32.h"
 #include "ops/index.h"
 #include "ops/linear.h"
 #include "ops/linear_float32.h"
@@ -33,6 +34,9 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"FusedMatMul", make<ops::FloatMatMul>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
+      {"ai.onnx.Conv", make<ops::FloatConv>},
+      {"FusedConv", make<ops::FloatConv>},
+      {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
       {"Quantize", make<ops::Quantize>},
       {"Dequantize", make<ops::Dequantize>},

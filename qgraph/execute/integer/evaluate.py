@@ -8,7 +8,19 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from qgraph.execute.integer import attention, conv, index, linear, linear_float32, movement, norm, pointwise, pool, resize  # noqa: F401
+from qgraph.execute.integer import (  # noqa: F401
+    attention,
+    conv,
+    conv_float32,
+    index,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    resize,
+)
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
 from qgraph.ir.integer_ops import INTEGER_OPS, kind_of
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, resize
-from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+from qgraph.ir.integer_ops.enums import ENUMS, AutoPad, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
 
@@ -23,6 +23,7 @@ __all__ = [
     "KINDS",
     "NOTATION",
     "AttributeSpec",
+    "AutoPad",
     "BinaryOp",
     "InputSpec",
     "OpSpec",

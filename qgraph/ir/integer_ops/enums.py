@@ -5,6 +5,15 @@ from __future__ import annotations
 import enum
 
 
+class AutoPad(enum.IntEnum):
+    """``auto_pad`` of convolutions and pools; the names are those of ONNX."""
+
+    NOTSET = 0
+    SAME_UPPER = 1
+    SAME_LOWER = 2
+    VALID = 3
+
+
 class BinaryOp(enum.IntEnum):
     """``op`` of Binary."""
 
@@ -54,4 +63,4 @@ class SparseForm(enum.IntEnum):
         return {0: "dense", 1: "2:4", 2: "blocks of 16 x 4"}[self.value]
 
 
-ENUMS: tuple[type[enum.IntEnum], ...] = (BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)
+ENUMS: tuple[type[enum.IntEnum], ...] = (AutoPad, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)

@@ -1,6 +1,18 @@
 """Random examples of every op of the integer dialect, by op type: ``EXAMPLES``. A family's file registers its own."""
 
-from tests.runtime.examples import attention, conv, index, linear, linear_float32, movement, norm, pointwise, pool, resize  # noqa: F401
+from tests.runtime.examples import (  # noqa: F401
+    attention,
+    conv,
+    conv_float32,
+    index,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    resize,
+)
 from tests.runtime.examples.example import EXAMPLES, Example
 
 __all__ = ["EXAMPLES", "Example"]

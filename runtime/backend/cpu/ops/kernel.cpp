@@ -16,6 +16,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_linear_kernels(table);
     add_linear_float32_kernels(table);
     add_conv_kernels(table);
+    add_conv_float32_kernels(table);
     add_attention_kernels(table);
     add_pointwise_kernels(table);
     add_norm_kernels(table);

@@ -81,6 +81,7 @@ using KernelTable = std::vector<std::pair<std::string, KernelFactory>>;
 void add_linear_kernels(KernelTable& table);
 void add_linear_float32_kernels(KernelTable& table);
 void add_conv_kernels(KernelTable& table);
+void add_conv_float32_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
