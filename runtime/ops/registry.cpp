@@ -6,6 +6,7 @@
 #include "ops/check_attributes.h"
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
+#include "ops/einsum.h"
 #include "ops/index.h"
 #include "ops/linear.h"
 #include "ops/linear_float32.h"
@@ -32,6 +33,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"ai.onnx.MatMul", make<ops::FloatMatMul>},
       {"Gemm", make<ops::FloatMatMul>},
       {"FusedMatMul", make<ops::FloatMatMul>},
+      {"Einsum", make<ops::Einsum>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"ai.onnx.Conv", make<ops::FloatConv>},

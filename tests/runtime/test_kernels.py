@@ -129,6 +129,7 @@ DRAWN = {
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
+    ("Einsum", "equation"): "labels of the axes; all forms are drawn",
     ("Split", "num_outputs"): "as many as there are outputs",
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""

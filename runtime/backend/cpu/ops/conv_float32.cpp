@@ -7,9 +7,14 @@
 
 namespace qgraph::cpu {
 
+int64_t channels_of_part(int64_t inputs, int64_t taps) {
+  constexpr int64_t kDepth = 256;
+  return even_part(inputs, std::max<int64_t>(1, kDepth / std::max<int64_t>(1, taps)), 1);
+}
+
 void FloatConvProduct::prepare(PatchGrid grid, int64_t batch, int64_t groups, int64_t inputs, int64_t outputs, int64_t most_rows,
                                const Workspace& workspace) {
-  constexpr int64_t kDepthOfPart = 256, kPanelsOfTile = 16, kFewPanels = 6, kFewRows = 32;
+  constexpr int64_t kPanelsOfTile = 16, kFewPanels = 6, kFewRows = 32;
   patches_ = FloatPatches(std::move(grid));
   batch_ = batch;
   groups_ = groups;
@@ -17,7 +22,7 @@ void FloatConvProduct::prepare(PatchGrid grid, int64_t batch, int64_t groups, in
   outputs_ = outputs;
   places_ = patches_.grid().places();
   rows_at_a_time_ = workspace.kernels.rows_f32;
-  part_channels_ = even_part(inputs, std::max<int64_t>(1, kDepthOfPart / std::max<int64_t>(1, patches_.taps())), 1);
+  part_channels_ = channels_of_part(inputs, patches_.taps());
   const int64_t panels = round_up(places_, kPanel) / kPanel, unit = workspace.kernels.panels_f32;
   const int64_t threads = workspace.pool.size();
   int64_t wide = even_part(panels, kPanelsOfTile, unit);
@@ -110,8 +115,8 @@ class FloatConvKernel : public CpuKernel {
 
  private:
   void pack(const float* w, int64_t rows, int64_t depth) {
-    filters_.pack(op_.groups, rows, depth, workspace_.kernels.rows_f32,
-                  [&](int64_t g, int64_t o, int64_t k) { return w[(g * rows + o) * depth + k]; });
+    filters_.pack(op_.groups, rows, depth, channels_of_part(op_.inputs / op_.groups, op_.taps) * op_.taps,
+                  workspace_.kernels.rows_f32, [&](int64_t g, int64_t o, int64_t k) { return w[(g * rows + o) * depth + k]; });
   }
 
   const ops::FloatConv& op_;

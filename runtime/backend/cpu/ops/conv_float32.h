@@ -1,6 +1,7 @@
 // The ways to compute a float32 convolution on the CPU.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "backend/cpu/ops/float_patches.h"
@@ -12,32 +13,38 @@ namespace qgraph::cpu {
 std::unique_ptr<Kernel> make_float_depthwise(const ops::FloatConv& op, const OpSource& source, const Workspace& workspace);
 std::unique_ptr<Kernel> make_float_transposed(const Op& op, const OpSource& source, const Workspace& workspace);
 
-/// Weights of a convolution as the left operand of its product: [group][rows_f32 output channels][k][channel], filled up with
-/// zeros. Element (o, k) of a group is what `at(group, o, k)` gives.
+/// How much of the depth of a product of so many input channels and taps is gathered at a time, in channels.
+int64_t channels_of_part(int64_t inputs, int64_t taps);
+
+/// Weights of a convolution as the left operand of its product, in the order in which they are read: [group][part of k]
+/// [rows_f32 output channels][k][channel], filled up with zeros. Element (o, k) of a group is what `at(group, o, k)` gives.
 class FloatFilters {
  public:
   template <typename F>
-  void pack(int64_t groups, int64_t rows, int64_t depth, int64_t step, F&& at) {
+  void pack(int64_t groups, int64_t rows, int64_t depth, int64_t part, int64_t step, F&& at) {
     rows_ = rows;
     depth_ = depth;
+    part_ = part;
     step_ = step;
     auto* to = reinterpret_cast<float*>(memory_.resize(static_cast<size_t>(groups * group_floats()) * sizeof(float)));
     for (int64_t g = 0; g < groups; ++g)
-      for (int64_t first = 0; first < rows; first += step)
-        for (int64_t k = 0; k < depth; ++k)
-          for (int64_t r = first; r < first + step; ++r) *to++ = r < rows ? at(g, r, k) : 0.0f;
+      for (int64_t from = 0; from < depth; from += part)
+        for (int64_t first = 0; first < rows; first += step)
+          for (int64_t k = from; k < std::min(depth, from + part); ++k)
+            for (int64_t r = first; r < first + step; ++r) *to++ = r < rows ? at(g, r, k) : 0.0f;
   }
   bool given() const { return memory_.data() != nullptr; }
-  /// From row `row`, a multiple of the step, and depth k on.
+  /// From row `row`, a multiple of the step, on, of the part that begins at k.
   FloatRows rows(int64_t group, int64_t row, int64_t k) const {
-    return {reinterpret_cast<const float*>(memory_.data()) + group * group_floats() + row * depth_ + k * step_, 1, step_};
+    const int64_t at = group * group_floats() + round_up(rows_, step_) * k + row * std::min(part_, depth_ - k);
+    return {reinterpret_cast<const float*>(memory_.data()) + at, 1, step_};
   }
 
  private:
   int64_t group_floats() const { return round_up(rows_, step_) * depth_; }
 
   AlignedBytes memory_;
-  int64_t rows_ = 0, depth_ = 0, step_ = 1;
+  int64_t rows_ = 0, depth_ = 0, part_ = 1, step_ = 1;
 };
 
 /// A convolution as the product of filters and patches, cut into tasks.

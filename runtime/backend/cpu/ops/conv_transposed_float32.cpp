@@ -91,11 +91,12 @@ class FloatTransposedKernel : public CpuKernel {
     const int64_t per = op_.inputs / op_.groups, rows = op_.outputs / op_.groups;
     for (Part& part : parts_) {
       const auto taps = static_cast<int64_t>(part.taps.size());
-      part.filters.pack(op_.groups, rows, per * taps, workspace_.kernels.rows_f32, [&](int64_t g, int64_t o, int64_t k) {
-        const ops::Space& tap = part.taps[static_cast<size_t>(k % taps)];
-        const int64_t place = (tap[0] * op_.kernel[1] + tap[1]) * op_.kernel[2] + tap[2];
-        return w[((g * per + k / taps) * rows + o) * op_.taps + place];
-      });
+      part.filters.pack(op_.groups, rows, per * taps, channels_of_part(per, taps) * taps, workspace_.kernels.rows_f32,
+                        [&](int64_t g, int64_t o, int64_t k) {
+                          const ops::Space& tap = part.taps[static_cast<size_t>(k % taps)];
+                          const int64_t place = (tap[0] * op_.kernel[1] + tap[1]) * op_.kernel[2] + tap[2];
+                          return w[((g * per + k / taps) * rows + o) * op_.taps + place];
+                        });
     }
   }
 
