@@ -5,6 +5,8 @@
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
 #include "ops/conv.h"
+#include "ops/conv_float32.h"
+#include "ops/einsum.h"
 #include "ops/index.h"
 #include "ops/linear.h"
 #include "ops/linear_float32.h"
@@ -36,8 +38,12 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"ai.onnx.MatMul", make<ops::FloatMatMul>},
       {"Gemm", make<ops::FloatMatMul>},
       {"FusedMatMul", make<ops::FloatMatMul>},
+      {"Einsum", make<ops::Einsum>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
+      {"ai.onnx.Conv", make<ops::FloatConv>},
+      {"FusedConv", make<ops::FloatConv>},
+      {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
       {"ai.onnx.LSTM", make<ops::Recurrent>},
       {"ai.onnx.GRU", make<ops::Recurrent>},

@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from qgraph.execute.integer import (  # noqa: F401
     attention,
     conv,
+    conv_float32,
     index,
     linear,
     linear_float32,

@@ -27,6 +27,7 @@ from qgraph.ir.integer_ops import (
 from qgraph.ir.integer_ops.enums import (
     ENUMS,
     AspectRatio,
+    AutoPad,
     BinaryOp,
     CacheMode,
     GridPadding,
@@ -52,6 +53,7 @@ __all__ = [
     "NOTATION",
     "AspectRatio",
     "AttributeSpec",
+    "AutoPad",
     "BinaryOp",
     "CacheMode",
     "GridPadding",

@@ -5,6 +5,15 @@ from __future__ import annotations
 import enum
 
 
+class AutoPad(enum.IntEnum):
+    """``auto_pad`` of convolutions and pools; the names are those of ONNX."""
+
+    NOTSET = 0
+    SAME_UPPER = 1
+    SAME_LOWER = 2
+    VALID = 3
+
+
 class BinaryOp(enum.IntEnum):
     """``op`` of Binary."""
 
@@ -138,6 +147,7 @@ class SparseForm(enum.IntEnum):
 
 
 ENUMS: tuple[type[enum.IntEnum], ...] = (
+    AutoPad,
     BinaryOp,
     PadMode,
     ScatterReduction,
@@ -153,3 +163,4 @@ ENUMS: tuple[type[enum.IntEnum], ...] = (
     RoiCoordinates,
     SparseForm,
 )
+ENUMS: tuple[type[enum.IntEnum], ...] = (AutoPad, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)

@@ -3,6 +3,7 @@
 from tests.runtime.examples import (  # noqa: F401
     attention,
     conv,
+    conv_float32,
     index,
     linear,
     linear_float32,
