@@ -27,6 +27,12 @@ enum class ResizeCoordinates : int {
 /// nearest of Resize; the names are those of ONNX's nearest_mode in capitals.
 enum class ResizeNearest : int { RoundPreferFloor = 0, RoundPreferCeil = 1, Floor = 2, Ceil = 3 };
 
+/// direction of BitShift.
+enum class ShiftDirection : int { Left = 0, Right = 1 };
+
+/// approximate of Gelu; the names are those of ONNX in capitals.
+enum class GeluApproximation : int { None = 0, Tanh = 1 };
+
 /// sparse of Linear: what the packed weights leave out. Two of every four neighbours along k, or words of 16 x 4 zeros.
 enum class SparseForm : int { Dense = 0, TwoOfFour = 1, Words = 2 };
 

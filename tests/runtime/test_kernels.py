@@ -55,6 +55,7 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]
     opset = 21 if node.domain else max(21, onnx.defs.get_schema(node.op_type).since_version)
+    opset = 21 if SPECS[op].domain else max(21, onnx.defs.get_schema(SPECS[op].op_type).since_version)
     graph = ir.Graph(
         inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": opset, INTEGER: 1}, name="one"
     )
@@ -115,6 +116,7 @@ DRAWN = {
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
+    ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",

@@ -21,6 +21,7 @@ from qgraph.execute.integer import (  # noqa: F401
     pool,
     pool_float32,
     recurrent,
+    pointwise_float32,
     resize,
 )
 from qgraph.execute.integer.common import DEFINITIONS, Arrays

@@ -19,27 +19,14 @@ from qgraph.ir.integer_ops import (
     movement,
     norm,
     pointwise,
+    pointwise_float32,
     pool,
     pool_float32,
     recurrent,
     resize,
 )
 from qgraph.ir.integer_ops.enums import (
-    ENUMS,
-    AspectRatio,
-    AutoPad,
-    BinaryOp,
-    CacheMode,
-    GridPadding,
-    Interpolation,
-    PadMode,
-    RecurrentDirection,
-    RecurrentFunction,
-    ResizeCoordinates,
-    ResizeNearest,
-    RoiCoordinates,
-    RoiMode,
-    ScatterReduction,
+)
     SparseForm,
 )
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
@@ -57,6 +44,7 @@ __all__ = [
     "BinaryOp",
     "CacheMode",
     "GridPadding",
+    "GeluApproximation",
     "InputSpec",
     "Interpolation",
     "OpSpec",
@@ -69,6 +57,7 @@ __all__ = [
     "RoiCoordinates",
     "RoiMode",
     "ScatterReduction",
+    "ShiftDirection",
     "SparseForm",
     "check_node",
     "kind_of",
@@ -97,6 +86,11 @@ FAMILIES = (
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
+    (spec.domain, spec.op_type): spec
+    for family in (linear, conv, attention, pointwise, pointwise_float32, norm, pool, movement, index, resize)
+    for spec in family.OPS
+}
 """(domain, op type) -> what it is."""
 
 

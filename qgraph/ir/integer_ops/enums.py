@@ -133,6 +133,18 @@ class RoiCoordinates(enum.IntEnum):
 
     HALF_PIXEL = 0
     OUTPUT_HALF_PIXEL = 1
+class ShiftDirection(enum.IntEnum):
+    """``direction`` of BitShift."""
+
+    LEFT = 0
+    RIGHT = 1
+
+
+class GeluApproximation(enum.IntEnum):
+    """``approximate`` of Gelu; the names are those of ONNX in capitals."""
+
+    NONE = 0
+    TANH = 1
 
 
 class SparseForm(enum.IntEnum):
@@ -161,6 +173,16 @@ ENUMS: tuple[type[enum.IntEnum], ...] = (
     GridPadding,
     RoiMode,
     RoiCoordinates,
+    ShiftDirection,
+    GeluApproximation,
     SparseForm,
 )
 ENUMS: tuple[type[enum.IntEnum], ...] = (AutoPad, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)
+    BinaryOp,
+    PadMode,
+    ResizeCoordinates,
+    ResizeNearest,
+    ShiftDirection,
+    GeluApproximation,
+    SparseForm,
+)

@@ -13,6 +13,7 @@ from tests.runtime.examples import (  # noqa: F401
     pool,
     pool_float32,
     recurrent,
+    pointwise_float32,
     resize,
 )
 from tests.runtime.examples.example import EXAMPLES, Example

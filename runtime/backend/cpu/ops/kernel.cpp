@@ -32,6 +32,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_gather_kernels(table);
     add_index_kernels(table);
     add_recurrent_kernels(table);
+    add_elementwise_kernels(table);
     add_resize_kernels(table);
     add_resize_float32_kernels(table);
     return std::unordered_map<std::string, KernelFactory>(table.begin(), table.end());
