@@ -1,5 +1,7 @@
 """Runs a model of the integer dialect in NumPy."""
 
+# ruff: noqa: F401
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -8,7 +10,19 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from qgraph.execute.integer import attention, conv, index, linear, linear_float32, movement, norm, pointwise, pool, resize  # noqa: F401
+from qgraph.execute.integer import (
+    attention,
+    conv,
+    detection,
+    index,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    resize,
+)
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
 from qgraph.ir.integer_ops import INTEGER_OPS, kind_of
 

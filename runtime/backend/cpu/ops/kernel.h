@@ -114,6 +114,9 @@ void add_scatter_kernels(KernelTable& table);
 void add_trilu_reverse_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
+void add_order_kernels(KernelTable& table);
+void add_grid_kernels(KernelTable& table);
+void add_detection_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
 void add_resize_float32_kernels(KernelTable& table);
 
