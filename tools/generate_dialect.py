@@ -37,6 +37,7 @@ START = (
     "",
     "namespace qgraph::dialect {",
 )
+"""The longest line that clang-format leaves as it is."""
 END = ("", "}  // namespace qgraph::dialect")
 
 
@@ -68,7 +69,7 @@ def _tables() -> Iterator[str]:
     yield "};"
     yield ""
     yield "/// An attribute and its lowest and highest value, of each element where it is a list."
-    yield "enum class AttributeKind { Int, Ints, Float };"
+    yield "enum class AttributeKind { Int, Ints, Float, Floats };"
     yield "struct AttributeRange {"
     yield "  const char* op;"
     yield "  const char* attribute;"
@@ -78,7 +79,7 @@ def _tables() -> Iterator[str]:
     yield "inline constexpr AttributeRange kAttributeRanges[] = {"
     for kind, spec in KINDS.items():
         for row in spec.attributes:
-            low, high = (f"{limit!r}" if row.kind == "float" else f"{int(limit)}" for limit in (row.low, row.high))
+            low, high = (f"{limit!r}" if row.kind.startswith("float") else f"{int(limit)}" for limit in (row.low, row.high))
             name = f"AttributeKind::{row.kind.capitalize()}"
             yield f'    {{"{kind}", "{row.name}", {name}, {low}, {high}}},'
     yield "};"

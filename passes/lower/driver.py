@@ -15,7 +15,7 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower import attention, conv, index, layout, linear, movement, norm, pointwise, pool, resize
+from qgraph.passes.lower import attention, conv, index, layout, linear, movement, norm, pointwise, pool, recurrent, resize
 from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.values import QuantizedValue, spec_of
 
@@ -30,7 +30,7 @@ from qgraph.ir.weights import Weight, quantizer_params, read_weight
 from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
-FAMILIES = (attention, conv, index, linear, movement, norm, pointwise, pool, resize)
+FAMILIES = (attention, conv, index, linear, movement, norm, pointwise, pool, recurrent, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""

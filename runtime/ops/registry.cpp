@@ -16,6 +16,8 @@
 #include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
+#include "ops/pool_float32.h"
+#include "ops/recurrent.h"
 #include "ops/resize.h"
 #include "ops/resize_float32.h"
 #include "ops/scatter.h"
@@ -40,6 +42,12 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"Attention", make<ops::Attention>},
+      {"ai.onnx.LSTM", make<ops::Recurrent>},
+      {"ai.onnx.GRU", make<ops::Recurrent>},
+      {"ai.onnx.RNN", make<ops::Recurrent>},
+      {"LSTM", make<ops::Recurrent>},
+      {"GRU", make<ops::Recurrent>},
+      {"RNN", make<ops::Recurrent>},
       {"Quantize", make<ops::Quantize>},
       {"Dequantize", make<ops::Dequantize>},
       {"Requantize", make<ops::Requantize>},
@@ -55,6 +63,16 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},
       {"ReduceMax", make<ops::ReduceMax>},
+      {"ai.onnx.ReduceMax", make<ops::Reduce>},
+      {"ReduceMin", make<ops::Reduce>},
+      {"ReduceSum", make<ops::Reduce>},
+      {"ai.onnx.ReduceMean", make<ops::Reduce>},
+      {"ReduceProd", make<ops::Reduce>},
+      {"ReduceL1", make<ops::Reduce>},
+      {"ReduceL2", make<ops::Reduce>},
+      {"ReduceSumSquare", make<ops::Reduce>},
+      {"GlobalAveragePool", make<ops::Reduce>},
+      {"GlobalMaxPool", make<ops::Reduce>},
       {"Resize", make<ops::Resize>},
       {"ai.onnx.Resize", make<ops::OnnxResize>},
       {"Reshape", make<ops::View>},

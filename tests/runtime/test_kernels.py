@@ -19,7 +19,8 @@ from qgraph.deploy import program_file
 from qgraph.deploy.session import Session
 from qgraph.execute.integer import evaluate
 from qgraph.ir.dialects import INTEGER
-from qgraph.ir.integer_ops import KINDS, AttributeSpec, OpSpec
+from qgraph.ir.integer_ops import KINDS, AttributeSpec, OpSpec, kind_of
+from qgraph.ir.integer_ops.recurrent import GATES
 from qgraph.ir.integer_ops.spec import LIMITS
 from tests.conftest import opset_of
 from tests.runtime.examples import EXAMPLES, Example
@@ -141,6 +142,13 @@ DRAWN = {
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
     ("Split", "num_outputs"): "as many as there are outputs",
+    **{
+        (kind_of(d, op), name): "goes with the shapes; all are drawn"
+        for d in ("", INTEGER)
+        for op in GATES
+        for name in ("direction", "layout", "activations")
+    },
+    **{(kind_of("", op), "hidden_size"): "goes with the shapes" for op in GATES},
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""
 
@@ -176,7 +184,7 @@ def ends(spec: OpSpec, row: AttributeSpec, x: Example) -> list[float]:
         types |= {i.name: array.dtype.name for i, array in zip(spec.inputs, x.inputs, strict=False) if array is not None}
         low_code, high_code = LIMITS.get(ir.DataType.from_numpy(np.dtype(types[row.codes_of])), (low, high))
         low, high = max(low, low_code), min(high, high_code)
-    return [float(low), float(high)] if row.kind == "float" else [int(low), int(high)]
+    return [float(low), float(high)] if row.kind.startswith("float") else [int(low), int(high)]
 
 
 ROWS = [(op, row.name) for op, spec in SPECS.items() for row in spec.attributes]
@@ -208,8 +216,8 @@ def test_the_reasons_are_of_attributes() -> None:
 def test_attributes_beyond_their_ends_are_refused(op: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_file, "verify", lambda model, dialect: None)
     row = next(a for a in SPECS[op].attributes if a.name == name)
-    beyond = [float("inf"), float("nan")] if row.kind == "float" else [int(row.low) - 1, int(row.high) + 1]
-    if row.kind == "float" and row.low >= 0:
+    beyond = [float("inf"), float("nan")] if row.kind.startswith("float") else [int(row.low) - 1, int(row.high) + 1]
+    if row.kind.startswith("float") and row.low >= 0:
         beyond.append(-1.0 if row.low == 0 else 0.0)
 
     @FEW

@@ -20,7 +20,7 @@ def test_the_committed_headers_are_the_generated_ones() -> None:
 def test_the_headers_name_every_enum_op_and_range() -> None:
     text = "\n".join(generate_dialect.headers().values())
     for kind in ENUMS:
-        members = re.search(rf"enum class {kind.__name__} : int {{\s+(.*?)\s}};", text, re.S)
+        members = re.search(rf"enum class {kind.__name__} : int {{\s+(.*?),?\s+}};", text, re.DOTALL)
         assert members is not None
         found = dict(m.split(" = ") for m in re.split(r",\s+", members[1]))
         assert {k.upper(): int(v) for k, v in found.items()} == {m.name.replace("_", ""): int(m) for m in kind}

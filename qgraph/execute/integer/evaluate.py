@@ -1,7 +1,5 @@
 """Runs a model of the integer dialect in NumPy."""
 
-# ruff: noqa: F401
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from qgraph.execute.integer import (
+from qgraph.execute.integer import (  # noqa: F401
     attention,
     conv,
     detection,
@@ -21,6 +19,8 @@ from qgraph.execute.integer import (
     norm,
     pointwise,
     pool,
+    pool_float32,
+    recurrent,
     resize,
 )
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
@@ -39,7 +39,7 @@ def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.nd
             dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
             with np.errstate(all="ignore"):  # what overflows is clamped to the last code
                 result = DEFINITIONS[kind](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
-            results = list(result) if isinstance(result, tuple) else [result]
+            results = list(result)[: len(node.outputs)] if isinstance(result, tuple) else [result]
         else:
             results = _standard(node, inputs, model.graph.opset_imports[""])
         found |= dict(zip(node.outputs, results, strict=True))

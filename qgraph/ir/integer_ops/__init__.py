@@ -11,7 +11,20 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, conv, detection, index, linear, movement, norm, pointwise, pool, resize
+from qgraph.ir.integer_ops import (
+    attention,
+    conv,
+    detection,
+    index,
+    linear,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
 from qgraph.ir.integer_ops.enums import (
     ENUMS,
     AspectRatio,
@@ -20,6 +33,8 @@ from qgraph.ir.integer_ops.enums import (
     GridPadding,
     Interpolation,
     PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
     ResizeCoordinates,
     ResizeNearest,
     RoiCoordinates,
@@ -46,6 +61,8 @@ __all__ = [
     "OpSpec",
     "OutputSpec",
     "PadMode",
+    "RecurrentDirection",
+    "RecurrentFunction",
     "ResizeCoordinates",
     "ResizeNearest",
     "RoiCoordinates",
@@ -60,13 +77,26 @@ NOTATION = """\
 float(i) is the nearest float32 of an integer; + - * / on float32 are one IEEE operation each, in the order written, never a fused
 multiply-add. chain over k of a, b is acc = 0, then for each k in order acc = fma(a, b, acc), which rounds once.
 Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
-quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity."""
+quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity.
+osum is a sum of doubles in 16 lanes: element i is added to lane i % 16, from 0 on and in order; then lane j adds lane j + 8, then
+j + 4, j + 2 and j + 1."""
 
-INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
-    (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize, detection)
-    for spec in family.OPS
-}
+FAMILIES = (
+    linear,
+    conv,
+    attention,
+    recurrent,
+    pointwise,
+    norm,
+    pool,
+    pool_float32,
+    movement,
+    index,
+    resize,
+    detection,
+)
+
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
 """(domain, op type) -> what it is."""
 
 

@@ -64,6 +64,30 @@ class ResizeNearest(enum.IntEnum):
     CEIL = 3
 
 
+class RecurrentDirection(enum.IntEnum):
+    """``direction`` of LSTM, GRU and RNN; the names are those of ONNX in capitals."""
+
+    FORWARD = 0
+    REVERSE = 1
+    BIDIRECTIONAL = 2
+
+
+class RecurrentFunction(enum.IntEnum):
+    """``activations`` of LSTM, GRU and RNN; the names are those of ONNX in capitals."""
+
+    AFFINE = 0
+    RELU = 1
+    LEAKYRELU = 2
+    THRESHOLDEDRELU = 3
+    TANH = 4
+    SCALEDTANH = 5
+    SIGMOID = 6
+    HARDSIGMOID = 7
+    ELU = 8
+    SOFTSIGN = 9
+    SOFTPLUS = 10
+
+
 class Interpolation(enum.IntEnum):
     """``mode`` of Resize and GridSample in float32; the names are those of ONNX in capitals."""
 
@@ -116,6 +140,10 @@ class SparseForm(enum.IntEnum):
 ENUMS: tuple[type[enum.IntEnum], ...] = (
     BinaryOp,
     PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
+    ResizeCoordinates,
+    ResizeNearest,
     ScatterReduction,
     CacheMode,
     ResizeCoordinates,

@@ -1,8 +1,6 @@
 """Random examples of every op of the integer dialect, by op type: ``EXAMPLES``. A family's file registers its own."""
 
-# ruff: noqa: F401
-
-from tests.runtime.examples import (
+from tests.runtime.examples import (  # noqa: F401
     attention,
     conv,
     detection,
@@ -13,6 +11,8 @@ from tests.runtime.examples import (
     norm,
     pointwise,
     pool,
+    pool_float32,
+    recurrent,
     resize,
 )
 from tests.runtime.examples.example import EXAMPLES, Example

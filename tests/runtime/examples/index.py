@@ -6,12 +6,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.integer_ops.spec import ANY as ANY_TYPE
 from tests.runtime.examples.example import SEEDS, Case, Example, example
 from tests.runtime.examples.movement import ANY, SHAPES, data, int64
 
-NAMES = {
-    "FLOAT": "float32", "INT64": "int64", "INT32": "int32", "INT16": "int16", "INT8": "int8", "UINT8": "uint8", "BOOL": "bool",
-}  # fmt: skip
+NAMES = {t.name: t.numpy().name for t in ANY_TYPE}
 
 
 def types(op: str) -> list[str]:

@@ -20,6 +20,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_pointwise_kernels(table);
     add_norm_kernels(table);
     add_pool_kernels(table);
+    add_reduce_float32_kernels(table);
     add_view_kernels(table);
     add_strided_copy_kernels(table);
     add_concat_kernels(table);
@@ -31,6 +32,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_order_kernels(table);
     add_grid_kernels(table);
     add_detection_kernels(table);
+    add_recurrent_kernels(table);
     add_resize_kernels(table);
     add_resize_float32_kernels(table);
     return std::unordered_map<std::string, KernelFactory>(table.begin(), table.end());

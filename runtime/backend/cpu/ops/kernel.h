@@ -106,6 +106,7 @@ void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
+void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);
 void add_concat_kernels(KernelTable& table);
@@ -117,6 +118,7 @@ void add_index_kernels(KernelTable& table);
 void add_order_kernels(KernelTable& table);
 void add_grid_kernels(KernelTable& table);
 void add_detection_kernels(KernelTable& table);
+void add_recurrent_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
 void add_resize_float32_kernels(KernelTable& table);
 
