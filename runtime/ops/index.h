@@ -123,7 +123,8 @@ class Range : public IndexOp {
   explicit Range(const OpSource& s) : IndexOp(s) {}
   void infer(const Values& v) override;
 
-  int64_t start = 0, step = 1;
+  int64_t start = 0, step = 1;  // of integers
+  float first = 0, delta = 0;   // of float32
 };
 
 /// ConstantOfShape. Inputs: shape; constant 1 is the value (one element).

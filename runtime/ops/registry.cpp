@@ -7,11 +7,14 @@
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
 #include "ops/einsum.h"
+#include "ops/detection.h"
+#include "ops/grid.h"
 #include "ops/index.h"
 #include "ops/linear.h"
 #include "ops/linear_float32.h"
 #include "ops/movement.h"
 #include "ops/norm.h"
+#include "ops/order.h"
 #include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
@@ -179,6 +182,15 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Where", make<ops::Where>},
       {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
+      {"TopK", make<ops::TopK>},
+      {"OneHot", make<ops::OneHot>},
+      {"EyeLike", make<ops::EyeLike>},
+      {"Unique", make<ops::Unique>},
+      {"Compress", make<ops::Compress>},
+      {"GridSample", make<ops::GridSample>},
+      {"AffineGrid", make<ops::AffineGrid>},
+      {"RoiAlign", make<ops::RoiAlign>},
+      {"NonMaxSuppression", make<ops::NonMaxSuppression>},
       {"ConstantOfShape", make<ops::Fill>},
   };
   return table;

@@ -12,6 +12,7 @@ from qgraph.execute.integer import (  # noqa: F401
     attention,
     conv,
     conv_float32,
+    detection,
     index,
     linear,
     linear_float32,

@@ -145,3 +145,12 @@ def tensor_scatter(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarr
             outer = (batch, *(slice(None),) * (axis - 1))
             y[(*outer, place)] = update[(*outer, i)]
     return y
+
+
+@defines("Compress")
+def compress(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, condition = x[:2]
+    assert data is not None and condition is not None
+    axis = a.get("axis")
+    places = np.flatnonzero(condition[: data.size if axis is None else data.shape[axis]])
+    return np.ascontiguousarray(np.take(data.reshape(-1) if axis is None else data, places, axis or 0))

@@ -14,6 +14,7 @@ from qgraph.errors import QGraphError, suggest
 from qgraph.ir.integer_ops import (
     attention,
     conv,
+    detection,
     index,
     linear,
     movement,
@@ -26,7 +27,23 @@ from qgraph.ir.integer_ops import (
     resize,
 )
 from qgraph.ir.integer_ops.enums import (
-)
+    ENUMS,
+    AspectRatio,
+    AutoPad,
+    BinaryOp,
+    CacheMode,
+    GeluApproximation,
+    GridPadding,
+    Interpolation,
+    PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
+    ResizeCoordinates,
+    ResizeNearest,
+    RoiCoordinates,
+    RoiMode,
+    ScatterReduction,
+    ShiftDirection,
     SparseForm,
 )
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
@@ -43,8 +60,8 @@ __all__ = [
     "AutoPad",
     "BinaryOp",
     "CacheMode",
-    "GridPadding",
     "GeluApproximation",
+    "GridPadding",
     "InputSpec",
     "Interpolation",
     "OpSpec",
@@ -83,6 +100,7 @@ FAMILIES = (
     movement,
     index,
     resize,
+    detection,
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}

@@ -158,31 +158,6 @@ class SparseForm(enum.IntEnum):
         return {0: "dense", 1: "2:4", 2: "blocks of 16 x 4"}[self.value]
 
 
-ENUMS: tuple[type[enum.IntEnum], ...] = (
-    AutoPad,
-    BinaryOp,
-    PadMode,
-    ScatterReduction,
-    CacheMode,
-    ResizeCoordinates,
-    ResizeNearest,
-    RecurrentDirection,
-    RecurrentFunction,
-    Interpolation,
-    AspectRatio,
-    GridPadding,
-    RoiMode,
-    RoiCoordinates,
-    ShiftDirection,
-    GeluApproximation,
-    SparseForm,
-)
-ENUMS: tuple[type[enum.IntEnum], ...] = (AutoPad, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm)
-    BinaryOp,
-    PadMode,
-    ResizeCoordinates,
-    ResizeNearest,
-    ShiftDirection,
-    GeluApproximation,
-    SparseForm,
+ENUMS: tuple[type[enum.IntEnum], ...] = tuple(
+    kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, enum.IntEnum)
 )

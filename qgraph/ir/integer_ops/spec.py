@@ -16,7 +16,9 @@ from qgraph.ir.scopes import where
 INTEGER = "qgraph.integer"
 """Domain of the fused integer kernels."""
 
-Family = Literal["linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize"]
+Family = Literal[
+    "linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize", "detection"
+]
 Types = tuple[ir.DataType, ...]
 
 F32, I64, I32, BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL

@@ -4,6 +4,7 @@ from tests.runtime.examples import (  # noqa: F401
     attention,
     conv,
     conv_float32,
+    detection,
     index,
     linear,
     linear_float32,

@@ -252,3 +252,12 @@ def with_nan(draw: st.DrawFn, x: np.ndarray) -> np.ndarray:
     if x.dtype != np.float32:
         return x
     return np.where(np.random.default_rng(draw(SEEDS)).random(x.shape) < 0.1, np.float32(np.nan), x)
+
+
+@example("Compress")
+def compress(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := draw(SHAPES))
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
+    longest = x.size if axis is None else shape[axis]
+    condition = np.array(draw(st.lists(st.booleans(), max_size=longest)), bool)
+    return Example([x, condition], {} if axis is None else {"axis": axis}, (kind,))

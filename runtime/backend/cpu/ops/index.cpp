@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/ops/copy.h"
 #include "backend/cpu/ops/kernel.h"
 
 namespace qgraph::cpu {
@@ -80,7 +81,14 @@ class RangeKernel : public CpuKernel {
   RangeKernel(const ops::Range& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
 
   void compute(const Context& c) override {
-    for (int64_t i = 0; i < c.out[0]->size(); ++i) c.out[0]->as<int64_t>()[i] = op_.start + i * op_.step;
+    const auto fill = [&]<typename T>(T* y) {
+      for (int64_t i = 0; i < c.out[0]->size(); ++i)
+        if constexpr (std::is_same_v<T, float>)
+          y[i] = op_.first + static_cast<float>(i) * op_.delta;
+        else
+          y[i] = static_cast<T>(op_.start + i * op_.step);
+    };
+    with_elements(*c.out[0], fill);
   }
 
  private:
@@ -93,8 +101,9 @@ class FillKernel : public CpuKernel {
 
   void compute(const Context& c) override {
     const size_t size = byte_size(c.out[0]->type);
-    for (int64_t i = 0; i < c.out[0]->size(); ++i)
-      std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, c.in[1]->data, size);
+    c.pool->parallel(c.out[0]->size(), copy_grain(static_cast<int64_t>(size)), [&](int64_t begin, int64_t end, int) {
+      fill_elements(c.out[0]->as<uint8_t>() + static_cast<size_t>(begin) * size, c.in[1]->data, size, end - begin);
+    });
   }
 };
 
