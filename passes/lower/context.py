@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
-from qgraph.passes.lower.registry import FLOAT_FORMS, Emit, rule_of
+from qgraph.passes.lower.registry import FLOAT_FORMS, NESTED_FORMS, Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
 from qgraph.errors import QGraphError
@@ -180,6 +180,9 @@ class Lowering:
         node, array = value.producer(), self.float_constant(value)
         if array is not None:
             made = self.build.constant(value.name or "constant", array.astype(np.float32) if array.dtype == np.float64 else array)
+        elif node is not None and not node.domain and node.op_type in NESTED_FORMS:
+            self.new.update(zip(node.outputs, NESTED_FORMS[node.op_type](self, node), strict=True))
+            return self.new[value]
         elif node is None or not _runs_as_it_stands(node, value):
             if node is not None:
                 self.refused[node] = None

@@ -79,6 +79,9 @@ inline constexpr OpKind kOps[] = {
     {"Range", "index"},
     {"ConstantOfShape", "index"},
     {"Resize", "resize"},
+    {"If", "control"},
+    {"Loop", "control"},
+    {"Scan", "control"},
 };
 
 /// An attribute and its lowest and highest value, of each element where it is a list.
@@ -259,6 +262,13 @@ inline constexpr AttributeRange kAttributeRanges[] = {
     {"Resize", "y_zero", AttributeKind::Int, -32768, 32767},
     {"Resize", "clamp_min", AttributeKind::Int, -32768, 32767},
     {"Resize", "clamp_max", AttributeKind::Int, -32768, 32767},
+    {"Loop", "carried", AttributeKind::Int, 0, 1048576},
+    {"Scan", "carried", AttributeKind::Int, 0, 1048576},
+    {"Scan", "scanned", AttributeKind::Int, 1, 1048576},
+    {"Scan", "scan_input_axes", AttributeKind::Ints, -8, 7},
+    {"Scan", "scan_output_axes", AttributeKind::Ints, -8, 7},
+    {"Scan", "scan_input_directions", AttributeKind::Ints, 0, 1},
+    {"Scan", "scan_output_directions", AttributeKind::Ints, 0, 1},
 };
 
 /// An input that must be known when shapes are inferred.
@@ -267,9 +277,23 @@ struct KnownInput {
   int input;
 };
 inline constexpr KnownInput kKnownInputs[] = {
-    {"CumSum", 1}, {"Reshape", 1}, {"Squeeze", 1}, {"Unsqueeze", 1},       {"Slice", 1},  {"Slice", 2},
-    {"Slice", 3},  {"Slice", 4},   {"Split", 1},   {"Expand", 1},          {"Tile", 1},   {"Pad", 1},
-    {"Range", 0},  {"Range", 1},   {"Range", 2},   {"ConstantOfShape", 0}, {"Resize", 1},
+    {"CumSum", 1},
+    {"Reshape", 1},
+    {"Squeeze", 1},
+    {"Unsqueeze", 1},
+    {"Slice", 1},
+    {"Slice", 2},
+    {"Slice", 3},
+    {"Slice", 4},
+    {"Split", 1},
+    {"Expand", 1},
+    {"Tile", 1},
+    {"Pad", 1},
+    {"Range", 0},
+    {"Range", 1},
+    {"Range", 2},
+    {"ConstantOfShape", 0},
+    {"Resize", 1},
 };
 
 }  // namespace qgraph::dialect

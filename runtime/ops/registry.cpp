@@ -4,6 +4,7 @@
 
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
+#include "ops/control.h"
 #include "ops/conv.h"
 #include "ops/index.h"
 #include "ops/linear.h"
@@ -90,6 +91,9 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Relu", make<ops::Unary>},
       {"Abs", make<ops::Unary>},
       {"Where", make<ops::Where>},
+      {"If", make<ops::If>},
+      {"Loop", make<ops::Loop>},
+      {"Scan", make<ops::Scan>},
       {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
       {"ConstantOfShape", make<ops::Fill>},

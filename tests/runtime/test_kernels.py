@@ -124,6 +124,13 @@ DRAWN = {
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     ("Split", "num_outputs"): "as many as there are outputs",
+    **{(op, "carried"): "as many as the body takes" for op in ("Loop", "Scan")},
+    ("Scan", "scanned"): "as many as the body takes",
+    **{
+        ("Scan", f"scan_{way}put_{what}"): "one a sequence; all are drawn"
+        for way in ("in", "out")
+        for what in ("axes", "directions")
+    },
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""
 

@@ -1,4 +1,4 @@
-"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in nine families.
+"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in ten families.
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
 attributes that their row names: they compute shapes and masks, and in float32 what is not quantized. The lowering, ``verify``,
@@ -11,7 +11,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, resize
+from qgraph.ir.integer_ops import attention, control, conv, index, linear, movement, norm, pointwise, pool, resize
 from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
@@ -42,7 +42,7 @@ quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, cla
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize)
+    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize, control)
     for spec in family.OPS
 }
 """(domain, op type) -> what it is."""
