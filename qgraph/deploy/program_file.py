@@ -127,8 +127,8 @@ def _tables(graph: ir.Graph, scaled: Mapping[str, tuple[bytes, float]], *, neste
                 tensor = value.const_value
                 shape = list(tensor.numpy().shape)
                 data, encoding = stored(tensor)
-                if value.name in scaled:
-                    (data, factor), encoding = scaled[value.name], SCALED
+                if (found := scaled.get(value.name or "")) is not None:
+                    (data, factor), encoding = found, SCALED
             elif value in given or (nested and value in results):
                 if value.shape is None and not nested:
                     raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")

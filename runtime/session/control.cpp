@@ -111,7 +111,8 @@ class LoopKernel : public ControlKernel {
   LoopKernel(SessionContext& context, const ops::Loop& op, OpInfo& info) : ControlKernel(context, info), op_(op) {}
 
   void run(const Values& v) override {
-    const int64_t trips = v.in.empty() || v.in[0] == nullptr ? std::numeric_limits<int64_t>::max() : element<int64_t>(op_, *v.in[0]);
+    const int64_t trips =
+        v.in.empty() || v.in[0] == nullptr ? std::numeric_limits<int64_t>::max() : element<int64_t>(op_, *v.in[0]);
     uint8_t go = v.in.size() < 2 || v.in[1] == nullptr ? 1 : element<uint8_t>(op_, *v.in[1]);
     int64_t iteration = 0;
     GraphExecutor& body = *graphs_[0];

@@ -54,9 +54,9 @@ def loop(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> tuple[np.ndarray, 
 def scan(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> tuple[np.ndarray, ...]:
     body, n, m = a["body"], a["carried"], a["scanned"]
     made = len(body.outputs) - n
-    states, sequences, others = list(x[:n]), x[n : n + m], x[n + m :]
+    states, sequences, others = list(x[:n]), [np.asarray(s) for s in x[n : n + m]], x[n + m :]
     axes, backwards = a.get("scan_input_axes", [0] * m), a.get("scan_input_directions", [0] * m)
-    rows = [np.moveaxis(s, axis, 0)[:: -1 if b else 1] for s, axis, b in zip(sequences, axes, backwards, strict=True)]  # type: ignore[arg-type]
+    rows = [np.moveaxis(s, axis, 0)[:: -1 if b else 1] for s, axis, b in zip(sequences, axes, backwards, strict=True)]
     elements: list[list[np.ndarray]] = [[] for _ in range(made)]
     for row in zip(*rows, strict=True):
         results = _run(body, [*states, *row, *others])
