@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
-from qgraph.passes.lower.registry import FLOAT_FORMS, Emit, rule_of
+from qgraph.passes.lower.registry import FLOAT_FORMS, NESTED_FORMS, Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
 from qgraph.errors import QGraphError
@@ -182,6 +182,9 @@ class Lowering:
             made = self.build.constant(value.name or "constant", array.astype(np.float32) if array.dtype == np.float64 else array)
             if (weight := self.weights.get(value)) is not None and weight.kind.bits <= 8:
                 made.meta[CODES] = weight
+        elif node is not None and not node.domain and node.op_type in NESTED_FORMS:
+            self.new.update(zip(node.outputs, NESTED_FORMS[node.op_type](self, node), strict=True))
+            return self.new[value]
         elif node is None or not _runs_as_it_stands(node, value):
             if node is not None:
                 self.refused[node] = None

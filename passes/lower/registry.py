@@ -66,6 +66,21 @@ def float_form(*op_types: str) -> Callable[[FloatForm], FloatForm]:
     return keep
 
 
+NestedForm = Callable[["Lowering", ir.Node], list[ir.Value]]
+NESTED_FORMS: dict[str, NestedForm] = {}
+"""By op type of the default domain: makes a node that runs graphs of its own; returns the outputs of the new node."""
+
+
+def nested_form(op_type: str) -> Callable[[NestedForm], NestedForm]:
+    """Register a function as the way in which an op with graphs stands in a program; see ``NESTED_FORMS``."""
+
+    def keep(function: NestedForm) -> NestedForm:
+        NESTED_FORMS[op_type] = function
+        return function
+
+    return keep
+
+
 def rule_of(node: ir.Node) -> Rule | None:
     """The integer form of ``node``'s op, None where it has none."""
     return None if node.domain else RULES.get(node.op_type)

@@ -4,6 +4,7 @@
 
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
+#include "ops/control.h"
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
 #include "ops/einsum.h"
@@ -180,6 +181,9 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"ArgMin", make<ops::ArgExtreme>},
       {"CumSum", make<ops::CumSum>},
       {"Where", make<ops::Where>},
+      {"If", make<ops::If>},
+      {"Loop", make<ops::Loop>},
+      {"Scan", make<ops::Scan>},
       {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
       {"TopK", make<ops::TopK>},

@@ -158,6 +158,13 @@ DRAWN = {
         for name in ("direction", "layout", "activations")
     },
     **{(kind_of("", op), "hidden_size"): "goes with the shapes" for op in GATES},
+    **{(op, "carried"): "as many as the body takes" for op in ("Loop", "Scan")},
+    ("Scan", "scanned"): "as many as the body takes",
+    **{
+        ("Scan", f"scan_{way}put_{what}"): "one a sequence; all are drawn"
+        for way in ("in", "out")
+        for what in ("axes", "directions")
+    },
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""
 

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.integer_ops import (
     attention,
+    control,
     conv,
     detection,
     index,
@@ -107,6 +108,7 @@ INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
     (spec.domain, spec.op_type): spec
     for family in (linear, conv, attention, pointwise, pointwise_float32, norm, pool, movement, index, resize)
+    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize, control)
     for spec in family.OPS
 }
 """(domain, op type) -> what it is."""

@@ -2,6 +2,7 @@
 
 from tests.runtime.examples import (  # noqa: F401
     attention,
+    control,
     conv,
     conv_float32,
     detection,
@@ -11,10 +12,10 @@ from tests.runtime.examples import (  # noqa: F401
     movement,
     norm,
     pointwise,
+    pointwise_float32,
     pool,
     pool_float32,
     recurrent,
-    pointwise_float32,
     resize,
 )
 from tests.runtime.examples.example import EXAMPLES, Example
