@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import ENUMS, KINDS
 from qgraph.ir.io import atomic_path
 
+WIDTH = 130
+"""Of a line, as in runtime/.clang-format."""
 FOLDER = Path(__file__).resolve().parents[1] / "runtime" / "ops"
 
 
@@ -34,7 +37,6 @@ START = (
     "",
     "namespace qgraph::dialect {",
 )
-COLUMNS = 130
 """The longest line that clang-format leaves as it is."""
 END = ("", "}  // namespace qgraph::dialect")
 
@@ -42,13 +44,16 @@ END = ("", "}  // namespace qgraph::dialect")
 def _enums() -> Iterator[str]:
     for kind in ENUMS:
         yield ""
-        yield f"/// {_plain(inspect.getdoc(kind) or '')}"
+        yield from textwrap.wrap(_plain(inspect.getdoc(kind) or ""), WIDTH, initial_indent="/// ", subsequent_indent="/// ")
         members = [f"{_pascal(m)} = {int(m)}" for m in kind]
         line = f"enum class {kind.__name__} : int {{ {', '.join(members)} }};"
-        if len(line) <= COLUMNS:
+        if len(line) <= WIDTH:
             yield line
         else:
-            yield from (f"enum class {kind.__name__} : int {{", *(f"  {member}," for member in members), "};")
+            yield f"enum class {kind.__name__} : int {{"
+            yield from (f"  {member}," for member in members[:-1])
+            yield f"  {members[-1]}"
+            yield "};"
 
 
 def _tables() -> Iterator[str]:

@@ -68,6 +68,13 @@ inline constexpr OpKind kOps[] = {
     {"DepthToSpace", "movement"},
     {"SpaceToDepth", "movement"},
     {"Pad", "movement"},
+    {"ai.onnx.Pad", "movement"},
+    {"CenterCropPad", "movement"},
+    {"Trilu", "movement"},
+    {"ReverseSequence", "movement"},
+    {"ScatterElements", "movement"},
+    {"ScatterND", "movement"},
+    {"TensorScatter", "movement"},
     {"Shape", "index"},
     {"Size", "index"},
     {"Cast", "index"},
@@ -98,6 +105,7 @@ inline constexpr OpKind kOps[] = {
     {"Range", "index"},
     {"ConstantOfShape", "index"},
     {"Resize", "resize"},
+    {"ai.onnx.Resize", "resize"},
 };
 
 /// An attribute and its lowest and highest value, of each element where it is a list.
@@ -329,6 +337,16 @@ inline constexpr AttributeRange kAttributeRanges[] = {
     {"Pad", "mode", AttributeKind::Int, 0, 3},
     {"Pad", "value", AttributeKind::Int, -1099511627776, 1099511627776},
     {"Pad", "axes", AttributeKind::Ints, -8, 7},
+    {"ai.onnx.Pad", "mode", AttributeKind::Int, 0, 3},
+    {"CenterCropPad", "axes", AttributeKind::Ints, -8, 7},
+    {"Trilu", "upper", AttributeKind::Int, 0, 1},
+    {"ReverseSequence", "batch_axis", AttributeKind::Int, 0, 1},
+    {"ReverseSequence", "time_axis", AttributeKind::Int, 0, 1},
+    {"ScatterElements", "axis", AttributeKind::Int, -8, 7},
+    {"ScatterElements", "reduction", AttributeKind::Int, 0, 4},
+    {"ScatterND", "reduction", AttributeKind::Int, 0, 4},
+    {"TensorScatter", "axis", AttributeKind::Int, -8, 7},
+    {"TensorScatter", "mode", AttributeKind::Int, 0, 1},
     {"Shape", "start", AttributeKind::Int, -8, 8},
     {"Shape", "end", AttributeKind::Int, -8, 8},
     {"Mod", "fmod", AttributeKind::Int, 0, 0},
@@ -346,6 +364,15 @@ inline constexpr AttributeRange kAttributeRanges[] = {
     {"Resize", "y_zero", AttributeKind::Int, -32768, 32767},
     {"Resize", "clamp_min", AttributeKind::Int, -32768, 32767},
     {"Resize", "clamp_max", AttributeKind::Int, -32768, 32767},
+    {"ai.onnx.Resize", "mode", AttributeKind::Int, 0, 2},
+    {"ai.onnx.Resize", "coordinate_transformation_mode", AttributeKind::Int, 0, 5},
+    {"ai.onnx.Resize", "nearest_mode", AttributeKind::Int, 0, 3},
+    {"ai.onnx.Resize", "keep_aspect_ratio_policy", AttributeKind::Int, 0, 2},
+    {"ai.onnx.Resize", "axes", AttributeKind::Ints, -8, 7},
+    {"ai.onnx.Resize", "antialias", AttributeKind::Int, 0, 1},
+    {"ai.onnx.Resize", "exclude_outside", AttributeKind::Int, 0, 1},
+    {"ai.onnx.Resize", "cubic_coeff_a", AttributeKind::Float, -3.4028234663852886e+38, 3.4028234663852886e+38},
+    {"ai.onnx.Resize", "extrapolation_value", AttributeKind::Float, -3.4028234663852886e+38, 3.4028234663852886e+38},
 };
 
 /// An input that must be known when shapes are inferred.
@@ -374,11 +401,18 @@ inline constexpr KnownInput kKnownInputs[] = {
     {"Expand", 1},
     {"Tile", 1},
     {"Pad", 1},
+    {"ai.onnx.Pad", 1},
+    {"ai.onnx.Pad", 3},
+    {"CenterCropPad", 1},
+    {"Trilu", 1},
     {"Range", 0},
     {"Range", 1},
     {"Range", 2},
     {"ConstantOfShape", 0},
     {"Resize", 1},
+    {"ai.onnx.Resize", 1},
+    {"ai.onnx.Resize", 2},
+    {"ai.onnx.Resize", 3},
 };
 
 }  // namespace qgraph::dialect

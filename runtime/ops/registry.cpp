@@ -10,11 +10,14 @@
 #include "ops/linear_float32.h"
 #include "ops/movement.h"
 #include "ops/norm.h"
+#include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
 #include "ops/pool_float32.h"
 #include "ops/recurrent.h"
 #include "ops/resize.h"
+#include "ops/resize_float32.h"
+#include "ops/scatter.h"
 
 namespace qgraph {
 namespace {
@@ -68,6 +71,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"GlobalAveragePool", make<ops::Reduce>},
       {"GlobalMaxPool", make<ops::Reduce>},
       {"Resize", make<ops::Resize>},
+      {"ai.onnx.Resize", make<ops::OnnxResize>},
       {"Reshape", make<ops::View>},
       {"Squeeze", make<ops::View>},
       {"Unsqueeze", make<ops::View>},
@@ -83,6 +87,13 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Expand", make<ops::Expand>},
       {"Tile", make<ops::Tile>},
       {"Pad", make<ops::Pad>},
+      {"ai.onnx.Pad", make<ops::OnnxPad>},
+      {"CenterCropPad", make<ops::CenterCropPad>},
+      {"Trilu", make<ops::Trilu>},
+      {"ReverseSequence", make<ops::ReverseSequence>},
+      {"ScatterElements", make<ops::ScatterElements>},
+      {"ScatterND", make<ops::ScatterND>},
+      {"TensorScatter", make<ops::TensorScatter>},
       {"DepthToSpace", make<ops::DepthSpace>},
       {"SpaceToDepth", make<ops::DepthSpace>},
       {"Shape", make<ops::ShapeOf>},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -53,8 +54,9 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]
+    opset = 21 if node.domain else max(21, onnx.defs.get_schema(node.op_type).since_version)
     graph = ir.Graph(
-        inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": 21, INTEGER: 1}, name="one"
+        inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": opset, INTEGER: 1}, name="one"
     )
     return ir.Model(graph, ir_version=10), feed
 
@@ -97,9 +99,17 @@ DRAWN = {
     ("Linear", "block"): "2^30 columns",
     ("Linear", "sparse"): "weights must have the form; all forms are drawn",
     ("Attention", "token_major"): "says how the inputs lie; both are drawn",
+    ("ai.onnx.Resize", "mode"): "linear and cubic need float32; all are drawn",
+    ("ai.onnx.Resize", "axes"): "axes of the input; all are drawn",
     ("Resize", "linear"): "says the type of y; both are drawn",
     ("Pad", "mode"): "modes differ in the pads that they take; all are drawn",
     ("Pad", "axes"): "axes of the input",
+    ("ai.onnx.Pad", "mode"): "modes differ in the pads that they take; all are drawn",
+    ("CenterCropPad", "axes"): "axes of the input; all are drawn",
+    **{("ReverseSequence", name): "two axes; both are drawn" for name in ("batch_axis", "time_axis")},
+    ("ScatterElements", "axis"): "axes of the input; all are drawn",
+    ("TensorScatter", "axis"): "axes of the input; all are drawn",
+    ("TensorScatter", "mode"): "says where updates may lie; both are drawn",
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},

@@ -97,7 +97,7 @@ class AttributeSpec:
     def range(self) -> str:
         """The allowed values in words."""
         if self.enum is not None:
-            return ", ".join(f"{int(m)} {m.name}" for m in self.enum)
+            return ", ".join(f"{int(m)} {m.name}" for m in self.enum if self.low <= m <= self.high)
         if not self.kind.startswith("float"):
             return f"{int(self.low)} to {int(self.high)}"
         low = {-FLOAT_MAX: "finite", 0.0: "finite, at least 0", FLOAT_TINY: f"finite, at least {FLOAT_TINY:g}"}

@@ -23,11 +23,15 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_reduce_float32_kernels(table);
     add_view_kernels(table);
     add_strided_copy_kernels(table);
-    add_concat_pad_kernels(table);
+    add_concat_kernels(table);
+    add_pad_kernels(table);
+    add_scatter_kernels(table);
+    add_trilu_reverse_kernels(table);
     add_gather_kernels(table);
     add_index_kernels(table);
     add_recurrent_kernels(table);
     add_resize_kernels(table);
+    add_resize_float32_kernels(table);
     return std::unordered_map<std::string, KernelFactory>(table.begin(), table.end());
   }();
   const auto it = factories.find(op.kind());

@@ -109,11 +109,15 @@ void add_pool_kernels(KernelTable& table);
 void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);
-void add_concat_pad_kernels(KernelTable& table);
+void add_concat_kernels(KernelTable& table);
+void add_pad_kernels(KernelTable& table);
+void add_scatter_kernels(KernelTable& table);
+void add_trilu_reverse_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
 void add_recurrent_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
+void add_resize_float32_kernels(KernelTable& table);
 
 /// The factory of kernel K for op O.
 template <typename K, typename O>
