@@ -54,8 +54,9 @@ class Lowering:
             assert node is not None
             return self.requantized(self.codes[value], node, value, out)
         if node is not None:
-            rule = rule_of(node) if value is node.outputs[0] or node.op_type == "Split" else None
-            for emit in (*self.patterns, *(() if rule is None else (rule.emit,))):
+            rule = rule_of(node)
+            mine = rule is not None and (rule.all_outputs or value is node.outputs[0])
+            for emit in (*self.patterns, *((rule.emit,) if rule is not None and mine else ())):
                 made = emit(self, node, value, out)
                 if made is not None:
                     return made
