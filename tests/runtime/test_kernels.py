@@ -54,8 +54,6 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]
-    opset = 21 if node.domain else max(21, onnx.defs.get_schema(node.op_type).since_version)
-    opset = 21 if SPECS[op].domain else max(21, onnx.defs.get_schema(SPECS[op].op_type).since_version)
     opset = opset_of(node.op_type)
     graph = ir.Graph(
         inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": opset, INTEGER: 1}, name="one"

@@ -95,6 +95,7 @@ FAMILIES = (
     attention,
     recurrent,
     pointwise,
+    pointwise_float32,
     norm,
     pool,
     pool_float32,
@@ -102,15 +103,10 @@ FAMILIES = (
     index,
     resize,
     detection,
+    control,
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
-INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
-    (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, pointwise_float32, norm, pool, movement, index, resize)
-    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize, control)
-    for spec in family.OPS
-}
 """(domain, op type) -> what it is."""
 
 

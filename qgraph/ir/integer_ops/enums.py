@@ -133,6 +133,8 @@ class RoiCoordinates(enum.IntEnum):
 
     HALF_PIXEL = 0
     OUTPUT_HALF_PIXEL = 1
+
+
 class ShiftDirection(enum.IntEnum):
     """``direction`` of BitShift."""
 

@@ -111,8 +111,8 @@ EINSUM = OpSpec(
         AttributeSpec("equation", "ints", 32, 126, required=True, meaning="that of ONNX, as the codes of its characters"),
     ),
     equation=(
-        "t = the first operand; for each next one x: t = chain over the labels of t and x, in the order in which these name them,\n"
-        "that neither a later operand nor the result has, of t, x; one operand alone: x = 1\ny = t"
+        "t = the first operand; for each next one x: t = chain over the labels of t and x, in the order in which these name\n"
+        "them, that neither a later operand nor the result has, of t, x; one operand alone: x = 1\ny = t"
     ),
     domain="",
 )

@@ -168,7 +168,7 @@ def test_types_that_no_program_computes_are_refused_with_what_to_do(tmp_path: Pa
     )
     transform(model, preset="int8", data=[{"x": np.ones((2, 2), np.float32)}])
     with pytest.raises(
-        QGraphError, match="ArgMax node .* allowed are FLOAT, INT64, INT32; replace it in the model, or .*export"
+        QGraphError, match=r"ArgMax node .* allowed are FLOAT, INT64, INT32; replace it in the model, or .*export"
     ):
         compile(model, tmp_path / "m.qgp")
 
