@@ -366,5 +366,5 @@ def test_a_scan_over_batches_is_refused(tmp_path: Path) -> None:
 
     case = next(case for case in cases() if case.name == "test_scan_sum")
     onnx.save(case.model, tmp_path / "scan.onnx")
-    with pytest.raises(QGraphError, match="Scan .* of opset 8 runs over batches; export with opset 9 or later"):
+    with pytest.raises(QGraphError, match=r"Scan .* of opset 8 runs over batches; export with opset 9 or later"):
         from_onnx(tmp_path / "scan.onnx")
