@@ -15,7 +15,8 @@ system:
 
 $(VENV)/.ready: pyproject.toml $(RUNTIME) | system
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e ".[dev]"
+	$(BIN)/pip install -q scikit-build-core nanobind ninja
+	$(BIN)/pip install -q --no-build-isolation -e ".[dev]"
 	touch $@
 
 demo: setup

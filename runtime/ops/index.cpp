@@ -1,6 +1,7 @@
 #include "ops/index.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "ops/dialect_generated.h"
 
@@ -169,18 +170,35 @@ void Where::infer(const Values& v) {
   out(v).shape = broadcast(broadcast(in(v, 0, {DType::Bool}).shape, a.shape, what()), b.shape, what());
 }
 
+NonZero::NonZero(const OpSource& s) : Op(s) { require(s.output_type() == DType::I64, "the output must be int64"); }
+
 void Range::infer(const Values& v) {
+  const DType type = in(v, 0, {DType::F32, DType::I64, DType::I32, DType::I16}).type;
   for (size_t i = 0; i < 3; ++i) {
-    require(in(v, i, {DType::I64}).known, "its bounds depend on the data, not on the input shapes");
+    require(in(v, i, {type}).known, "its bounds must be known");
     require(in(v, i).size() == 1, "its bounds must be scalars");
   }
-  require(out(v).type == DType::I64, "the output must be int64");
-  start = *in(v, 0).as<int64_t>();
-  step = *in(v, 2).as<int64_t>();
-  const int64_t limit = *in(v, 1).as<int64_t>(), bound = int64_t{1} << 40;
-  require(step != 0 && std::max({start, limit, step}) < bound && std::min({start, limit, step}) > -bound, "bad bounds");
-  const int64_t span = limit - start;
-  out(v).shape = {std::max<int64_t>(0, (span + step + (step > 0 ? -1 : 1)) / step)};
+  require(out(v).type == type, "the output must have the type of the bounds");
+  const double bound = static_cast<double>(int64_t{1} << 40);
+  if (type == DType::F32) {
+    first = *in(v, 0).as<float>();
+    delta = *in(v, 2).as<float>();
+    const float limit = *in(v, 1).as<float>();
+    const double count = std::ceil((static_cast<double>(limit) - static_cast<double>(first)) / static_cast<double>(delta));
+    require(delta != 0 && count < bound, "bad bounds");  // nor NaN
+    out(v).shape = {count > 0 ? static_cast<int64_t>(count) : 0};
+    return;
+  }
+  int64_t bounds[3];
+  for (size_t i = 0; i < 3; ++i) {
+    const Tensor& t = in(v, i);
+    bounds[i] = type == DType::I64 ? *t.as<int64_t>() : type == DType::I32 ? *t.as<int32_t>() : *t.as<int16_t>();
+    require(std::fabs(static_cast<double>(bounds[i])) < bound, "bad bounds");
+  }
+  start = bounds[0];
+  step = bounds[2];
+  require(step != 0, "a step of 0 ends nowhere");
+  out(v).shape = {std::max<int64_t>(0, (bounds[1] - start + step + (step > 0 ? -1 : 1)) / step)};
 }
 
 Fill::Fill(const OpSource& s) : IndexOp(s) {
@@ -189,7 +207,7 @@ Fill::Fill(const OpSource& s) : IndexOp(s) {
 
 void Fill::infer(const Values& v) {
   const Tensor& shape = in(v, 0, {DType::I64});
-  require(shape.known, "the shape depends on the data, not on the input shapes");
+  require(shape.known, "the shape must be known");
   require(in(v, 1).type == out(v).type, "the output has the wrong type");
   out(v).shape.assign(shape.as<int64_t>(), shape.as<int64_t>() + shape.size());
   require(out(v).rank() <= kMaxRank, "more than 8 dims");

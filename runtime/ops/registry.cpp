@@ -4,15 +4,27 @@
 
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
+#include "ops/control.h"
 #include "ops/conv.h"
+#include "ops/conv_float32.h"
+#include "ops/einsum.h"
+#include "ops/detection.h"
+#include "ops/grid.h"
 #include "ops/index.h"
 #include "ops/linear.h"
+#include "ops/linear_float32.h"
 #include "ops/movement.h"
 #include "ops/norm.h"
 #include "ops/norm_float32.h"
+#include "ops/order.h"
+#include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
+#include "ops/pool_float32.h"
+#include "ops/recurrent.h"
 #include "ops/resize.h"
+#include "ops/resize_float32.h"
+#include "ops/scatter.h"
 
 namespace qgraph {
 namespace {
@@ -28,9 +40,22 @@ const std::unordered_map<std::string, Factory>& factories() {
   static const std::unordered_map<std::string, Factory> table{
       {"Linear", make<ops::Linear>},
       {"MatMul", make<ops::MatMul>},
+      {"ai.onnx.MatMul", make<ops::FloatMatMul>},
+      {"Gemm", make<ops::FloatMatMul>},
+      {"FusedMatMul", make<ops::FloatMatMul>},
+      {"Einsum", make<ops::Einsum>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
+      {"ai.onnx.Conv", make<ops::FloatConv>},
+      {"FusedConv", make<ops::FloatConv>},
+      {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
+      {"ai.onnx.LSTM", make<ops::Recurrent>},
+      {"ai.onnx.GRU", make<ops::Recurrent>},
+      {"ai.onnx.RNN", make<ops::Recurrent>},
+      {"LSTM", make<ops::Recurrent>},
+      {"GRU", make<ops::Recurrent>},
+      {"RNN", make<ops::Recurrent>},
       {"Quantize", make<ops::Quantize>},
       {"Dequantize", make<ops::Dequantize>},
       {"Requantize", make<ops::Requantize>},
@@ -57,7 +82,18 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},
       {"ReduceMax", make<ops::ReduceMax>},
+      {"ai.onnx.ReduceMax", make<ops::Reduce>},
+      {"ReduceMin", make<ops::Reduce>},
+      {"ReduceSum", make<ops::Reduce>},
+      {"ai.onnx.ReduceMean", make<ops::Reduce>},
+      {"ReduceProd", make<ops::Reduce>},
+      {"ReduceL1", make<ops::Reduce>},
+      {"ReduceL2", make<ops::Reduce>},
+      {"ReduceSumSquare", make<ops::Reduce>},
+      {"GlobalAveragePool", make<ops::Reduce>},
+      {"GlobalMaxPool", make<ops::Reduce>},
       {"Resize", make<ops::Resize>},
+      {"ai.onnx.Resize", make<ops::OnnxResize>},
       {"Reshape", make<ops::View>},
       {"Squeeze", make<ops::View>},
       {"Unsqueeze", make<ops::View>},
@@ -73,6 +109,13 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Expand", make<ops::Expand>},
       {"Tile", make<ops::Tile>},
       {"Pad", make<ops::Pad>},
+      {"ai.onnx.Pad", make<ops::OnnxPad>},
+      {"CenterCropPad", make<ops::CenterCropPad>},
+      {"Trilu", make<ops::Trilu>},
+      {"ReverseSequence", make<ops::ReverseSequence>},
+      {"ScatterElements", make<ops::ScatterElements>},
+      {"ScatterND", make<ops::ScatterND>},
+      {"TensorScatter", make<ops::TensorScatter>},
       {"DepthToSpace", make<ops::DepthSpace>},
       {"SpaceToDepth", make<ops::DepthSpace>},
       {"Shape", make<ops::ShapeOf>},
@@ -150,7 +193,20 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"ArgMin", make<ops::ArgExtreme>},
       {"CumSum", make<ops::CumSum>},
       {"Where", make<ops::Where>},
+      {"If", make<ops::If>},
+      {"Loop", make<ops::Loop>},
+      {"Scan", make<ops::Scan>},
+      {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
+      {"TopK", make<ops::TopK>},
+      {"OneHot", make<ops::OneHot>},
+      {"EyeLike", make<ops::EyeLike>},
+      {"Unique", make<ops::Unique>},
+      {"Compress", make<ops::Compress>},
+      {"GridSample", make<ops::GridSample>},
+      {"AffineGrid", make<ops::AffineGrid>},
+      {"RoiAlign", make<ops::RoiAlign>},
+      {"NonMaxSuppression", make<ops::NonMaxSuppression>},
       {"ConstantOfShape", make<ops::Fill>},
   };
   return table;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -171,3 +172,62 @@ def constant_of_shape(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.nd
     shape, value = x[:2]
     assert shape is not None and value is not None  # an attribute in ONNX, an input in a program
     return np.full(shape, value.reshape(()), dtype)
+
+
+@defines("Range")
+def range_of(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    start, limit, delta = (v.reshape(()) for v in x[:3] if v is not None)
+    if dtype != np.float32:
+        return np.arange(int(start), int(limit), int(delta)).astype(dtype)
+    count = max(0, math.ceil((np.float64(limit) - np.float64(start)) / np.float64(delta)))
+    return start + np.arange(count).astype(np.float32) * delta
+
+
+def _ordered(x: np.ndarray) -> np.ndarray:
+    """Integers in the order of ``x``: NaN is above infinity, 0 is -0."""
+    if x.dtype != np.float32:
+        return x.astype(np.int64)
+    bits = (x + np.float32(0)).view(np.int32).astype(np.int64)
+    return np.where(np.isnan(x), np.iinfo(np.int64).max, np.where(bits < 0, -(bits & 0x7FFFFFFF), bits))
+
+
+@defines("TopK")
+def top_k(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    data, k = x[:2]
+    assert data is not None and k is not None
+    keys = _ordered(data)
+    order = np.argsort(~keys if a["largest"] else keys, axis=a["axis"], kind="stable")
+    indices = np.take(order, np.arange(int(k.reshape(()))), a["axis"])
+    return np.take_along_axis(data, indices, a["axis"]), indices.astype(np.int64)
+
+
+@defines("OneHot")
+def one_hot(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    index, depth, values = x[:3]
+    assert index is not None and depth is not None and values is not None
+    count = int(depth.reshape(()))
+    place = np.clip(np.nan_to_num(np.trunc(index.astype(np.float64))), -(2.0**40), 2.0**40).astype(np.int64)
+    hit = np.where(place < 0, place + count, place)[..., None] == np.arange(count)
+    return np.ascontiguousarray(np.moveaxis(np.where(hit, values[1], values[0]), -1, a["axis"]))
+
+
+@defines("EyeLike")
+def eye_like(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    return (np.arange(x[0].shape[1]) - np.arange(x[0].shape[0])[:, None] == a["k"]).astype(dtype)
+
+
+@defines("Unique")
+def unique(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    assert x[0] is not None
+    data = np.moveaxis(x[0], a["axis"], 0) if "axis" in a else x[0].reshape(-1)
+    keys = [tuple(row.reshape(-1).tolist()) for row in _ordered(data)]
+    firsts: dict[tuple[int, ...], int] = {}
+    for i, key in enumerate(keys):
+        firsts.setdefault(key, i)
+    chosen = sorted(firsts) if a["sorted"] else list(firsts)
+    places = {key: i for i, key in enumerate(chosen)}
+    indices = np.array([firsts[key] for key in chosen], np.int64)
+    made = np.moveaxis(data[indices], 0, a["axis"]) if "axis" in a else data[indices]
+    inverse = np.array([places[key] for key in keys], np.int64)
+    return np.ascontiguousarray(made), indices, inverse, np.bincount(inverse, minlength=len(chosen)).astype(np.int64)

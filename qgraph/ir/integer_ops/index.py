@@ -25,6 +25,7 @@ NUMBERS: Types = (F32, I64, I32)
 ALL_NUMBERS: Types = (F32, I64, I32, I16, I8, U8)
 INTEGERS: Types = (I64, I32)
 ALL_INTEGERS: Types = (I64, I32, I16, I8, U8)
+ORDERED: Types = (F32, I64, I32, I16, I8, U8)
 
 
 def _small(
@@ -157,10 +158,73 @@ OPS = (
         "y = condition ? a : b",
     ),
     _small(
-        "Range",
-        tuple(InputSpec(n, (I64,), "one element, below 2^40 in magnitude", known=True) for n in ("start", "limit", "delta")),
+        "NonZero",
+        (InputSpec("x", ANY),),
         OutputSpec("y", (I64,)),
-        "y[i] = start + i * delta, up to limit, without it",
+        "y[:, k] = the indices of the k-th element, in the order of x, that is not 0",
+    ),
+    _small(
+        "Range",
+        tuple(
+            InputSpec(
+                n, (*NUMBERS, I16), "one element, below 2^40 in magnitude", known=True, same_as="" if n == "start" else "start"
+            )
+            for n in ("start", "limit", "delta")
+        ),
+        OutputSpec("y", (*NUMBERS, I16), same_as="start"),
+        "y[i] = start + i * delta, up to limit, without it; float32: one IEEE operation each, for the i from 0 on, as many as\n"
+        "ceil((double(limit) - double(start)) / double(delta))",
+    ),
+    OpSpec(
+        "TopK",
+        "index",
+        (InputSpec("x", ORDERED), InputSpec("k", (I64,), "one element", known=True)),
+        (OutputSpec("values", ORDERED, same_as="x"), OutputSpec("indices", (I64,))),
+        (
+            common.axis(default=-1),
+            common.flag("largest", "1: the largest elements, 0: the smallest", 1),
+            common.flag("sorted", "0: any order; it is that of 1", 1),
+        ),
+        "the first k elements of each line along axis, largest or smallest first, the first of equal ones first; 0 is -0, NaN\n"
+        "is above infinity",
+        domain="",
+    ),
+    _small(
+        "OneHot",
+        (
+            InputSpec("indices", ORDERED, "negative ones count from depth; float32 towards 0"),
+            InputSpec("depth", ORDERED, "one element", known=True),
+            InputSpec("values", ANY, "off and on"),
+        ),
+        OutputSpec("y", ANY, same_as="values"),
+        "y[..., d, ...] = on where indices[...] is d, and off elsewhere; d runs along axis",
+        (common.axis(default=-1),),
+    ),
+    _small(
+        "EyeLike",
+        (InputSpec("x", ANY, "a matrix"),),
+        OutputSpec("y", ANY, "its type is that of the ones"),
+        "y[i, j] = 1 where j = i + k, else 0",
+        (AttributeSpec("k", "int", -(1 << 31), 1 << 31, 0),),
+    ),
+    OpSpec(
+        "Unique",
+        "index",
+        (InputSpec("x", ANY),),
+        (
+            OutputSpec("y", ANY, same_as="x"),
+            OutputSpec("indices", (I64,), "where each is first", optional=True),
+            OutputSpec("inverse_indices", (I64,), "where each element of x, or place of axis, is in y", optional=True),
+            OutputSpec("counts", (I64,), "how often each is there", optional=True),
+        ),
+        (
+            AttributeSpec(
+                "axis", "int", -MAX_RANK, MAX_RANK - 1, meaning="left out: x is flattened; negative ones count from the end"
+            ),
+            common.flag("sorted", "0: in the order of x", 1),
+        ),
+        "the different elements, or slices along axis, compared element by element; 0 is -0, NaN is NaN and above infinity",
+        domain="",
     ),
     _small(
         "ConstantOfShape",

@@ -2,15 +2,21 @@
 
 from tests.runtime.examples import (  # noqa: F401
     attention,
+    control,
     conv,
+    conv_float32,
+    detection,
     index,
     linear,
+    linear_float32,
     movement,
     norm,
     norm_float32,
     pointwise,
     pointwise_float32,
     pool,
+    pool_float32,
+    recurrent,
     resize,
 )
 from tests.runtime.examples.example import EXAMPLES, Example

@@ -6,18 +6,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.integer_ops.spec import ANY as ANY_TYPE
 from tests.runtime.examples.example import SEEDS, Case, Example, example
 from tests.runtime.examples.movement import ANY, SHAPES, data, int64
 
-NAMES = {
-    "FLOAT": "float32",
-    "INT64": "int64",
-    "INT32": "int32",
-    "BOOL": "bool",
-    "UINT8": "uint8",
-    "INT16": "int16",
-    "INT8": "int8",
-}
+NAMES = {t.name: t.numpy().name for t in ANY_TYPE}
 
 
 def types(op: str) -> list[str]:
@@ -151,10 +144,67 @@ def where(draw: st.DrawFn, op: str) -> Example:
     return Example([condition, a, b], {}, (kind,))
 
 
+@example("NonZero")
+def non_zero(draw: st.DrawFn, op: str) -> Example:
+    shape = draw(st.sampled_from([(), (0,), (7,), (3, 4), (2, 0, 3), (2, 3, 2)]))
+    x, _ = data(draw, shape)
+    x = np.where(Case(draw(SEEDS)).rng.random(shape) < draw(st.sampled_from([0, 0.5, 1])), x, np.zeros_like(x))
+    return Example([np.asarray(x)], {}, ("int64",))
+
+
 @example("Range")
 def range_(draw: st.DrawFn, op: str) -> Example:
     start, limit, step = draw(st.integers(-9, 9)), draw(st.integers(-9, 9)), draw(st.sampled_from([1, 2, -1, -3]))
-    return Example([np.array(v, np.int64) for v in (start, limit, step)], {}, ("int64",), constants=(0, 1, 2))
+    kind = draw(st.sampled_from(types(op)))
+    bounds = [np.array(v, kind) for v in (start, limit, step)]
+    if kind == "float32":
+        bounds = [v * np.float32(draw(st.sampled_from([1, 0.1, 1.7]))) for v in bounds]
+    return Example([*bounds], {}, (kind,), constants=(0, 1, 2))
+
+
+def with_equals(case: Case, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    """Few different elements, NaN and -0 among them where there are such."""
+    x = case.rng.integers(-2 if kind != "uint8" else 0, 3, shape).astype(kind)
+    if kind != "float32":
+        return x
+    return np.where(case.rng.random(shape) < 0.2, case.rng.choice(np.array([np.nan, -0.0, np.inf], np.float32), shape), x)
+
+
+@example("TopK")
+def top_k(draw: st.DrawFn, op: str) -> Example:
+    case, kind, axis = Case(draw(SEEDS)), draw(st.sampled_from(types(op))), draw(st.integers(-3, 2))
+    shape = [2, 2, 2]
+    shape[axis] = draw(st.integers(1, 40))
+    x = with_equals(case, tuple(shape), kind) if draw(st.booleans()) else case.any(tuple(shape), kind)
+    attributes = {"axis": axis, "largest": draw(st.integers(0, 1)), "sorted": draw(st.integers(0, 1))}
+    return Example([x, int64(draw(st.integers(0, shape[axis])))], attributes, (kind, "int64"), constants=(1,))
+
+
+@example("OneHot")
+def one_hot(draw: st.DrawFn, op: str) -> Example:
+    case, kind, wide = Case(draw(SEEDS)), draw(st.sampled_from(types(op))), draw(st.sampled_from(["int64", "float32", "int32"]))
+    index = case.rng.integers(-7 if kind != "uint8" else 0, 7, draw(SHAPES)[:3]).astype(kind)
+    if kind == "float32":
+        index = np.where(case.rng.random(index.shape) < 0.2, np.float32(1e20), index)
+    values, dtype = data(draw, (2,))
+    depth = np.array(draw(st.integers(0, 5)), wide)
+    axis = draw(st.integers(-index.ndim - 1, index.ndim))
+    return Example([index, depth, values], {"axis": axis}, (dtype,), constants=(1,))
+
+
+@example("EyeLike")
+def eye_like(draw: st.DrawFn, op: str) -> Example:
+    x, _ = data(draw, (draw(st.integers(0, 5)), draw(st.integers(0, 5))))
+    return Example([x], {"k": draw(st.integers(-6, 6))}, (draw(ANY),))
+
+
+@example("Unique")
+def unique(draw: st.DrawFn, op: str) -> Example:
+    case, kind, shape = Case(draw(SEEDS)), draw(ANY), draw(SHAPES)
+    x = with_equals(case, shape, kind) if kind != "bool" else case.any(shape, kind)
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
+    attributes = {"sorted": draw(st.integers(0, 1)), **({} if axis is None else {"axis": axis})}
+    return Example([x], attributes, (kind, "int64", "int64", "int64"))
 
 
 @example("ConstantOfShape")

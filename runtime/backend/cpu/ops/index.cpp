@@ -1,8 +1,10 @@
 // Shapes, places of extremes, ranges and constants; what works element by element is in elementwise.cpp.
 #include "ops/index.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/ops/copy.h"
 #include "backend/cpu/ops/kernel.h"
 
 namespace qgraph::cpu {
@@ -51,12 +53,42 @@ class ArgExtremeKernel : public CpuKernel {
   const ops::ArgExtreme& op_;
 };
 
+class NonZeroKernel : public CpuKernel {
+ public:
+  NonZeroKernel(const ops::NonZero&, const OpSource&, const Workspace& workspace) : CpuKernel(workspace) {}
+
+  void compute(const Context& c) override {
+    with_elements(*c.in[0], [&](const auto* x) { write(c, x); });
+  }
+
+ private:
+  template <typename T>
+  void write(const Context& c, const T* x) const {
+    const Shape& shape = c.in[0]->shape;
+    const int64_t n = c.in[0]->size(), found = std::count_if(x, x + n, [](T v) { return v != T{0}; });
+    auto* y = c.place(0, {static_cast<int64_t>(shape.size()), found}).as<int64_t>();
+    for (int64_t i = 0, at = 0; at < found; ++i) {
+      if (x[i] == T{0}) continue;
+      for (int64_t d = static_cast<int64_t>(shape.size()), rest = i; d-- > 0; rest /= shape[static_cast<size_t>(d)])
+        y[d * found + at] = rest % shape[static_cast<size_t>(d)];
+      ++at;
+    }
+  }
+};
+
 class RangeKernel : public CpuKernel {
  public:
   RangeKernel(const ops::Range& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
 
   void compute(const Context& c) override {
-    for (int64_t i = 0; i < c.out[0]->size(); ++i) c.out[0]->as<int64_t>()[i] = op_.start + i * op_.step;
+    const auto fill = [&]<typename T>(T* y) {
+      for (int64_t i = 0; i < c.out[0]->size(); ++i)
+        if constexpr (std::is_same_v<T, float>)
+          y[i] = op_.first + static_cast<float>(i) * op_.delta;
+        else
+          y[i] = static_cast<T>(op_.start + i * op_.step);
+    };
+    with_elements(*c.out[0], fill);
   }
 
  private:
@@ -69,8 +101,9 @@ class FillKernel : public CpuKernel {
 
   void compute(const Context& c) override {
     const size_t size = byte_size(c.out[0]->type);
-    for (int64_t i = 0; i < c.out[0]->size(); ++i)
-      std::memcpy(c.out[0]->as<uint8_t>() + static_cast<size_t>(i) * size, c.in[1]->data, size);
+    c.pool->parallel(c.out[0]->size(), copy_grain(static_cast<int64_t>(size)), [&](int64_t begin, int64_t end, int) {
+      fill_elements(c.out[0]->as<uint8_t>() + static_cast<size_t>(begin) * size, c.in[1]->data, size, end - begin);
+    });
   }
 };
 
@@ -80,6 +113,7 @@ void add_index_kernels(KernelTable& table) {
   table.emplace_back("Shape", make<ShapeOfKernel, ops::ShapeOf>);
   table.emplace_back("Size", make<ShapeOfKernel, ops::ShapeOf>);
   for (const char* kind : {"ArgMax", "ArgMin"}) table.emplace_back(kind, make<ArgExtremeKernel, ops::ArgExtreme>);
+  table.emplace_back("NonZero", make<NonZeroKernel, ops::NonZero>);
   table.emplace_back("Range", make<RangeKernel, ops::Range>);
   table.emplace_back("ConstantOfShape", make<FillKernel, ops::Fill>);
 }
