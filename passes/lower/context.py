@@ -193,13 +193,15 @@ class Lowering:
         self.new[value] = made
         return made
 
-    def attributes(self, node: ir.Node) -> dict[str, Any]:
+    def attributes(self, node: ir.Node, without: Sequence[str] = ()) -> dict[str, Any]:
         """The attributes that ``node`` of the standard domain has in a program: names of an enum as its numbers."""
         if node.op_type == "DepthToSpace":
             return {"blocksize": attr(node, "blocksize"), "dcr": int(attr(node, "mode", "DCR") == "DCR")}
         rows = {row.name: row for row in INTEGER_OPS["", node.op_type].attributes}
         found = {}
         for name in node.attributes:
+            if name in without:
+                continue
             made, row = attr(node, name), rows.get(name)
             if row is None and name in ("to", "saturate", "round_mode", "value"):  # said by types, or by an input
                 continue

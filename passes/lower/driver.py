@@ -27,6 +27,7 @@ from qgraph.passes.lower import (
     norm,
     pointwise,
     pool,
+    recurrent,
     resize,
 )
 from qgraph.passes.lower.context import Lowering
@@ -43,7 +44,7 @@ from qgraph.ir.weights import Weight, quantizer_params, read_weight
 from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
-FAMILIES = (attention, conv, index, linear, linear_float32, movement, norm, pointwise, pool, resize)
+FAMILIES = (attention, conv, index, linear, linear_float32, movement, norm, pointwise, pool, recurrent, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""

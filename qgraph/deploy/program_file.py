@@ -177,6 +177,8 @@ def _attributes(node: ir.Node) -> tuple[list[tuple[str, Sequence[int]]], list[tu
             floats.append((name, [float(value)]))
         elif isinstance(value, tuple | list) and all(isinstance(v, int) for v in value):
             ints.append((name, [int(v) for v in value]))
+        elif isinstance(value, tuple | list) and all(isinstance(v, float | np.floating) for v in value):
+            floats.append((name, [float(v) for v in value]))
         else:
             raise QGraphError(f"{where(node)} has an attribute {name!r} that no program can hold")
     return ints, floats

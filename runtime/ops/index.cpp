@@ -75,9 +75,11 @@ void Where::infer(const Values& v) {
   out(v).shape = broadcast(broadcast(in(v, 0, {DType::Bool}).shape, a.shape, what()), b.shape, what());
 }
 
+NonZero::NonZero(const OpSource& s) : Op(s) { require(s.output_type() == DType::I64, "the output must be int64"); }
+
 void Range::infer(const Values& v) {
   for (size_t i = 0; i < 3; ++i) {
-    require(in(v, i, {DType::I64}).known, "its bounds depend on the data, not on the input shapes");
+    require(in(v, i, {DType::I64}).known, "its bounds must be known");
     require(in(v, i).size() == 1, "its bounds must be scalars");
   }
   require(out(v).type == DType::I64, "the output must be int64");
@@ -95,7 +97,7 @@ Fill::Fill(const OpSource& s) : IndexOp(s) {
 
 void Fill::infer(const Values& v) {
   const Tensor& shape = in(v, 0, {DType::I64});
-  require(shape.known, "the shape depends on the data, not on the input shapes");
+  require(shape.known, "the shape must be known");
   require(in(v, 1).type == out(v).type, "the output has the wrong type");
   out(v).shape.assign(shape.as<int64_t>(), shape.as<int64_t>() + shape.size());
   require(out(v).rank() <= kMaxRank, "more than 8 dims");

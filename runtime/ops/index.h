@@ -71,6 +71,15 @@ class Where : public IndexOp {
   void infer(const Values& v) override;
 };
 
+/// The indices of the elements that are not 0: a row for each axis of the input.
+class NonZero : public Op {
+ public:
+  explicit NonZero(const OpSource& s);
+  bool shape_from_data() const override { return true; }
+  bool foldable(const Values& v) const override { return v.in[0]->size() <= (1 << 16); }
+  void infer(const Values& v) override { in(v, 0); }
+};
+
 /// Inputs: start, limit, step.
 class Range : public IndexOp {
  public:

@@ -4,17 +4,24 @@
 
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
+#include "ops/col2im.h"
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
+#include "ops/det.h"
 #include "ops/einsum.h"
 #include "ops/index.h"
 #include "ops/linear.h"
 #include "ops/linear_float32.h"
 #include "ops/movement.h"
 #include "ops/norm.h"
+#include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
+#include "ops/pool_float32.h"
+#include "ops/recurrent.h"
 #include "ops/resize.h"
+#include "ops/resize_float32.h"
+#include "ops/scatter.h"
 
 namespace qgraph {
 namespace {
@@ -34,12 +41,20 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Gemm", make<ops::FloatMatMul>},
       {"FusedMatMul", make<ops::FloatMatMul>},
       {"Einsum", make<ops::Einsum>},
+      {"Det", make<ops::Det>},
+      {"Col2Im", make<ops::Col2Im>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"ai.onnx.Conv", make<ops::FloatConv>},
       {"FusedConv", make<ops::FloatConv>},
       {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
+      {"ai.onnx.LSTM", make<ops::Recurrent>},
+      {"ai.onnx.GRU", make<ops::Recurrent>},
+      {"ai.onnx.RNN", make<ops::Recurrent>},
+      {"LSTM", make<ops::Recurrent>},
+      {"GRU", make<ops::Recurrent>},
+      {"RNN", make<ops::Recurrent>},
       {"Quantize", make<ops::Quantize>},
       {"Dequantize", make<ops::Dequantize>},
       {"Requantize", make<ops::Requantize>},
@@ -55,7 +70,18 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},
       {"ReduceMax", make<ops::ReduceMax>},
+      {"ai.onnx.ReduceMax", make<ops::Reduce>},
+      {"ReduceMin", make<ops::Reduce>},
+      {"ReduceSum", make<ops::Reduce>},
+      {"ai.onnx.ReduceMean", make<ops::Reduce>},
+      {"ReduceProd", make<ops::Reduce>},
+      {"ReduceL1", make<ops::Reduce>},
+      {"ReduceL2", make<ops::Reduce>},
+      {"ReduceSumSquare", make<ops::Reduce>},
+      {"GlobalAveragePool", make<ops::Reduce>},
+      {"GlobalMaxPool", make<ops::Reduce>},
       {"Resize", make<ops::Resize>},
+      {"ai.onnx.Resize", make<ops::OnnxResize>},
       {"Reshape", make<ops::View>},
       {"Squeeze", make<ops::View>},
       {"Unsqueeze", make<ops::View>},
@@ -71,6 +97,13 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Expand", make<ops::Expand>},
       {"Tile", make<ops::Tile>},
       {"Pad", make<ops::Pad>},
+      {"ai.onnx.Pad", make<ops::OnnxPad>},
+      {"CenterCropPad", make<ops::CenterCropPad>},
+      {"Trilu", make<ops::Trilu>},
+      {"ReverseSequence", make<ops::ReverseSequence>},
+      {"ScatterElements", make<ops::ScatterElements>},
+      {"ScatterND", make<ops::ScatterND>},
+      {"TensorScatter", make<ops::TensorScatter>},
       {"DepthToSpace", make<ops::DepthSpace>},
       {"SpaceToDepth", make<ops::DepthSpace>},
       {"Shape", make<ops::ShapeOf>},
@@ -100,6 +133,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Relu", make<ops::Unary>},
       {"Abs", make<ops::Unary>},
       {"Where", make<ops::Where>},
+      {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
       {"ConstantOfShape", make<ops::Fill>},
   };

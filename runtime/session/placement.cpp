@@ -34,6 +34,7 @@ PlacedOp place(const OpSource& source, const Backends& backends) {
   placed.op = make_op(source);
   if (placed.op->view()) return placed;
   for (const auto& backend : backends.list) {
+    if (placed.op->shape_from_data() && backend->memory() != nullptr) continue;  // the host gives memory to its results
     placed.kernel = backend->make_kernel(*placed.op, source);
     if (placed.kernel == nullptr) continue;
     placed.backend = backend.get();
@@ -45,19 +46,20 @@ PlacedOp place(const OpSource& source, const Backends& backends) {
 
 }  // namespace
 
-std::vector<PlacedOp> place_ops(Program& program, const Backends& backends) {
+std::vector<PlacedOp> place_ops(Program& program, GraphInfo& graph, const Backends& backends) {
   std::vector<PlacedOp> ops;
-  std::vector<bool> read(program.tensors().size());  // ops and kernels hold pointers to what they read
-  for (const OpInfo& info : program.ops()) {
-    for (int i : info.inputs) program.expand(i);
-    const PlacedOp& placed = ops.emplace_back(place(OpSource(info, program.tensors()), backends));
+  std::vector<bool> read(graph.tensors.size());  // ops and kernels hold pointers to what they read
+  for (const OpInfo& info : graph.ops) {
+    for (int i : info.inputs)
+      if (i >= 0) program.expand(graph.tensors[static_cast<size_t>(i)]);
+    const PlacedOp& placed = ops.emplace_back(place(OpSource(info, graph.tensors), backends));
     for (size_t j = 0; j < info.inputs.size(); ++j)
       if (info.inputs[j] >= 0 && (placed.kernel == nullptr || placed.kernel->reads(j)))
         read[static_cast<size_t>(info.inputs[j])] = true;
     for (int i : info.inputs)
-      if (i >= 0 && !read[static_cast<size_t>(i)]) program.release(i);
+      if (i >= 0 && !read[static_cast<size_t>(i)]) program.release(graph.tensors[static_cast<size_t>(i)]);
   }
-  for (int i : program.outputs()) program.expand(i);
+  for (int i : graph.outputs) program.expand(graph.tensors[static_cast<size_t>(i)]);
   return ops;
 }
 

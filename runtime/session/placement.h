@@ -31,7 +31,7 @@ struct PlacedOp {
   const Values& operands() const { return space == 0 ? host : device; }
 };
 
-/// Make the ops of a program, and the kernel of each by the first backend that has one; throws Error where none has.
-std::vector<PlacedOp> place_ops(Program& program, const Backends& backends);
+/// Make the ops of a graph, and the kernel of each by the first backend that has one; throws Error where none has.
+std::vector<PlacedOp> place_ops(Program& program, GraphInfo& graph, const Backends& backends);
 
 }  // namespace qgraph

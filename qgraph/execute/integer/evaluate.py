@@ -19,6 +19,8 @@ from qgraph.execute.integer import (  # noqa: F401
     norm,
     pointwise,
     pool,
+    pool_float32,
+    recurrent,
     resize,
 )
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
@@ -37,7 +39,7 @@ def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.nd
             dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
             with np.errstate(all="ignore"):  # what overflows is clamped to the last code
                 result = DEFINITIONS[kind](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
-            results = list(result) if isinstance(result, tuple) else [result]
+            results = list(result)[: len(node.outputs)] if isinstance(result, tuple) else [result]
         else:
             results = _standard(node, inputs, model.graph.opset_imports[""])
         found |= dict(zip(node.outputs, results, strict=True))

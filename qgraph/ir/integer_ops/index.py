@@ -105,6 +105,12 @@ OPS = (
         "y = condition ? a : b",
     ),
     _small(
+        "NonZero",
+        (InputSpec("x", ANY),),
+        OutputSpec("y", (I64,)),
+        "y[:, k] = the indices of the k-th element, in the order of x, that is not 0",
+    ),
+    _small(
         "Range",
         tuple(InputSpec(n, (I64,), "one element, below 2^40 in magnitude", known=True) for n in ("start", "limit", "delta")),
         OutputSpec("y", (I64,)),

@@ -11,6 +11,8 @@ from tests.runtime.examples import (  # noqa: F401
     norm,
     pointwise,
     pool,
+    pool_float32,
+    recurrent,
     resize,
 )
 from tests.runtime.examples.example import EXAMPLES, Example

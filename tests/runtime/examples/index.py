@@ -6,10 +6,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.integer_ops.spec import ANY as ANY_TYPE
 from tests.runtime.examples.example import SEEDS, Case, Example, example
 from tests.runtime.examples.movement import ANY, SHAPES, data, int64
 
-NAMES = {"FLOAT": "float32", "INT64": "int64", "INT32": "int32", "BOOL": "bool", "UINT8": "uint8", "INT8": "int8"}
+NAMES = {t.name: t.numpy().name for t in ANY_TYPE}
 
 
 def types(op: str) -> list[str]:
@@ -82,6 +83,14 @@ def where(draw: st.DrawFn, op: str) -> Example:
     shapes = draw(st.sampled_from([((2, 3), (2, 3), (2, 3)), ((2, 1), (3,), ()), ((), (2, 3), (3,)), ((3,), (), (2, 1))]))
     condition, a, b = (np.asarray(case.any(s, t)) for s, t in zip(shapes, ("bool", kind, kind), strict=True))
     return Example([condition, a, b], {}, (kind,))
+
+
+@example("NonZero")
+def non_zero(draw: st.DrawFn, op: str) -> Example:
+    shape = draw(st.sampled_from([(), (0,), (7,), (3, 4), (2, 0, 3), (2, 3, 2)]))
+    x, _ = data(draw, shape)
+    x = np.where(Case(draw(SEEDS)).rng.random(shape) < draw(st.sampled_from([0, 0.5, 1])), x, np.zeros_like(x))
+    return Example([np.asarray(x)], {}, ("int64",))
 
 
 @example("Range")

@@ -1,6 +1,7 @@
 // The small float, int64 and bool ops that shapes, indices and masks need.
 #include "ops/index.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -255,6 +256,29 @@ class WhereKernel : public CpuKernel {
   }
 };
 
+class NonZeroKernel : public CpuKernel {
+ public:
+  NonZeroKernel(const ops::NonZero&, const OpSource&, const Workspace& workspace) : CpuKernel(workspace) {}
+
+  void compute(const Context& c) override {
+    with_elements(*c.in[0], [&](const auto* x) { write(c, x); });
+  }
+
+ private:
+  template <typename T>
+  void write(const Context& c, const T* x) const {
+    const Shape& shape = c.in[0]->shape;
+    const int64_t n = c.in[0]->size(), found = std::count_if(x, x + n, [](T v) { return v != T{0}; });
+    auto* y = c.place(0, {static_cast<int64_t>(shape.size()), found}).as<int64_t>();
+    for (int64_t i = 0, at = 0; at < found; ++i) {
+      if (x[i] == T{0}) continue;
+      for (int64_t d = static_cast<int64_t>(shape.size()), rest = i; d-- > 0; rest /= shape[static_cast<size_t>(d)])
+        y[d * found + at] = rest % shape[static_cast<size_t>(d)];
+      ++at;
+    }
+  }
+};
+
 class RangeKernel : public CpuKernel {
  public:
   RangeKernel(const ops::Range& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
@@ -290,6 +314,7 @@ void add_index_kernels(KernelTable& table) {
   for (const char* kind : {"Not", "IsNaN", "Neg", "Abs", "Relu"}) table.emplace_back(kind, make<UnaryKernel, ops::Unary>);
   for (const char* kind : {"ArgMax", "ArgMin"}) table.emplace_back(kind, make<ArgExtremeKernel, ops::ArgExtreme>);
   table.emplace_back("Where", make<WhereKernel, ops::Where>);
+  table.emplace_back("NonZero", make<NonZeroKernel, ops::NonZero>);
   table.emplace_back("Range", make<RangeKernel, ops::Range>);
   table.emplace_back("ConstantOfShape", make<FillKernel, ops::Fill>);
 }
