@@ -47,6 +47,7 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"ai.onnx.Conv", make<ops::FloatConv>},
       {"FusedConv", make<ops::FloatConv>},
+      {"DeformConv", make<ops::FloatDeformConv>},
       {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
       {"ai.onnx.LSTM", make<ops::Recurrent>},
