@@ -19,6 +19,7 @@
 #include "ops/norm.h"
 #include "ops/order.h"
 #include "ops/pad.h"
+#include "ops/norm_float32.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
 #include "ops/pool_float32.h"
@@ -71,6 +72,17 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"GroupNorm", make<ops::GroupNorm>},
       {"Softmax", make<ops::Softmax>},
       {"LocalResponseNorm", make<ops::LocalResponseNorm>},
+      {"ai.onnx.Softmax", make<ops::FloatSoftmax>},
+      {"LogSoftmax", make<ops::FloatSoftmax>},
+      {"Hardmax", make<ops::FloatSoftmax>},
+      {"LayerNormalization", make<ops::RowNormalization>},
+      {"RMSNormalization", make<ops::RowNormalization>},
+      {"GroupNormalization", make<ops::GroupNormalization>},
+      {"InstanceNormalization", make<ops::GroupNormalization>},
+      {"BatchNormalization", make<ops::BatchNormalization>},
+      {"LRN", make<ops::ResponseNormalization>},
+      {"LpNormalization", make<ops::LpNormalization>},
+      {"MeanVarianceNormalization", make<ops::MeanVarianceNormalization>},
       {"MaxPool", make<ops::Pool>},
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},

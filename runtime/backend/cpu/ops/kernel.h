@@ -109,6 +109,7 @@ void add_conv_float32_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
+void add_norm_float32_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
 void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
