@@ -29,19 +29,6 @@ enum class RecurrentFunction : int {
   Softplus = 10
 };
 
-/// coordinates of Resize; the names are those of ONNX's coordinate_transformation_mode in capitals. Codes have the first four.
-enum class ResizeCoordinates : int {
-  HalfPixel = 0,
-  Asymmetric = 1,
-  AlignCorners = 2,
-  PytorchHalfPixel = 3,
-  HalfPixelSymmetric = 4,
-  TfCropAndResize = 5
-};
-
-/// nearest of Resize; the names are those of ONNX's nearest_mode in capitals.
-enum class ResizeNearest : int { RoundPreferFloor = 0, RoundPreferCeil = 1, Floor = 2, Ceil = 3 };
-
 /// reduction of ScatterElements and ScatterND; the names are those of ONNX in capitals.
 enum class ScatterReduction : int { None = 0, Add = 1, Mul = 2, Max = 3, Min = 4 };
 

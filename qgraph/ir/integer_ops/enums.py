@@ -142,8 +142,6 @@ ENUMS: tuple[type[enum.IntEnum], ...] = (
     PadMode,
     RecurrentDirection,
     RecurrentFunction,
-    ResizeCoordinates,
-    ResizeNearest,
     ScatterReduction,
     CacheMode,
     ResizeCoordinates,
