@@ -95,6 +95,8 @@ def test_op(op: str, which: int, tmp_path: Path) -> None:
     run()
 
 
+FLOAT_CONVOLUTIONS = ("ai.onnx.Conv", "FusedConv", "ai.onnx.ConvTranspose")
+CONVOLUTIONS = ("Conv", "ConvTranspose", *FLOAT_CONVOLUTIONS)
 DRAWN = {
     ("Linear", "block"): "2^30 columns",
     ("Linear", "sparse"): "weights must have the form; all forms are drawn",
@@ -119,6 +121,7 @@ DRAWN = {
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
+    ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",
@@ -131,16 +134,20 @@ DRAWN = {
     ("DepthToSpace", "blocksize"): "2^32 channels",
     ("SpaceToDepth", "blocksize"): "2^16 lines",
     ("GroupNorm", "groups"): "2^24 channels",
-    **{(op, "group"): "2^24 channels" for op in ("Conv", "ConvTranspose")},
-    ("ConvTranspose", "output_padding"): "2^20 places an axis",
+    **{(op, "group"): "2^24 channels" for op in CONVOLUTIONS},
+    **{(op, "output_padding"): "2^20 places an axis" for op in ("ConvTranspose", "ai.onnx.ConvTranspose")},
+    ("ai.onnx.ConvTranspose", "output_shape"): "2^20 places an axis",
+    **{(op, "kernel_shape"): "that of the weights" for op in FLOAT_CONVOLUTIONS},
+    **{(op, "auto_pad"): "says what the output's places are; all are drawn" for op in FLOAT_CONVOLUTIONS},
     **{
         (op, name): "2^20 places an axis"
-        for op in ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+        for op in (*CONVOLUTIONS, "MaxPool", "AveragePool")
         for name in ("strides", "dilations", "pads")
     },
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
+    ("Einsum", "equation"): "labels of the axes; all forms are drawn",
     ("Split", "num_outputs"): "as many as there are outputs",
     **{
         (kind_of(d, op), name): "goes with the shapes; all are drawn"
@@ -149,6 +156,13 @@ DRAWN = {
         for name in ("direction", "layout", "activations")
     },
     **{(kind_of("", op), "hidden_size"): "goes with the shapes" for op in GATES},
+    **{(op, "carried"): "as many as the body takes" for op in ("Loop", "Scan")},
+    ("Scan", "scanned"): "as many as the body takes",
+    **{
+        ("Scan", f"scan_{way}put_{what}"): "one a sequence; all are drawn"
+        for way in ("in", "out")
+        for what in ("axes", "directions")
+    },
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""
 

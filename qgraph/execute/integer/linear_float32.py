@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,3 +53,48 @@ def fused_matmul(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray
     t = product(p, q, a["transA"], a["transB"]) * F(a["alpha"])
     t = t if bias is None else t + bias
     return clamped(t if residual is None else t + residual, a)
+
+
+@defines("Einsum")
+def einsum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    left, arrow, result = "".join(chr(c) for c in a["equation"]).replace(" ", "").partition("->")
+    terms = left.split(",")
+    arrays = [v for v in x if v is not None]
+    hidden = [v.ndim - len(t) + 3 if "..." in t else 0 for v, t in zip(arrays, terms, strict=True)]
+    dots = "αβγδεζηθ"[: max(hidden)]
+    terms = [t.replace("...", dots[len(dots) - n :]) for t, n in zip(terms, hidden, strict=True)]
+    if not arrow:
+        joined = "".join(terms)
+        result = "..." + "".join(sorted(c for c in set(joined) if joined.count(c) == 1 and c not in dots))
+    result = result.replace("...", dots)
+    t, labels = arrays[0], terms[0]
+    if len(arrays) == 1:
+        return _contracted(t, labels, np.ones((), F), "", result)
+    for i in range(1, len(arrays)):
+        later = result if i + 1 == len(arrays) else "".join(terms[i + 1 :]) + result
+        kept = result if i + 1 == len(arrays) else "".join(dict.fromkeys(c for c in labels + terms[i] if c in later))
+        t, labels = _contracted(t, labels, arrays[i], terms[i], kept), kept
+    return t
+
+
+def _contracted(a: np.ndarray, a_labels: str, b: np.ndarray, b_labels: str, kept: str) -> np.ndarray:
+    """Two operands, summed over the labels that are not kept."""
+    summed = "".join(dict.fromkeys(c for c in a_labels + b_labels if c not in kept))
+    x, w = _spread(a, a_labels, kept + summed), _spread(b, b_labels, kept + summed)
+    shape = np.broadcast_shapes(x.shape, w.shape)
+    x, w = np.broadcast_to(x, shape), np.broadcast_to(w, shape)
+    places = itertools.product(*(range(n) for n in shape[len(kept) :]))
+    return chain(((x[(..., *i)], w[(..., *i)]) for i in places), shape[: len(kept)])
+
+
+def _spread(a: np.ndarray, labels: str, axes: str) -> np.ndarray:
+    """``a`` with an axis for each of ``axes``; axes of one label become their diagonal."""
+    for c in dict.fromkeys(labels):
+        while labels.count(c) > 1:
+            i, j = labels.index(c), labels.rindex(c)
+            n = max(a.shape[i], a.shape[j])
+            both = [n if axis in (i, j) else d for axis, d in enumerate(a.shape)]
+            a = np.diagonal(np.broadcast_to(a, both), axis1=i, axis2=j)
+            labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
+    a = a.transpose([labels.index(c) for c in axes if c in labels])
+    return a.reshape([a.shape[[d for d in axes if d in labels].index(c)] if c in labels else 1 for c in axes])

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.integer_ops import (
     attention,
+    control,
     conv,
     detection,
     index,
@@ -20,6 +21,7 @@ from qgraph.ir.integer_ops import (
     movement,
     norm,
     pointwise,
+    pointwise_float32,
     pool,
     pool_float32,
     recurrent,
@@ -28,8 +30,10 @@ from qgraph.ir.integer_ops import (
 from qgraph.ir.integer_ops.enums import (
     ENUMS,
     AspectRatio,
+    AutoPad,
     BinaryOp,
     CacheMode,
+    GeluApproximation,
     GridPadding,
     Interpolation,
     PadMode,
@@ -40,6 +44,7 @@ from qgraph.ir.integer_ops.enums import (
     RoiCoordinates,
     RoiMode,
     ScatterReduction,
+    ShiftDirection,
     SparseForm,
 )
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
@@ -53,8 +58,10 @@ __all__ = [
     "NOTATION",
     "AspectRatio",
     "AttributeSpec",
+    "AutoPad",
     "BinaryOp",
     "CacheMode",
+    "GeluApproximation",
     "GridPadding",
     "InputSpec",
     "Interpolation",
@@ -68,6 +75,7 @@ __all__ = [
     "RoiCoordinates",
     "RoiMode",
     "ScatterReduction",
+    "ShiftDirection",
     "SparseForm",
     "check_node",
     "kind_of",
@@ -87,6 +95,7 @@ FAMILIES = (
     attention,
     recurrent,
     pointwise,
+    pointwise_float32,
     norm,
     pool,
     pool_float32,
@@ -94,6 +103,7 @@ FAMILIES = (
     index,
     resize,
     detection,
+    control,
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}

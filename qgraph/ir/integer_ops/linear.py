@@ -102,4 +102,19 @@ FUSED_MATMUL = OpSpec(
     equation=f"{PRODUCT}\nt = acc * alpha + bias[n]\n{common.FLOAT_FINISH}",
 )
 
-OPS = (LINEAR, MATMUL, FLOAT_MATMUL, GEMM, FUSED_MATMUL)
+EINSUM = OpSpec(
+    "Einsum",
+    "linear",
+    inputs=(InputSpec("x", (F32,), "operands, one for each term of the equation", variadic=True),),
+    outputs=(OutputSpec("y", (F32,), "an axis for each label of the result"),),
+    attributes=(
+        AttributeSpec("equation", "ints", 32, 126, required=True, meaning="that of ONNX, as the codes of its characters"),
+    ),
+    equation=(
+        "t = the first operand; for each next one x: t = chain over the labels of t and x, in the order in which these name\n"
+        "them, that neither a later operand nor the result has, of t, x; one operand alone: x = 1\ny = t"
+    ),
+    domain="",
+)
+
+OPS = (LINEAR, MATMUL, FLOAT_MATMUL, GEMM, FUSED_MATMUL, EINSUM)

@@ -2,7 +2,9 @@
 
 from tests.runtime.examples import (  # noqa: F401
     attention,
+    control,
     conv,
+    conv_float32,
     detection,
     index,
     linear,
@@ -10,6 +12,7 @@ from tests.runtime.examples import (  # noqa: F401
     movement,
     norm,
     pointwise,
+    pointwise_float32,
     pool,
     pool_float32,
     recurrent,

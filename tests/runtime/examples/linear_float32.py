@@ -76,3 +76,35 @@ def fused_matmul(draw: st.DrawFn, op: str) -> Example:
     ]
     attributes = {"transA": ta, "transB": tb, "alpha": case.factor(1.0), **clamp(case)}
     return Example(inputs, attributes, ("float32",), constants=draw(st.sampled_from([(), (1,)])))
+
+
+EQUATIONS = {
+    "bhid,bhjd->bhij": [(2, 3, 5, 4), (2, 3, 6, 4)],
+    "ij,jk": [(5, 7), (7, 20)],
+    "ij,jk->ki": [(5, 7), (7, 20)],
+    "ij,kj->ik": [(300, 7), (18, 7)],
+    "bij,bjk->bik": [(3, 2, 4), (1, 4, 3)],
+    "...ij,...jk->...ik": [(2, 1, 5, 4), (3, 4, 6)],
+    "...ij,jk": [(2, 3, 5, 4), (4, 6)],
+    "b...,b...->...b": [(3, 2, 4), (3, 1)],
+    "ii->i": [(5, 5)],
+    "iij->j": [(4, 4, 3)],
+    "ij->": [(4, 3)],
+    " i j -> j i ": [(4, 3)],
+    "i,j->ij": [(4,), (5,)],
+    "ij,i->": [(4, 3), (4,)],
+    "ij,jk,kl->il": [(4, 3), (3, 5), (5, 2)],
+    "a,ab,abc->c": [(3,), (3, 4), (3, 4, 2)],
+    "bi,bj,oij->bo": [(2, 3), (2, 4), (5, 3, 4)],
+    "ii,jj->ij": [(3, 3), (4, 4)],
+    "a,b,c,d->dcba": [(2,), (1,), (3,), (2,)],
+    "ij,jk->ik": [(3, 0), (0, 4)],
+    ",i->i": [(), (3,)],
+}
+
+
+@example("Einsum")
+def einsum(draw: st.DrawFn, op: str) -> Example:
+    case, equation = Case(draw(SEEDS)), draw(st.sampled_from(list(EQUATIONS)))
+    inputs: list[np.ndarray | None] = [case.floats(shape) for shape in EQUATIONS[equation]]
+    return Example(inputs, {"equation": [ord(c) for c in equation]}, ("float32",))

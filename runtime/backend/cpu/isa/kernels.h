@@ -167,6 +167,9 @@ inline FloatEpilogue part_of(FloatEpilogue e, int64_t row, int64_t column) {
   return e;
 }
 
+/// What depthwise_f32 may read beyond its taps.
+constexpr int64_t kTapsBeyond = 128;
+
 /// Lanes of a panel's row: the lanes [lane, lane + count) are x[at], x[at + stride], ...
 struct PanelSegment {
   int32_t lane = 0, count = 0;
@@ -316,7 +319,8 @@ struct Kernels {
   void (*gather_f32)(const float* x, int64_t x_step, int64_t channels, const PanelSegment* segments, int64_t count,
                      int64_t stride, float* y, int64_t y_step);
 
-  /// y[i] for i < n: acc = 0; for t in order acc = fma(w[t], taps[t][i], acc); then `e` as for row 0.
+  /// y[i] for i < n: acc = 0; for t in order acc = fma(w[t], taps[t][i], acc); then `e` as for row 0. Taps may be read up to
+  /// kTapsBeyond floats beyond n.
   void (*depthwise_f32)(const float* const* taps, const float* w, int64_t count, int64_t n, const FloatEpilogue& e, float* y);
   /// Functions on float32 arrays.
   const Float32Kernels* float32;

@@ -15,7 +15,9 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     KernelTable table;
     add_linear_kernels(table);
     add_linear_float32_kernels(table);
+    add_einsum_kernels(table);
     add_conv_kernels(table);
+    add_conv_float32_kernels(table);
     add_attention_kernels(table);
     add_pointwise_kernels(table);
     add_norm_kernels(table);
@@ -33,6 +35,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_grid_kernels(table);
     add_detection_kernels(table);
     add_recurrent_kernels(table);
+    add_elementwise_kernels(table);
     add_resize_kernels(table);
     add_resize_float32_kernels(table);
     return std::unordered_map<std::string, KernelFactory>(table.begin(), table.end());

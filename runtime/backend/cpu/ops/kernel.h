@@ -101,7 +101,9 @@ using KernelFactory = std::unique_ptr<Kernel> (*)(const Op&, const OpSource&, co
 using KernelTable = std::vector<std::pair<std::string, KernelFactory>>;
 void add_linear_kernels(KernelTable& table);
 void add_linear_float32_kernels(KernelTable& table);
+void add_einsum_kernels(KernelTable& table);
 void add_conv_kernels(KernelTable& table);
+void add_conv_float32_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
@@ -119,6 +121,7 @@ void add_order_kernels(KernelTable& table);
 void add_grid_kernels(KernelTable& table);
 void add_detection_kernels(KernelTable& table);
 void add_recurrent_kernels(KernelTable& table);
+void add_elementwise_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
 void add_resize_float32_kernels(KernelTable& table);
 

@@ -14,9 +14,14 @@ struct Floats {
   struct Vector {
     float x[kCount];
   };
-  struct Mask {
+  template <int kStride>
+  struct Lanes {
+    Lanes() = default;
+    Lanes(int first, int n) : from(first), count(n) {}
     int from, count;
   };
+  using Mask = Lanes<1>;
+  using EvenMask = Lanes<2>;
   static Vector zero() { return all(0); }
   static Vector all(float x) {
     return each([=](int) { return x; });
@@ -24,7 +29,7 @@ struct Floats {
   static Vector load(const float* p) {
     return each([=](int i) { return p[i]; });
   }
-  static Vector load_some(const float* p, int64_t n) { return merge(zero(), {0, static_cast<int>(n)}, p); }
+  static Vector load_some(const float* p, int64_t n) { return merge(zero(), Mask(0, static_cast<int>(n)), p); }
   static void store(float* p, const Vector& x) { std::memcpy(p, x.x, sizeof(x.x)); }
   static void store_some(float* p, const Vector& x, int64_t n) { std::memcpy(p, x.x, static_cast<size_t>(n) * sizeof(float)); }
   static Vector fma(const Vector& a, const Vector& b, const Vector& c) {
@@ -42,9 +47,9 @@ struct Floats {
       return high.x[i] < x ? high.x[i] : x;
     });
   }
-  static Mask mask(int from, int count) { return {from, count}; }
-  static Vector merge(Vector x, Mask m, const float* p) {
-    for (int i = m.from; i < m.from + m.count; ++i) x.x[i] = p[i];
+  template <int kStride>
+  static Vector merge(Vector x, Lanes<kStride> m, const float* p) {
+    for (int i = m.from; i < m.from + m.count; ++i) x.x[i] = p[i * kStride];
     return x;
   }
 
