@@ -7,6 +7,7 @@
 
 #include "backend/cpu/ops/copy.h"
 #include "backend/cpu/ops/kernel.h"
+#include "backend/cpu/ops/places.h"
 #include "ops/shape.h"
 
 namespace qgraph::cpu {
@@ -63,17 +64,6 @@ void with_reduction(ScatterReduction how, DType type, F&& f) {
       return typed(std::integral_constant<R, R::Max>{});
     case R::Min:
       return typed(std::integral_constant<R, R::Min>{});
-  }
-}
-
-/// The indices as places of a dim; one out of range is an error.
-void places_of(const Op& op, const Tensor& index, const int64_t* dims, int64_t depth, std::vector<int64_t>& places) {
-  places.resize(static_cast<size_t>(index.size()));
-  for (int64_t i = 0; i < index.size(); ++i) {
-    const int64_t given = index.type == DType::I64 ? index.as<int64_t>()[i] : index.as<int32_t>()[i], dim = dims[i % depth];
-    const int64_t at = given < 0 ? given + dim : given;
-    if (at < 0 || at >= dim) op.fail("index " + std::to_string(given) + " is out of range for a dim of " + std::to_string(dim));
-    places[static_cast<size_t>(i)] = at;
   }
 }
 
