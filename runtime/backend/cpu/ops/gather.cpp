@@ -24,11 +24,11 @@ class GatherKernel : public CpuKernel {
       places_of(op_, index, x.shape.data() + op_.batch_dims, static_cast<int64_t>(op_.depth), places_);
       return blocks(c);
     }
+    if (op_.form == ops::Gather::Form::Elements)
+      return with_places(op_, *c.pool, index, x.shape[op_.axis], [&](const auto* at) { elements_of(c, at); });
     places_of(op_, index, &x.shape[op_.axis], 1, places_);
     if (op_.packed)
       packed_rows(c);
-    else if (op_.form == ops::Gather::Form::Elements)
-      elements_of(c);
     else
       slices(c);
   }
@@ -65,12 +65,13 @@ class GatherKernel : public CpuKernel {
   }
 
   /// An element for each index, from its own place along the other axes.
-  void elements_of(const Context& c) const {
+  template <typename I>
+  void elements_of(const Context& c, const I* index) const {
     const Tensor& x = *c.in[0];
     const Shape& shape = c.in[1]->shape;
     const auto own = strides_of(x.shape);
     const size_t last = shape.size() - 1;
-    const int64_t width = shape[last], step = own[op_.axis], across = op_.axis == last ? 0 : 1;
+    const int64_t width = shape[last], step = own[op_.axis], across = op_.axis == last ? 0 : 1, dim = x.shape[op_.axis];
     with_word(byte_size(x.type), [&]<typename T>(T) {
       c.pool->parallel(elements(shape) / width, copy_grain(width * 8), [&](int64_t begin, int64_t end, int) {
         for (int64_t row = begin; row < end; ++row) {
@@ -79,9 +80,10 @@ class GatherKernel : public CpuKernel {
             if (d != op_.axis) base += rest % shape[d] * own[d];
             rest /= shape[d];
           }
-          const int64_t* at = places_.data() + row * width;
+          const I* at = index + row * width;
+          const T* from = x.as<T>() + base;
           T* to = c.out[0]->as<T>() + row * width;
-          for (int64_t j = 0; j < width; ++j) to[j] = x.as<T>()[base + at[j] * step + j * across];
+          for (int64_t j = 0; j < width; ++j) to[j] = from[(at[j] < 0 ? at[j] + dim : at[j]) * step + j * across];
         }
       });
     });
