@@ -11,6 +11,7 @@
 #include "ops/det.h"
 #include "ops/einsum.h"
 #include "ops/detection.h"
+#include "ops/einsum.h"
 #include "ops/grid.h"
 #include "ops/index.h"
 #include "ops/linear.h"
