@@ -51,6 +51,8 @@ def upgrade(model: ir.Model, origin: str) -> None:
     version = check_opset(model, origin)
     if version >= MIN_OPSET:
         return
+    if version == 8 and (scans := _everywhere(model, "Scan")):
+        raise QGraphError(f"{origin}: {where(scans[0])} scans a batch, as only opset 8 does; export it again with a newer opset")
     _convert(model, version, origin)
     if version <= 10:
         for node in _everywhere(model, "Resize"):

@@ -1,6 +1,7 @@
 #include "ops/index.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace qgraph::ops {
 
@@ -78,14 +79,24 @@ void Where::infer(const Values& v) {
 NonZero::NonZero(const OpSource& s) : Op(s) { require(s.output_type() == DType::I64, "the output must be int64"); }
 
 void Range::infer(const Values& v) {
+  const DType type = out(v).type;
   for (size_t i = 0; i < 3; ++i) {
-    require(in(v, i, {DType::I64}).known, "its bounds must be known");
+    require(in(v, i, {DType::I64, DType::I32, DType::F32}).known && in(v, i).type == type,
+            "its bounds must be known, of one type");
     require(in(v, i).size() == 1, "its bounds must be scalars");
   }
-  require(out(v).type == DType::I64, "the output must be int64");
-  start = *in(v, 0).as<int64_t>();
-  step = *in(v, 2).as<int64_t>();
-  const int64_t limit = *in(v, 1).as<int64_t>(), bound = int64_t{1} << 40;
+  if (type == DType::F32) {
+    float_start = *in(v, 0).as<float>();
+    float_step = *in(v, 2).as<float>();
+    const double limit = *in(v, 1).as<float>(), n = std::ceil((limit - float_start) / float_step);
+    require(float_step != 0 && n < static_cast<double>(int64_t{1} << 40), "bad bounds");  // nor NaN
+    out(v).shape = {n > 0 ? static_cast<int64_t>(n) : 0};
+    return;
+  }
+  const auto read = [&](size_t i) { return type == DType::I64 ? *in(v, i).as<int64_t>() : *in(v, i).as<int32_t>(); };
+  start = read(0);
+  step = read(2);
+  const int64_t limit = read(1), bound = int64_t{1} << 40;
   require(step != 0 && std::max({start, limit, step}) < bound && std::min({start, limit, step}) > -bound, "bad bounds");
   const int64_t span = limit - start;
   out(v).shape = {std::max<int64_t>(0, (span + step + (step > 0 ? -1 : 1)) / step)};

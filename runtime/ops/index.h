@@ -87,6 +87,7 @@ class Range : public IndexOp {
   void infer(const Values& v) override;
 
   int64_t start = 0, step = 1;
+  float float_start = 0, float_step = 1;
 };
 
 /// ConstantOfShape. Inputs: shape; constant 1 is the value (one element).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,6 +81,13 @@ def _place(x: Arrays, a: Mapping[str, Any], better: np.ufunc) -> np.ndarray:
         found = better(row, best) & (i > 0)
         best, at = np.where(found, row, best), np.where(found, i, at)
     return np.expand_dims(at, a["axis"]) if a["keepdims"] else at
+
+
+@defines("Range")
+def range_(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    start, limit, delta = (np.asarray(v).reshape(()) for v in x)
+    n = max(0, math.ceil((float(limit) - float(start)) / float(delta)))
+    return np.asarray(start + np.arange(n).astype(dtype) * delta, dtype)
 
 
 @defines("ConstantOfShape")

@@ -112,9 +112,12 @@ OPS = (
     ),
     _small(
         "Range",
-        tuple(InputSpec(n, (I64,), "one element, below 2^40 in magnitude", known=True) for n in ("start", "limit", "delta")),
-        OutputSpec("y", (I64,)),
-        "y[i] = start + i * delta, up to limit, without it",
+        (
+            InputSpec("start", NUMBERS, "one element; integers below 2^40 in magnitude", known=True),
+            *(InputSpec(n, NUMBERS, "the same", known=True, same_as="start") for n in ("limit", "delta")),
+        ),
+        OutputSpec("y", NUMBERS, same_as="start"),
+        "y[i] = start + i * delta, in float32 float(i) * delta rounded first, for i below (limit - start) / delta in double",
     ),
     _small(
         "ConstantOfShape",

@@ -95,7 +95,9 @@ def non_zero(draw: st.DrawFn, op: str) -> Example:
 @example("Range")
 def range_(draw: st.DrawFn, op: str) -> Example:
     start, limit, step = draw(st.integers(-9, 9)), draw(st.integers(-9, 9)), draw(st.sampled_from([1, 2, -1, -3]))
-    return Example([np.array(v, np.int64) for v in (start, limit, step)], {}, ("int64",), constants=(0, 1, 2))
+    kind, part = draw(st.sampled_from(types(op))), draw(st.sampled_from([1, 3, 7.7]))
+    bounds = [np.array(v / part if kind == "float32" else v, kind) for v in (start, limit, step)]
+    return Example(bounds, {}, (kind,), constants=draw(st.sampled_from([(), (0, 2), (0, 1, 2)])))
 
 
 @example("ConstantOfShape")

@@ -284,7 +284,13 @@ class RangeKernel : public CpuKernel {
   RangeKernel(const ops::Range& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
 
   void compute(const Context& c) override {
-    for (int64_t i = 0; i < c.out[0]->size(); ++i) c.out[0]->as<int64_t>()[i] = op_.start + i * op_.step;
+    const int64_t n = c.out[0]->size();
+    if (c.out[0]->type == DType::F32)
+      for (int64_t i = 0; i < n; ++i) c.out[0]->as<float>()[i] = op_.float_start + static_cast<float>(i) * op_.float_step;
+    else if (c.out[0]->type == DType::I64)
+      for (int64_t i = 0; i < n; ++i) c.out[0]->as<int64_t>()[i] = op_.start + i * op_.step;
+    else
+      for (int64_t i = 0; i < n; ++i) c.out[0]->as<int32_t>()[i] = static_cast<int32_t>(op_.start + i * op_.step);
   }
 
  private:
