@@ -276,6 +276,7 @@ struct KnownInput {
   const char* op;
   int input;
 };
+// clang-format off
 inline constexpr KnownInput kKnownInputs[] = {
     {"CumSum", 1},
     {"Reshape", 1},
@@ -295,5 +296,6 @@ inline constexpr KnownInput kKnownInputs[] = {
     {"ConstantOfShape", 0},
     {"Resize", 1},
 };
+// clang-format on
 
 }  // namespace qgraph::dialect
