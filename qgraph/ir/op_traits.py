@@ -96,7 +96,8 @@ PLACES = "its indices name places that pruning would move"
 WHOLE = "its result depends on whole rows, so no axis of it can be cut"
 NO_TENSOR = "its values are no tensors of numbers"
 RANDOM = "a random result cannot be reproduced bit for bit"
-NESTED = "a program holds one graph"
+NESTED = "it runs graphs of its own"
+INSIDE = "its graphs run in float32"
 
 _ROWS = (
     OpTraits("Det", "linear", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE),
@@ -294,9 +295,10 @@ _GROUPS = (
         OpTraits("", "recurrent", no_axes="its weights hold several gates an axis"),
     ),
     _group(
-        "If Loop Scan SequenceMap",
-        OpTraits("", "control", T.CONTROL_FLOW, no_integer=NESTED, no_torch=NESTED, no_axes=NESTED),
+        "If Loop Scan",
+        OpTraits("", "control", T.CONTROL_FLOW, no_integer=INSIDE, no_torch=NESTED, no_axes=NESTED),
     ),
+    _group("SequenceMap", OpTraits("", "control", T.CONTROL_FLOW, no_integer=NO_TENSOR, no_torch=NESTED, no_axes=NESTED)),
     _group(
         "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike",
         OpTraits("", "random", no_integer=RANDOM, no_torch=RANDOM, no_axes=RANDOM),

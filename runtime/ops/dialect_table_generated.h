@@ -460,6 +460,7 @@ struct KnownInput {
   const char* op;
   int input;
 };
+// clang-format off
 inline constexpr KnownInput kKnownInputs[] = {
     {"CumSum", 1},
     {"Reshape", 1},
@@ -491,5 +492,6 @@ inline constexpr KnownInput kKnownInputs[] = {
     {"ai.onnx.Resize", 3},
     {"AffineGrid", 1},
 };
+// clang-format on
 
 }  // namespace qgraph::dialect
