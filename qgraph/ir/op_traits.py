@@ -290,10 +290,7 @@ _GROUPS = (
         OpTraits("", "quantized", domain="qgraph", no_integer=TAKEN, no_torch=NO_GRADIENT, no_axes=NO_PRUNING),
     ),
     _group("Mask Tap", OpTraits("", "pointwise", T.ELEMENTWISE, domain="qgraph", no_integer=FOLDED)),
-    _group(
-        "LSTM GRU RNN",
-        OpTraits("", "recurrent", no_axes="its weights hold several gates an axis"),
-    ),
+    _group("LSTM GRU RNN", OpTraits("", "recurrent")),
     _group(
         "If Loop Scan",
         OpTraits("", "control", T.CONTROL_FLOW, no_integer=INSIDE, no_torch=NESTED, no_axes=NESTED),
