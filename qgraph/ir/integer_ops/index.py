@@ -95,7 +95,7 @@ OPS = (
     _pair(
         "Mod",
         ALL_NUMBERS,
-        "r = a - b * (a / b towards 0), exact; without fmod r + b where r is not 0 and the signs of r and b differ, and the 0 of b's"
+        "r = a - b * (a / b towards 0), without fmod r + b where r is not 0 and its sign is not that of b, and the 0 of b's"
         " sign where r is 0; integers: 0 where b is 0",
         attributes=(common.flag("fmod", "1: the sign is that of a, and not that of b"),),
     ),
