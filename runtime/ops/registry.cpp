@@ -5,10 +5,13 @@
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
 #include "ops/control.h"
+#include "ops/col2im.h"
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
+#include "ops/det.h"
 #include "ops/einsum.h"
 #include "ops/detection.h"
+#include "ops/einsum.h"
 #include "ops/grid.h"
 #include "ops/index.h"
 #include "ops/linear.h"
@@ -17,6 +20,7 @@
 #include "ops/norm.h"
 #include "ops/order.h"
 #include "ops/pad.h"
+#include "ops/norm_float32.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
 #include "ops/pool_float32.h"
@@ -43,10 +47,13 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Gemm", make<ops::FloatMatMul>},
       {"FusedMatMul", make<ops::FloatMatMul>},
       {"Einsum", make<ops::Einsum>},
+      {"Det", make<ops::Det>},
+      {"Col2Im", make<ops::Col2Im>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"ai.onnx.Conv", make<ops::FloatConv>},
       {"FusedConv", make<ops::FloatConv>},
+      {"DeformConv", make<ops::FloatDeformConv>},
       {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
       {"ai.onnx.LSTM", make<ops::Recurrent>},
@@ -66,6 +73,17 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"GroupNorm", make<ops::GroupNorm>},
       {"Softmax", make<ops::Softmax>},
       {"LocalResponseNorm", make<ops::LocalResponseNorm>},
+      {"ai.onnx.Softmax", make<ops::FloatSoftmax>},
+      {"LogSoftmax", make<ops::FloatSoftmax>},
+      {"Hardmax", make<ops::FloatSoftmax>},
+      {"LayerNormalization", make<ops::RowNormalization>},
+      {"RMSNormalization", make<ops::RowNormalization>},
+      {"GroupNormalization", make<ops::GroupNormalization>},
+      {"InstanceNormalization", make<ops::GroupNormalization>},
+      {"BatchNormalization", make<ops::BatchNormalization>},
+      {"LRN", make<ops::ResponseNormalization>},
+      {"LpNormalization", make<ops::LpNormalization>},
+      {"MeanVarianceNormalization", make<ops::MeanVarianceNormalization>},
       {"MaxPool", make<ops::Pool>},
       {"AveragePool", make<ops::Pool>},
       {"ReduceMean", make<ops::ReduceMean>},

@@ -81,6 +81,10 @@ CASES = [  # the call, the shapes of its inputs, how many of their units can go 
     ("Squeeze(a, i1)", [(2, 1, 4)], 6),
     ("Unsqueeze(a, i1)", [(2, 4)], 6),
     ("Resize(a, , scales)", [(2, 3, 4, 4)], 5),
+    ("ReverseSequence<batch_axis=0, time_axis=1>(a, lens)", [(2, 3, 4)], 4),
+    ("CenterCropPad<axes=[1]>(a, i2)", [(2, 3, 4)], 6),
+    ("GridSample(a, b)", [(1, 3, 4, 4), (1, 2, 2, 2)], 3),
+    ('RoiAlign<coordinate_transformation_mode="output_half_pixel">(a, b, first)', [(1, 3, 4, 4), (1, 4)], 3),
     ("Tile(a, twice)", [(2, 3, 1)], 5),
     ("DepthToSpace<blocksize=2>(a)", [(1, 8, 2, 3)], 2),
     ('DepthToSpace<blocksize=2, mode="CRD">(a)', [(1, 8, 2, 3)], 2),
@@ -114,6 +118,8 @@ def model_with(call: str, arrays: dict[str, np.ndarray]) -> ir.Model:
         "int64[1] far = {99}",
         "int64[4] pick = {2, 0, 0, 3}",
         "int64 one = {1}",
+        "int64[2] lens = {3, 1}",
+        "int64[1] first = {0}",
         "int64[3] twice = {1, 2, 1}",
     ]
     constants += ["int64[2] joined = {3, 8}", "int64[3] blocks = {4, 2, 3}", "int64[2] mixed = {6, 2}"]

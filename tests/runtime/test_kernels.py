@@ -95,7 +95,7 @@ def test_op(op: str, which: int, tmp_path: Path) -> None:
     run()
 
 
-FLOAT_CONVOLUTIONS = ("ai.onnx.Conv", "FusedConv", "ai.onnx.ConvTranspose")
+FLOAT_CONVOLUTIONS = ("ai.onnx.Conv", "FusedConv", "ai.onnx.ConvTranspose", "DeformConv")
 CONVOLUTIONS = ("Conv", "ConvTranspose", *FLOAT_CONVOLUTIONS)
 DRAWN = {
     ("Linear", "block"): "2^30 columns",
@@ -119,7 +119,10 @@ DRAWN = {
     ("TensorScatter", "axis"): "axes of the input; all are drawn",
     ("TensorScatter", "mode"): "says where updates may lie; both are drawn",
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
-    ("Softmax", "axis"): "axes of the input",
+    **{(op, "axis"): "axes of the input" for op in ("Softmax", "ai.onnx.Softmax", "LogSoftmax", "Hardmax", "LpNormalization")},
+    **{(op, "axis"): "axes of the input; all are drawn" for op in ("LayerNormalization", "RMSNormalization")},
+    ("MeanVarianceNormalization", "axes"): "axes of the input",
+    ("GroupNormalization", "num_groups"): "2^24 channels",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
     ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
@@ -138,7 +141,8 @@ DRAWN = {
     **{(op, "output_padding"): "2^20 places an axis" for op in ("ConvTranspose", "ai.onnx.ConvTranspose")},
     ("ai.onnx.ConvTranspose", "output_shape"): "2^20 places an axis",
     **{(op, "kernel_shape"): "that of the weights" for op in FLOAT_CONVOLUTIONS},
-    **{(op, "auto_pad"): "says what the output's places are; all are drawn" for op in FLOAT_CONVOLUTIONS},
+    **{(op, "auto_pad"): "says what the output's places are; all are drawn" for op in FLOAT_CONVOLUTIONS[:3]},
+    ("DeformConv", "offset_group"): "2^24 channels",
     **{
         (op, name): "2^20 places an axis"
         for op in (*CONVOLUTIONS, "MaxPool", "AveragePool")
@@ -147,6 +151,7 @@ DRAWN = {
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
+    **{("Col2Im", name): "go with the shapes" for name in ("strides", "dilations", "pads")},
     ("Einsum", "equation"): "labels of the axes; all forms are drawn",
     ("Split", "num_outputs"): "as many as there are outputs",
     **{

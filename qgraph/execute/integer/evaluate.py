@@ -19,6 +19,7 @@ from qgraph.execute.integer import (  # noqa: F401
     linear_float32,
     movement,
     norm,
+    norm_float32,
     pointwise,
     pointwise_float32,
     pool,

@@ -11,6 +11,7 @@ from tests.runtime.examples import (  # noqa: F401
     linear_float32,
     movement,
     norm,
+    norm_float32,
     pointwise,
     pointwise_float32,
     pool,

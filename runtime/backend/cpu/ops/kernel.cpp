@@ -16,11 +16,14 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_linear_kernels(table);
     add_linear_float32_kernels(table);
     add_einsum_kernels(table);
+    add_det_kernels(table);
+    add_col2im_kernels(table);
     add_conv_kernels(table);
     add_conv_float32_kernels(table);
     add_attention_kernels(table);
     add_pointwise_kernels(table);
     add_norm_kernels(table);
+    add_norm_float32_kernels(table);
     add_pool_kernels(table);
     add_reduce_float32_kernels(table);
     add_view_kernels(table);
