@@ -37,7 +37,6 @@ START = (
     "",
     "namespace qgraph::dialect {",
 )
-"""The longest line that clang-format leaves as it is."""
 END = ("", "}  // namespace qgraph::dialect")
 
 

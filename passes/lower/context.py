@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
-from qgraph.passes.lower.registry import FLOAT_FORMS, Emit, rule_of
+from qgraph.passes.lower.registry import FLOAT_FORMS, NESTED_FORMS, Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
 from qgraph.errors import QGraphError
@@ -54,8 +54,9 @@ class Lowering:
             assert node is not None
             return self.requantized(self.codes[value], node, value, out)
         if node is not None:
-            rule = rule_of(node) if value is node.outputs[0] or node.op_type == "Split" else None
-            for emit in (*self.patterns, *(() if rule is None else (rule.emit,))):
+            rule = rule_of(node)
+            mine = rule is not None and (rule.all_outputs or value is node.outputs[0])
+            for emit in (*self.patterns, *((rule.emit,) if rule is not None and mine else ())):
                 made = emit(self, node, value, out)
                 if made is not None:
                     return made
@@ -182,6 +183,9 @@ class Lowering:
             made = self.build.constant(value.name or "constant", array.astype(np.float32) if array.dtype == np.float64 else array)
             if (weight := self.weights.get(value)) is not None and weight.kind.bits <= 8:
                 made.meta[CODES] = weight
+        elif node is not None and not node.domain and node.op_type in NESTED_FORMS:
+            self.new.update(zip(node.outputs, NESTED_FORMS[node.op_type](self, node), strict=True))
+            return self.new[value]
         elif node is None or not _runs_as_it_stands(node, value):
             if node is not None:
                 self.refused[node] = None
@@ -213,11 +217,24 @@ class Lowering:
             found[name] = made
         return found
 
+    def _as_int64(self, node: ir.Node, place: int, value: ir.Value | None) -> ir.Value | None:
+        """``value`` in int64 where it is int32 and the program's op has the one type of the two that ONNX allows."""
+        rows = INTEGER_OPS["", node.op_type].inputs
+        types = rows[min(place, len(rows) - 1)].types
+        if value is None or value.dtype != ir.DataType.INT32 or ir.DataType.INT32 in types or ir.DataType.INT64 not in types:
+            return value
+        if (array := constant(value)) is not None:
+            return self.build.constant(f"{value.name}.int64", array.astype(np.int64))
+        return self.build.add(
+            node, "Cast", [value], name=f"{value.name}_int64", type=ir.DataType.INT64, shape=value.shape, domain=""
+        )
+
     def _copy(self, node: ir.Node) -> None:
         form = FLOAT_FORMS.get(node.op_type)
         inputs, attributes = form(self, node) if form else ([self.any(v) for v in node.inputs], self.attributes(node))
         while inputs and inputs[-1] is None:
             inputs.pop()
+        inputs = [self._as_int64(node, i, value) for i, value in enumerate(inputs)]
         outputs, rows = list(node.outputs), INTEGER_OPS["", node.op_type].outputs
         while len(outputs) > 1 and not outputs[-1].name:
             outputs.pop()

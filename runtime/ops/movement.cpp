@@ -228,6 +228,11 @@ void Concat::infer(const Values& v) {
   out(v).shape = shape;
 }
 
+bool Concat::appends(const Values& v) const {
+  const Shape& shape = v.out[0]->shape;
+  return std::all_of(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(axis), [](int64_t d) { return d == 1; });
+}
+
 void Tile::infer(const Values& v) {
   same_type(v);
   const Tensor& x = in(v, 0);

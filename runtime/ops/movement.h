@@ -94,6 +94,7 @@ class Concat : public Movement {
  public:
   explicit Concat(const OpSource& s);
   void infer(const Values& v) override;
+  bool appends(const Values& v) const override;
 
   size_t axis = 0;
 

@@ -78,6 +78,9 @@ class Op {
   virtual bool reads_only_shapes() const { return false; }
   /// Whether output 0 is input 0 with another shape, so that it needs no memory of its own and no kernel.
   virtual bool view() const { return false; }
+  /// Whether output 0 begins with the elements of input 0, for the shapes inferred last: the kernel may be given the same memory
+  /// for both, and leaves these elements alone then.
+  virtual bool appends(const Values&) const { return false; }
   /// Multiply-accumulates of a run, for the shapes inferred last.
   virtual int64_t macs() const { return 0; }
 

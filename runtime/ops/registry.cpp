@@ -4,16 +4,20 @@
 
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
+#include "ops/control.h"
 #include "ops/col2im.h"
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
 #include "ops/det.h"
 #include "ops/einsum.h"
+#include "ops/detection.h"
+#include "ops/grid.h"
 #include "ops/index.h"
 #include "ops/linear.h"
 #include "ops/linear_float32.h"
 #include "ops/movement.h"
 #include "ops/norm.h"
+#include "ops/order.h"
 #include "ops/pad.h"
 #include "ops/pointwise.h"
 #include "ops/pool.h"
@@ -110,13 +114,14 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Shape", make<ops::ShapeOf>},
       {"Size", make<ops::ShapeOf>},
       {"Cast", make<ops::Cast>},
+      {"CastLike", make<ops::Cast>},
       {"Add", make<ops::Elementwise>},
       {"Sub", make<ops::Elementwise>},
       {"Mul", make<ops::Elementwise>},
       {"Div", make<ops::Elementwise>},
       {"Mod", make<ops::Elementwise>},
-      {"Max", make<ops::Elementwise>},
-      {"Min", make<ops::Elementwise>},
+      {"Pow", make<ops::Elementwise>},
+      {"PRelu", make<ops::Elementwise>},
       {"Equal", make<ops::Elementwise>},
       {"Greater", make<ops::Elementwise>},
       {"Less", make<ops::Elementwise>},
@@ -125,17 +130,76 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"And", make<ops::Elementwise>},
       {"Or", make<ops::Elementwise>},
       {"Xor", make<ops::Elementwise>},
+      {"BitwiseAnd", make<ops::Elementwise>},
+      {"BitwiseOr", make<ops::Elementwise>},
+      {"BitwiseXor", make<ops::Elementwise>},
+      {"BitShift", make<ops::Elementwise>},
+      {"Sum", make<ops::Variadic>},
+      {"Mean", make<ops::Variadic>},
+      {"Max", make<ops::Variadic>},
+      {"Min", make<ops::Variadic>},
+      {"Not", make<ops::Unary>},
+      {"BitwiseNot", make<ops::Unary>},
+      {"IsNaN", make<ops::Unary>},
+      {"IsInf", make<ops::Unary>},
+      {"Neg", make<ops::Unary>},
+      {"Abs", make<ops::Unary>},
+      {"Sign", make<ops::Unary>},
+      {"Relu", make<ops::Unary>},
+      {"Clip", make<ops::Clip>},
+      {"Dropout", make<ops::Dropout>},
+      {"Exp", make<ops::FloatFunction>},
+      {"Log", make<ops::FloatFunction>},
+      {"Sqrt", make<ops::FloatFunction>},
+      {"Reciprocal", make<ops::FloatFunction>},
+      {"Sin", make<ops::FloatFunction>},
+      {"Cos", make<ops::FloatFunction>},
+      {"Tan", make<ops::FloatFunction>},
+      {"Sinh", make<ops::FloatFunction>},
+      {"Cosh", make<ops::FloatFunction>},
+      {"Asin", make<ops::FloatFunction>},
+      {"Acos", make<ops::FloatFunction>},
+      {"Atan", make<ops::FloatFunction>},
+      {"Asinh", make<ops::FloatFunction>},
+      {"Acosh", make<ops::FloatFunction>},
+      {"Atanh", make<ops::FloatFunction>},
+      {"Tanh", make<ops::FloatFunction>},
+      {"Erf", make<ops::FloatFunction>},
+      {"Sigmoid", make<ops::FloatFunction>},
+      {"Softplus", make<ops::FloatFunction>},
+      {"Softsign", make<ops::FloatFunction>},
+      {"Elu", make<ops::FloatFunction>},
+      {"Selu", make<ops::FloatFunction>},
+      {"Celu", make<ops::FloatFunction>},
+      {"LeakyRelu", make<ops::FloatFunction>},
+      {"ThresholdedRelu", make<ops::FloatFunction>},
+      {"HardSigmoid", make<ops::FloatFunction>},
+      {"HardSwish", make<ops::FloatFunction>},
+      {"Mish", make<ops::FloatFunction>},
+      {"Gelu", make<ops::FloatFunction>},
+      {"Swish", make<ops::FloatFunction>},
+      {"Shrink", make<ops::FloatFunction>},
+      {"Ceil", make<ops::FloatFunction>},
+      {"Floor", make<ops::FloatFunction>},
+      {"Round", make<ops::FloatFunction>},
       {"ArgMax", make<ops::ArgExtreme>},
       {"ArgMin", make<ops::ArgExtreme>},
       {"CumSum", make<ops::CumSum>},
-      {"Not", make<ops::Unary>},
-      {"IsNaN", make<ops::Unary>},
-      {"Neg", make<ops::Unary>},
-      {"Relu", make<ops::Unary>},
-      {"Abs", make<ops::Unary>},
       {"Where", make<ops::Where>},
+      {"If", make<ops::If>},
+      {"Loop", make<ops::Loop>},
+      {"Scan", make<ops::Scan>},
       {"NonZero", make<ops::NonZero>},
       {"Range", make<ops::Range>},
+      {"TopK", make<ops::TopK>},
+      {"OneHot", make<ops::OneHot>},
+      {"EyeLike", make<ops::EyeLike>},
+      {"Unique", make<ops::Unique>},
+      {"Compress", make<ops::Compress>},
+      {"GridSample", make<ops::GridSample>},
+      {"AffineGrid", make<ops::AffineGrid>},
+      {"RoiAlign", make<ops::RoiAlign>},
+      {"NonMaxSuppression", make<ops::NonMaxSuppression>},
       {"ConstantOfShape", make<ops::Fill>},
   };
   return table;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
 #include <map>
 
 #include "session/held.h"
@@ -28,16 +30,24 @@ class ScratchTable {
 };
 
 struct SessionContext {
-  SessionContext(const std::string& path, std::vector<std::unique_ptr<Backend>> list, const SessionOptions& options)
-      : backends(std::move(list)),
-        program(path),
-        memory_limit(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {}
+  SessionContext(const std::string& path, std::vector<std::unique_ptr<Backend>> list, const SessionOptions& options);
+  ~SessionContext();
+  /// A run begins.
+  void start() { iterations_ = 0; }
+  /// An iteration of a loop begins; throws Error where a run may not have so many, or is to be stopped.
+  void step();
 
   Backends backends;
+  std::unique_ptr<Backend> control;  // of the kernels of control flow
   Program program;
   size_t memory_limit;
   ScratchTable scratch;
   BlockPool pool;
+
+ private:
+  int64_t iterations_ = 0, limit_;
+  std::function<void()> poll_;
+  std::chrono::steady_clock::time_point polled_;
 };
 
 }  // namespace qgraph

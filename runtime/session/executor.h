@@ -18,6 +18,9 @@ class Executor {
   void prepare(const std::vector<Shape>& shapes);
   std::vector<Array> run(const std::vector<Array>& arrays);
   /// See Session.
+  void bind(const std::string& output, const std::string& input);
+  void reset();
+  Array state(const std::string& input) const;
   Array tensor(const std::string& name) const;
   std::vector<std::string> tensor_names() const;
   size_t arena_bytes() const;
@@ -25,10 +28,21 @@ class Executor {
   const Program& program() const { return context_.program; }
 
  private:
+  // An input that takes what an output was in the run before.
+  struct Bound {
+    size_t output, input;
+    bool set = false;  // whether it has a value
+    Held value;
+  };
+
+  Held first_value(const Bound& bound, const std::vector<Array>& arrays);
+  Held next_value(const Bound& bound);
+
   SessionContext context_;
   GraphExecutor graph_;
   std::vector<Signature> inputs_, outputs_;
   bool keep_;
+  std::vector<Bound> bound_;
   std::atomic<bool> busy_{false};
 };
 

@@ -4,11 +4,12 @@
 #include <chrono>
 #include <cstring>
 #include <numeric>
+#include <set>
 
 namespace qgraph {
 
 // Memory from the session's pool for the results of one op.
-class GraphExecutor::OpResults : public Results {
+class GraphExecutor::OpResults : public HeldResults {
  public:
   OpResults(GraphExecutor& executor, size_t op) : executor_(executor), op_(op) {}
 
@@ -24,6 +25,13 @@ class GraphExecutor::OpResults : public Results {
     return tensor;
   }
 
+  void adopt(size_t output, Held value) override {
+    const auto t = static_cast<size_t>(executor_.graph_.ops[op_].outputs.at(output));
+    executor_.tensors()[t].shape = value.tensor.shape;
+    executor_.tensors()[t].data = value.tensor.data;
+    executor_.memory_[t] = std::move(value.memory);
+  }
+
  private:
   GraphExecutor& executor_;
   size_t op_;
@@ -35,7 +43,7 @@ GraphExecutor::GraphExecutor(SessionContext& context, GraphInfo& graph, bool hol
       keep_(keep),
       profile_(profile),
       hold_(graph.outputs.size(), hold),
-      ops_(place_ops(context.program, graph, context.backends)),
+      ops_(place_ops(context, graph)),
       spaces_([&] {
         std::vector<Space> spaces;
         for (DeviceMemory* memory : context.backends.memories)
@@ -70,6 +78,11 @@ void GraphExecutor::prepare(const std::vector<Shape>& shapes) {
   std::iota(owner_.begin(), owner_.end(), size_t{0});
   plan(0);
   current_ = shapes;
+}
+
+void GraphExecutor::hold(size_t i) {
+  hold_[i] = true;
+  segments_.clear();
 }
 
 // Plan the segment from op `begin` on; all before it is known or has run.
@@ -135,11 +148,18 @@ void GraphExecutor::hold_apart(Segment& segment) {
   std::vector<bool> outputs(tensors().size());
   for (size_t i = 0; i < hold_.size(); ++i)
     if (hold_[i]) outputs[owner_[static_cast<size_t>(graph_.outputs[i])]] = true;
+  std::set<size_t> taken;
   for (size_t t = 0; t < lives.size(); ++t) {
     if (lives[t].first < 0 || writer_[t] <= segment.begin) continue;
     if (last ? !outputs[t] : lives[t].last != end) continue;
     segment.held.push_back(t);
     lives[t].first = -1;
+    const PlacedOp& op = ops_[writer_[t] - 1];
+    if (op.space != 0 || !op.op->appends(op.host)) continue;
+    const size_t first = owner_[static_cast<size_t>(graph_.ops[writer_[t] - 1].inputs[0])];
+    const auto input = std::find(graph_.inputs.begin(), graph_.inputs.end(), static_cast<int>(first));
+    if (input == graph_.inputs.end() || !taken.insert(first).second) continue;
+    segment.appended[t] = static_cast<size_t>(input - graph_.inputs.begin());
   }
 }
 
@@ -201,9 +221,24 @@ void GraphExecutor::run(std::vector<Held> inputs) {
 // Have all values of a segment where its plan has them, those of the inputs and of what ran before where they are.
 void GraphExecutor::bind(Segment& segment) {
   if (segments_.size() > 1 || segment.end < ops_.size()) place(segment);  // segments use the same arenas
-  for (size_t t : segment.held) take(t, bytes_of(tensors()[t]));
+  for (size_t t : segment.held)
+    if (!append(segment, t)) take(t, bytes_of(tensors()[t]));
   for (size_t t : segment.results) tensors()[t].data = nullptr;
   for (size_t t : segment.plan.views) tensors()[t].data = tensors()[owner_[t]].data;
+}
+
+// Where a value is an input with something behind it, and the input's memory has room for that, let it begin there.
+bool GraphExecutor::append(const Segment& segment, size_t t) {
+  const auto found = segment.appended.find(t);
+  if (found == segment.appended.end()) return false;
+  const Held& input = inputs_[found->second];
+  const bool alone = std::count_if(inputs_.begin(), inputs_.end(), [&](const Held& h) { return h.memory == input.memory; }) == 1;
+  if (input.memory == nullptr || !alone || input.tensor.data != input.memory->data() ||
+      input.memory->size() < bytes_of(tensors()[t]))
+    return false;
+  memory_[t] = input.memory;
+  tensors()[t].data = input.tensor.data;
+  return true;
 }
 
 void GraphExecutor::take(size_t t, size_t bytes) {

@@ -26,7 +26,8 @@ class GraphExecutor {
   /// The value of the last run with `keep`.
   const Tensor& tensor(size_t index) const { return tensors()[index]; }
   bool ready() const { return !segments_.empty(); }
-  void hold(size_t output) { hold_[output] = true; }
+  /// Have output i in memory of its own from now on.
+  void hold(size_t i);
 
   const GraphInfo& graph() const { return graph_; }
   const std::vector<OpTime>& times() const { return times_; }
@@ -47,6 +48,7 @@ class GraphExecutor {
     std::vector<size_t> bytes;              // of the arena of each memory
     std::vector<std::vector<size_t>> live;  // [memory]: the tensors that lie in it
     std::vector<size_t> held;               // values in memory of their own
+    std::map<size_t, size_t> appended;      // of these, those that begin with an input, and which
     std::vector<size_t> results;            // values whose shapes a run tells
     std::vector<size_t> wanted;             // values that later ops need on the host
     // What the next segment is planned for.
@@ -70,6 +72,7 @@ class GraphExecutor {
   void run_timed(const Segment& segment);
   void leave(size_t segment);
   void copy(const Copy& copy);
+  bool append(const Segment& segment, size_t tensor);
   void take(size_t tensor, size_t bytes);
 
   SessionContext& context_;

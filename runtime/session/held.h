@@ -28,6 +28,12 @@ class BlockPool {
   std::vector<std::shared_ptr<Block>> blocks_;
 };
 
+/// Results that an op has in memory of its own take their place as they are.
+class HeldResults : public Results {
+ public:
+  virtual void adopt(size_t output, Held value) = 0;
+};
+
 /// The same value in memory of its own.
 Held copied(const Tensor& tensor, BlockPool& pool);
 

@@ -20,6 +20,8 @@ struct Backends {
   std::vector<DeviceMemory*> memories;  // null: the host's
 };
 
+struct SessionContext;
+
 struct PlacedOp {
   std::unique_ptr<Op> op;
   Backend* backend = nullptr;  // null for a view, which has no kernel
@@ -32,6 +34,6 @@ struct PlacedOp {
 };
 
 /// Make the ops of a graph, and the kernel of each by the first backend that has one; throws Error where none has.
-std::vector<PlacedOp> place_ops(Program& program, GraphInfo& graph, const Backends& backends);
+std::vector<PlacedOp> place_ops(SessionContext& context, GraphInfo& graph);
 
 }  // namespace qgraph

@@ -1,9 +1,8 @@
-"""LSTM, GRU and RNN in programs: ONNX's own node tests, and against ONNX Runtime in all their forms."""
+"""LSTM, GRU and RNN in programs against ONNX Runtime: in all their forms, in float32 and quantized."""
 
 from __future__ import annotations
 
 import itertools
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,16 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import torch
 from onnx import numpy_helper
 
 from qgraph.capture import from_onnx
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError
+from qgraph.execute.convert import to_torch
 from qgraph.execute.onnxruntime import session
+from qgraph.workflow import transform
 from tests.execute.test_recurrent import GATES, model_of
 
 ACTIVATIONS = {
@@ -36,31 +38,6 @@ ACTIVATIONS = {
 """alpha, or alpha and beta, of those that have them."""
 ZEROS = ("Affine", "ThresholdedRelu", "ScaledTanh")
 """Those whose parameters ONNX Runtime takes as 0 where none are given; ONNX says those of the ops: 1, and 0 for Affine's beta."""
-
-
-def cases() -> dict[str, Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from onnx.backend.test.case.node import collect_testcases
-
-        return {c.name: c for op in GATES for c in collect_testcases(op)}
-
-
-CASES = cases()
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_node_tests_of_onnx(name: str, tmp_path: Path) -> None:
-    case = CASES[name]
-    onnx.save(case.model, tmp_path / "m.onnx")
-    compile(from_onnx(tmp_path / "m.onnx"), tmp_path / "m.qgp")
-    program = Session(tmp_path / "m.qgp")
-    for inputs, outputs in case.data_sets:
-        feed = {v.name: np.asarray(a) for v, a in zip(case.model.graph.input, inputs, strict=True)}
-        found = program.run(feed)
-        for value, wanted in zip(case.model.graph.output, outputs, strict=True):
-            wanted = numpy_helper.to_array(wanted) if isinstance(wanted, onnx.TensorProto) else wanted
-            np.testing.assert_allclose(found[value.name], wanted, rtol=1e-5, atol=1e-6)
 
 
 def agree(model: ir.Model, feed: dict[str, np.ndarray], folder: Path, atol: float = 2e-6) -> None:
@@ -119,7 +96,7 @@ def test_parameters_of_activations_that_are_left_out(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_activations_is_said(tmp_path: Path) -> None:
-    for names, text in ((["Cosine"], "activation 'Cosine' is unknown"), (["Tanh", "Tanh"], "2 activations; 1 are needed")):
+    for names, text in ((["Cosine"], "activation 'Cosine' is unknown"), (["Tanh", "Tanh"], "has 2 activations; 1 are needed")):
         model, _ = model_of("RNN", 1, set(), {"activations": names})
         with pytest.raises(QGraphError, match=text):
             compile(model, tmp_path / "m.qgp")
@@ -148,3 +125,76 @@ def test_threads_share_a_step_that_is_large(batch: int, tmp_path: Path) -> None:
     assert one.tobytes() == two.tobytes()
     wanted = session(ir.load(tmp_path / "m.onnx")).run(None, feed)[0]
     np.testing.assert_allclose(one, wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize(("op", "direction"), itertools.product(GATES, ["forward", "reverse", "bidirectional"]))
+@pytest.mark.parametrize("preset", ["int8", "int8-dynamic"])
+@pytest.mark.parametrize("given", [set(), {"b", "lengths", "h", "c", "p"}], ids=str)
+@pytest.mark.parametrize("before", [0, 1])
+def test_quantized(op: str, direction: str, preset: str, given: set[str], before: int, tmp_path: Path) -> None:
+    """The program has the bytes of ``to_torch(exact=True)`` and is close to ONNX Runtime and to the module that is trained."""
+    attributes: dict[str, Any] = {"direction": direction}
+    if op == "GRU":
+        attributes["linear_before_reset"] = before
+    model, feed = model_of(op, 1 + (direction == "bidirectional"), given, attributes)
+    wanted = session(model).run(None, feed)
+    transform(model, preset=preset, data=[feed], force=True)
+    compile(model, tmp_path / "m.qgp")
+    found = Session(tmp_path / "m.qgp").run(feed)
+    inputs = [torch.from_numpy(feed[v.name or ""]) for v in model.graph.inputs]
+    exact, trained = to_torch(model, exact=True)(*inputs), to_torch(model)(*inputs)
+    for value, right in zip(model.graph.outputs, wanted, strict=True):
+        got = found[value.name or ""]
+        assert exact[value.name or ""].numpy().tobytes() == got.tobytes()
+        np.testing.assert_allclose(
+            trained[value.name or ""].detach().numpy(), got, atol=2e-5 if preset == "int8-dynamic" else 3e-3
+        )
+        assert ((got - right) ** 2).sum() < 1e-3 * (right**2).sum()
+
+
+def test_states_stay_float(tmp_path: Path) -> None:
+    """What comes in as a state, and goes out as one, has no quantizer, also where it is moved."""
+    text = """<ir_version: 10, opset_import: ["" : 21]> g (float[2, 1, 1, 6] s, float[3, 1, 4] x)
+        => (float[1, 6] out, float[2, 1, 1, 6] t)
+        <int64[1] zero = {0}> {
+          h, c = Split<axis=0, num_outputs=2>(s)
+          h0 = Squeeze(h, zero)
+          c0 = Squeeze(c, zero)
+          y, yh, yc = LSTM<hidden_size=6>(x, w, r, , , h0, c0)
+          hh = Unsqueeze(yh, zero)
+          cc = Unsqueeze(yc, zero)
+          t = Concat<axis=0>(hh, cc)
+          last = Squeeze(yh, zero)
+          out = MatMul(last, v)
+        }"""
+    proto = onnx.parser.parse_model(text)
+    rng = np.random.default_rng(0)
+    for name, shape in {"w": (1, 24, 4), "r": (1, 24, 6), "v": (6, 6)}.items():
+        array = rng.standard_normal(shape).astype(np.float32) / 2
+        proto.graph.initializer.append(numpy_helper.from_array(array, name))
+    onnx.save(proto, tmp_path / "m.onnx")
+    model = from_onnx(tmp_path / "m.onnx")
+    feed = {"s": rng.standard_normal((2, 1, 1, 6)).astype(np.float32), "x": rng.standard_normal((3, 1, 4)).astype(np.float32)}
+    right = session(model).run(None, feed)
+    transform(model, preset="int8", data=[feed], force=True)
+    quantized = {n.inputs[0].name for n in model.graph if n.op_type == "QuantizeLinear"}  # type: ignore[union-attr]
+    assert quantized & {"s", "h", "c", "h0", "c0", "yc", "hh", "cc", "t"} == set(), quantized
+    compile(model, tmp_path / "m.qgp")
+    found = Session(tmp_path / "m.qgp").run(feed)
+    for name, wanted in zip(("out", "t"), right, strict=True):
+        np.testing.assert_allclose(found[name], wanted, atol=0.03)
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_training_and_baking(op: str, tmp_path: Path) -> None:
+    """Latent weights get gradients through their quantizers; baked, they are the codes that the program has."""
+    model, feed = model_of(op, 1, {"b"}, {})
+    transform(model, "quantize{activations=tokens placement=linear latent=true}")
+    module, x = to_torch(model), torch.from_numpy(feed["x"])
+    module(x)["y"].square().sum().backward()
+    gradients = {name: p.grad for name, p in module.named_parameters() if name in ("w", "r", "b")}
+    assert len(gradients) == 3 and all(g is not None and g.abs().sum() > 0 for g in gradients.values())
+    simulated = module(x)["y"].detach().numpy()
+    transform(model, "bake")
+    compile(model, tmp_path / "m.qgp")
+    np.testing.assert_allclose(Session(tmp_path / "m.qgp").run(feed)["y"], simulated, atol=2e-5)

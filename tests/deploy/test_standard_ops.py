@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
@@ -15,13 +14,17 @@ from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import KINDS
-from tests.conftest import run_onnx
+from tests.conftest import opset_of, run_onnx
 from tests.runtime.examples import EXAMPLES, Example
 
 E = onnxruntime.capi.onnxruntime_pybind11_state
 REFUSED = (E.InvalidArgument, E.Fail, E.RuntimeException, E.NotImplemented, E.InvalidGraph)
 """What ONNX Runtime has no kernel for, or none with these attributes."""
-OPS = ["ai.onnx.Pad", "CenterCropPad", "Trilu", "ReverseSequence", "ScatterElements", "ScatterND", "ai.onnx.Resize"]
+OPS = [
+    "ai.onnx.Pad", "CenterCropPad", "Trilu", "ReverseSequence", "ScatterElements", "ScatterND", "ai.onnx.Resize",
+    "Compress", "TopK", "OneHot", "EyeLike", "Range", "Unique",
+    "GridSample", "AffineGrid", "RoiAlign", "NonMaxSuppression",
+]  # fmt: skip
 
 
 def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
@@ -34,13 +37,15 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
         values.append(kind and ir.Value(name=f"x{i}", shape=ir.Shape(array.shape), type=kind, const_value=known))  # type: ignore[union-attr]
     enums = {row.name: row.enum for row in spec.attributes if row.enum is not None}
     given_attributes = {k: enums[k](v).name.lower() if k in enums else v for k, v in x.attributes.items()}
+    if op == "EyeLike":  # the type of its output says it in a program
+        given_attributes["dtype"] = int(ir.DataType.from_numpy(np.dtype(x.outputs[0])))
     attributes = [ir.convenience.convert_attribute(k, v) for k, v in given_attributes.items()]
     node = ir.Node("", spec.op_type, values, attributes, num_outputs=len(x.outputs), name="op")
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.const_value is None]
     constants = [v for v in values if v is not None and v.const_value is not None]
-    opset = max(21, onnx.defs.get_schema(spec.op_type).since_version)
+    opset = opset_of(spec.op_type)
     graph = ir.Graph(inputs, node.outputs, nodes=[node], initializers=constants, opset_imports={"": opset}, name="one")
     feed = {f"x{i}": array for i, array in enumerate(x.inputs) if array is not None and i not in x.constants}
     return ir.Model(graph, ir_version=10), feed
@@ -73,7 +78,12 @@ def size_of(feed: dict[str, np.ndarray]) -> float:
 
 def is_open(op: str, x: Example) -> bool:
     """Whether ONNX Runtime does something of its own: it copies what a Resize leaves as long as it was, whatever its scale or
-    its part of the image, and takes no part of axes in front of the last two."""
+    its part of the image, and takes no part of axes in front of the last two; TopK has any order unless it is to sort, and Unique
+    takes NaN for equal to any number."""
+    if op == "TopK":
+        return not x.attributes["sorted"]
+    if op == "Unique":
+        return bool(np.isnan(x.inputs[0]).any())
     if op != "ai.onnx.Resize":
         return False
     data, roi, scales, sizes = (*x.inputs, None)[:4]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +22,7 @@ from qgraph.ir.dialects import INTEGER
 from qgraph.ir.integer_ops import KINDS, AttributeSpec, OpSpec, kind_of
 from qgraph.ir.integer_ops.recurrent import GATES
 from qgraph.ir.integer_ops.spec import LIMITS
+from tests.conftest import opset_of
 from tests.runtime.examples import EXAMPLES, Example
 
 QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -54,7 +54,7 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]
-    opset = 21 if node.domain else max(21, onnx.defs.get_schema(node.op_type).since_version)
+    opset = opset_of(node.op_type)
     graph = ir.Graph(
         inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": opset, INTEGER: 1}, name="one"
     )
@@ -107,6 +107,12 @@ DRAWN = {
     ("Pad", "mode"): "modes differ in the pads that they take; all are drawn",
     ("Pad", "axes"): "axes of the input",
     ("ai.onnx.Pad", "mode"): "modes differ in the pads that they take; all are drawn",
+    **{(op, "axis"): "axes of the input; all are drawn" for op in ("TopK", "OneHot", "Unique", "Compress")},
+    ("RoiAlign", "output_height"): "2^16 lines",
+    ("RoiAlign", "output_width"): "2^16 columns",
+    ("RoiAlign", "sampling_ratio"): "2^20 points a bin",
+    ("RoiAlign", "spatial_scale"): "it scales regions; some are too large then",
+    ("GridSample", "mode"): "cubic has two axes; all are drawn",
     ("CenterCropPad", "axes"): "axes of the input; all are drawn",
     **{("ReverseSequence", name): "two axes; both are drawn" for name in ("batch_axis", "time_axis")},
     ("ScatterElements", "axis"): "axes of the input; all are drawn",
@@ -115,6 +121,7 @@ DRAWN = {
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
     ("Softmax", "axis"): "axes of the input",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
+    ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",
@@ -151,6 +158,13 @@ DRAWN = {
         for name in ("direction", "layout", "activations")
     },
     **{(kind_of("", op), "hidden_size"): "goes with the shapes" for op in GATES},
+    **{(op, "carried"): "as many as the body takes" for op in ("Loop", "Scan")},
+    ("Scan", "scanned"): "as many as the body takes",
+    **{
+        ("Scan", f"scan_{way}put_{what}"): "one a sequence; all are drawn"
+        for way in ("in", "out")
+        for what in ("axes", "directions")
+    },
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""
 

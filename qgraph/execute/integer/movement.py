@@ -148,6 +148,15 @@ def tensor_scatter(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarr
     return y
 
 
+@defines("Compress")
+def compress(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, condition = x[:2]
+    assert data is not None and condition is not None
+    axis = a.get("axis")
+    places = np.flatnonzero(condition[: data.size if axis is None else data.shape[axis]])
+    return np.ascontiguousarray(np.take(data.reshape(-1) if axis is None else data, places, axis or 0))
+
+
 @defines("Col2Im")
 def col2im(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     data, image, block = x

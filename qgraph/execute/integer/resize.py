@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from qgraph.execute.integer.common import Arrays, F, codes, defines, real
-from qgraph.ir.integer_ops import AspectRatio, Interpolation, ResizeCoordinates, ResizeNearest
+from qgraph.ir.integer_ops import AspectRatio, GridPadding, Interpolation, ResizeCoordinates, ResizeNearest
 
 
 @defines("Resize")
@@ -145,3 +145,90 @@ def _weight(d: float, linear: bool, a: float) -> float:
     if d <= 1:
         return ((a + 2) * d - (a + 3)) * d * d + 1
     return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a if d < 2 else 0.0
+
+
+@defines("GridSample")
+def grid_sample(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, grid = x[:2]
+    assert data is not None and grid is not None
+    y = np.zeros((data.shape[0], data.shape[1], *grid.shape[1:-1]), F)
+    sizes, wraps = data.shape[2:], a["mode"] != Interpolation.CUBIC
+    for n, *place in np.ndindex(grid.shape[:-1]):
+        s = [_unnormalized(g, size, a) for g, size in zip(grid[(n, *place)][::-1], sizes, strict=True)]
+        if a["mode"] == Interpolation.NEAREST:
+            s = [np.rint(v) for v in s]
+        if wraps and a["padding_mode"] == GridPadding.BORDER:
+            s = [min(max(v, F(0)), F(size - 1)) for v, size in zip(s, sizes, strict=True)]
+        elif wraps and a["padding_mode"] == GridPadding.REFLECTION:
+            s = [_reflected(v, size, a) for v, size in zip(s, sizes, strict=True)]
+        y[(n, slice(None), *place)] = _sampled(data[n], s, [], a)
+    return y
+
+
+def _unnormalized(g: np.float32, n: int, a: Mapping[str, Any]) -> np.float32:
+    s = (g + F(1)) / F(2) * F(n - 1) if a["align_corners"] else ((g + F(1)) * F(n) - F(1)) / F(2)
+    return F(-(2**30)) if np.isnan(s) else min(max(s, F(-(2**30))), F(2**30))
+
+
+def _reflected(s: np.float32, n: int, a: Mapping[str, Any]) -> np.float32:
+    first, last = (F(0), F(n - 1)) if a["align_corners"] else (F(-0.5), F(n) - F(0.5))
+    if first <= s <= last:
+        return s
+    if first == last:
+        return first
+    below, length = s < first, last - first
+    d = first - s if below else s - last
+    q = int(d / length)
+    e = d - F(q) * length
+    return first + e if below == (q % 2 == 0) else last - e  # type: ignore[no-any-return]
+
+
+def _sampled(x: np.ndarray, s: list[Any], at: list[int], a: Mapping[str, Any]) -> np.ndarray:
+    """[C]: ``x`` [C, ...] at the places ``s`` of its axes, of which the first have the indices ``at``."""
+    if len(at) == len(s):
+        places = []
+        for i, n in zip(at, x.shape[1:], strict=True):
+            if a["padding_mode"] == GridPadding.REFLECTION:
+                i = int(_reflected(F(i), n, a))
+            if a["padding_mode"] != GridPadding.ZEROS:
+                i = min(max(i, 0), n - 1)
+            if not 0 <= i < n:
+                return np.zeros(len(x), F)
+            places.append(i)
+        where: tuple[Any, ...] = (slice(None), *places)
+        return x[where]
+    place = s[len(at)]
+    if a["mode"] == Interpolation.NEAREST:
+        return _sampled(x, s, [*at, int(place)], a)
+    low = int(np.floor(place))
+    f = place - F(low)
+    if a["mode"] == Interpolation.LINEAR:
+        return _sampled(x, s, [*at, low], a) * (F(1) - f) + _sampled(x, s, [*at, low + 1], a) * f
+    weights = [_cubic(f + F(1)), _cubic(f), _cubic(F(1) - f), _cubic(F(2) - f)]
+    return functools.reduce(operator.add, (_sampled(x, s, [*at, low - 1 + i], a) * w for i, w in enumerate(weights)))
+
+
+def _cubic(d: np.float32) -> np.float32:
+    if d <= 1:
+        return (F(1.25) * d - F(2.25)) * d * d + F(1)  # type: ignore[no-any-return]
+    return ((F(-0.75) * d + F(3.75)) * d - F(6)) * d + F(3)  # type: ignore[no-any-return]
+
+
+@defines("AffineGrid")
+def affine_grid(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    theta, size = x[:2]
+    assert theta is not None and size is not None
+    places = []
+    for n in (int(n) for n in size[2:]):
+        i = np.arange(n).astype(F)
+        if a["align_corners"]:
+            places.append(np.ones(1, F) if n == 1 else F(2) * i / F(n - 1) - F(1))
+        else:
+            places.append((F(2) * i + F(1)) / F(n) - F(1))
+    mesh = np.meshgrid(*places, indexing="ij")[::-1]  # the last axis first
+    made = []
+    for j in range(len(mesh)):
+        row = theta[:, j].reshape(len(theta), -1, *[1] * len(mesh))
+        terms = [row[:, i] * c for i, c in enumerate(mesh)]
+        made.append(functools.reduce(operator.add, terms) + row[:, len(mesh)])
+    return np.stack(made, -1)

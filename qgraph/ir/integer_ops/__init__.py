@@ -13,12 +13,15 @@ import onnx_ir as ir
 from qgraph.errors import QGraphError, suggest
 from qgraph.ir.integer_ops import (
     attention,
+    control,
     conv,
+    detection,
     index,
     linear,
     movement,
     norm,
     pointwise,
+    pointwise_float32,
     pool,
     pool_float32,
     recurrent,
@@ -30,6 +33,7 @@ from qgraph.ir.integer_ops.enums import (
     AutoPad,
     BinaryOp,
     CacheMode,
+    GeluApproximation,
     GridPadding,
     Interpolation,
     PadMode,
@@ -40,6 +44,7 @@ from qgraph.ir.integer_ops.enums import (
     RoiCoordinates,
     RoiMode,
     ScatterReduction,
+    ShiftDirection,
     SparseForm,
 )
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
@@ -56,6 +61,7 @@ __all__ = [
     "AutoPad",
     "BinaryOp",
     "CacheMode",
+    "GeluApproximation",
     "GridPadding",
     "InputSpec",
     "Interpolation",
@@ -69,6 +75,7 @@ __all__ = [
     "RoiCoordinates",
     "RoiMode",
     "ScatterReduction",
+    "ShiftDirection",
     "SparseForm",
     "check_node",
     "kind_of",
@@ -88,12 +95,15 @@ FAMILIES = (
     attention,
     recurrent,
     pointwise,
+    pointwise_float32,
     norm,
     pool,
     pool_float32,
     movement,
     index,
     resize,
+    detection,
+    control,
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}

@@ -135,6 +135,20 @@ class RoiCoordinates(enum.IntEnum):
     OUTPUT_HALF_PIXEL = 1
 
 
+class ShiftDirection(enum.IntEnum):
+    """``direction`` of BitShift."""
+
+    LEFT = 0
+    RIGHT = 1
+
+
+class GeluApproximation(enum.IntEnum):
+    """``approximate`` of Gelu; the names are those of ONNX in capitals."""
+
+    NONE = 0
+    TANH = 1
+
+
 class SparseForm(enum.IntEnum):
     """``sparse`` of Linear: what the packed weights leave out. Two of every four neighbours along k, or words of 16 x 4 zeros."""
 
@@ -146,20 +160,6 @@ class SparseForm(enum.IntEnum):
         return {0: "dense", 1: "2:4", 2: "blocks of 16 x 4"}[self.value]
 
 
-ENUMS: tuple[type[enum.IntEnum], ...] = (
-    AutoPad,
-    BinaryOp,
-    PadMode,
-    RecurrentDirection,
-    RecurrentFunction,
-    ResizeCoordinates,
-    ResizeNearest,
-    ScatterReduction,
-    CacheMode,
-    Interpolation,
-    AspectRatio,
-    GridPadding,
-    RoiMode,
-    RoiCoordinates,
-    SparseForm,
+ENUMS: tuple[type[enum.IntEnum], ...] = tuple(
+    kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, enum.IntEnum)
 )

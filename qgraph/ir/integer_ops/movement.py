@@ -164,6 +164,13 @@ TENSOR_SCATTER = _moves(
     ),
     equation="y = data, then y[b, ..., write_indices[b] + i, ...] = update[b, ..., i, ...]; CIRCULAR: modulo the length of axis",
 )
+COMPRESS = _moves(
+    "Compress",
+    DATA,
+    InputSpec("condition", (BOOL,), "no longer than axis; what it leaves out is false"),
+    attributes=(AttributeSpec("axis", "int", -MAX_RANK, MAX_RANK - 1, meaning="left out: data is flattened"),),
+    equation="the elements, or the slices along axis, whose condition is true, in their order",
+)
 
 _AXES = "one a spatial axis; left out: "
 COL2IM = OpSpec(
@@ -214,5 +221,6 @@ OPS = (
     SCATTER_ELEMENTS,
     SCATTER_ND,
     TENSOR_SCATTER,
+    COMPRESS,
     COL2IM,
 )

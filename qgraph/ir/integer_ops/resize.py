@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qgraph.ir.integer_ops import common
-from qgraph.ir.integer_ops.enums import AspectRatio, Interpolation, ResizeCoordinates, ResizeNearest
+from qgraph.ir.integer_ops.enums import AspectRatio, GridPadding, Interpolation, ResizeCoordinates, ResizeNearest
 from qgraph.ir.integer_ops.spec import (
     ANY,
     CODES,
@@ -90,4 +90,41 @@ ONNX_RESIZE = OpSpec(
     domain="",
 )
 
-OPS = (RESIZE, ONNX_RESIZE)
+GRID_SAMPLE = OpSpec(
+    "GridSample",
+    "resize",
+    inputs=(InputSpec("x", (F32,), "[N, C, ..., W], two or three axes"), InputSpec("grid", (F32,), "[N, ..., W', coordinates]")),
+    outputs=(OutputSpec("y", (F32,), "[N, C, ..., W']"),),
+    attributes=(
+        AttributeSpec("mode", "int", 0, 2, 1, enum=Interpolation, meaning="CUBIC: two axes"),
+        AttributeSpec("padding_mode", "int", 0, 2, 0, enum=GridPadding),
+        common.flag("align_corners", "1: -1 and 1 are the middles of the outer elements, 0: their edges"),
+    ),
+    equation=(
+        "the coordinates of a point are those of the last axis first; n = the length of the axis, first = 0 and last = n - 1\n"
+        "    with align_corners, else -0.5 and n - 0.5\n"
+        "s = (g + 1) / 2 * (n - 1) with align_corners, else ((g + 1) * n - 1) / 2; s = clamp(s, -2^30, 2^30), NaN is -2^30\n"
+        "NEAREST: s = rne(s); then, but for CUBIC, BORDER: s = clamp(s, 0, n - 1), REFLECTION: s = r(s)\n"
+        "r(s) = s on [first, last], else d = first - s or s - last, q = floor(d / (last - first)), e = d - q * (last - first),\n"
+        "    first + e where s is below and q even or above and q odd, else last - e; with last = first: first\n"
+        "x[i] = 0 outside of x; BORDER: the nearest element; REFLECTION: that of trunc(r(i)), limited to x\n"
+        "NEAREST: y = x[int(s)]; LINEAR: i = floor(s), f = s - i: v = x[i] * (1 - f) + x[i + 1] * f, the last axis first\n"
+        "CUBIC: v = ((x[i - 1] * w(f + 1) + x[i] * w(f)) + x[i + 1] * w(1 - f)) + x[i + 2] * w(2 - f), the last axis first;\n"
+        "    w(d) = (1.25 * d - 2.25) * d * d + 1 up to 1, then ((-0.75 * d + 3.75) * d - 6) * d + 3"
+    ),
+    domain="",
+)
+AFFINE_GRID = OpSpec(
+    "AffineGrid",
+    "resize",
+    inputs=(InputSpec("theta", (F32,), "[N, 2, 3] or [N, 3, 4]"), InputSpec("size", (I64,), "[N, C, ..., W]", known=True)),
+    outputs=(OutputSpec("grid", (F32,), "[N, ..., W, coordinates]"),),
+    attributes=(common.flag("align_corners", "1: -1 and 1 are the middles of the outer elements, 0: their edges"),),
+    equation=(
+        "c = (2 * i) / (n - 1) - 1 with align_corners, 1 where n = 1; else (2 * i + 1) / n - 1, for the n places of an axis\n"
+        "grid[..., j] = ((theta[j, 0] * c_last + theta[j, 1] * c_before) + ...) + theta[j, axes]"
+    ),
+    domain="",
+)
+
+OPS = (RESIZE, ONNX_RESIZE, GRID_SAMPLE, AFFINE_GRID)

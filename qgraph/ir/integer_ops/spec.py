@@ -16,7 +16,9 @@ from qgraph.ir.scopes import where
 INTEGER = "qgraph.integer"
 """Domain of the fused integer kernels."""
 
-Family = Literal["linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize"]
+Family = Literal[
+    "linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize", "detection", "control"
+]
 Types = tuple[ir.DataType, ...]
 
 F32, I64, I32, BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL
@@ -114,6 +116,7 @@ class OpSpec:
     """One op that a program can hold. ``equation`` is its arithmetic, in the notation of this package's docstring.
 
     ``any_layout``: it computes the same with the axes of input 0 in another order, where its attributes name axes by number.
+    ``graphs``: the names of the graphs that it runs, which are attributes too; they read their inputs alone.
     """
 
     op_type: str
@@ -124,6 +127,7 @@ class OpSpec:
     equation: str
     domain: str = INTEGER
     any_layout: bool = False
+    graphs: tuple[str, ...] = ()
 
     @property
     def defaults(self) -> dict[str, int | float]:
@@ -182,8 +186,13 @@ def _check_type(node: ir.Node, what: str, value: ir.Value, types: Types, same: i
 
 def _check_attributes(node: ir.Node, spec: OpSpec, types: dict[str, ir.DataType | None]) -> None:
     rows = {a.name: a for a in spec.attributes}
+    for name in spec.graphs:
+        if name not in node.attributes or node.attributes[name].type != ir.AttributeType.GRAPH:
+            raise QGraphError(f"{where(node)} misses the graph {name!r}")
     for name, attribute in node.attributes.items():
         row = rows.get(name)
+        if name in spec.graphs:
+            continue
         if row is None:
             known = f"; it has {', '.join(rows)}" if rows else "; it has none"
             raise QGraphError(

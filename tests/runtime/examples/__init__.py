@@ -2,14 +2,17 @@
 
 from tests.runtime.examples import (  # noqa: F401
     attention,
+    control,
     conv,
     conv_float32,
+    detection,
     index,
     linear,
     linear_float32,
     movement,
     norm,
     pointwise,
+    pointwise_float32,
     pool,
     pool_float32,
     recurrent,

@@ -122,3 +122,10 @@ class Case:
         if dtype == "float32":
             return (self.rng.standard_normal(shape) * 10.0 ** self.rng.integers(-3, 6)).astype(np.float32)
         return self.codes(shape, dtype)
+
+    def special(self, x: np.ndarray) -> np.ndarray:
+        """float32 ``x``; at times with infinities, NaN, zeros of both signs, the largest and the smallest numbers among it."""
+        if self.rng.random() < 0.5:
+            return x
+        odd = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 3.4028235e38, -3.4028235e38, 1.1754944e-38, 1e-45, -1e-45]
+        return np.where(self.rng.random(x.shape) < 0.3, self.rng.choice(np.array(odd, np.float32), x.shape), x)

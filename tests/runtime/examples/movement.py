@@ -255,6 +255,15 @@ def with_nan(draw: st.DrawFn, x: np.ndarray) -> np.ndarray:
     return np.where(np.random.default_rng(draw(SEEDS)).random(x.shape) < 0.1, np.float32(np.nan), x)
 
 
+@example("Compress")
+def compress(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := draw(SHAPES))
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
+    longest = x.size if axis is None else shape[axis]
+    condition = np.array(draw(st.lists(st.booleans(), max_size=longest)), bool)
+    return Example([x, condition], {} if axis is None else {"axis": axis}, (kind,))
+
+
 @example("Col2Im")
 def col2im(draw: st.DrawFn, op: str) -> Example:
     case, n = Case(draw(SEEDS)), draw(st.integers(1, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from qgraph.ir.integer_ops import AspectRatio, Interpolation, ResizeCoordinates, ResizeNearest
+from qgraph.ir.integer_ops import AspectRatio, GridPadding, Interpolation, ResizeCoordinates, ResizeNearest
 from tests.runtime.examples.example import KINDS, OUTPUTS, SEEDS, Case, Example, example
 
 
@@ -52,3 +52,27 @@ def onnx_resize(draw: st.DrawFn, op: str) -> Example:
         **({} if axes is None else {"axes": axes}),
     }
     return Example(inputs, attributes, (kind,), constants=(1, 2, 3))
+
+
+@example("GridSample")
+def grid_sample(draw: st.DrawFn, op: str) -> Example:
+    case, mode = Case(draw(SEEDS)), draw(st.sampled_from(Interpolation))
+    axes = 2 if mode == Interpolation.CUBIC else draw(st.integers(2, 3))
+    x = case.any((2, draw(st.integers(1, 3)), *(int(n) for n in case.rng.integers(1, 6, axes))), "float32")
+    grid = case.rng.uniform(-2, 2, (2, *case.rng.integers(0, 5, axes), axes))
+    if draw(st.booleans()):
+        grid = np.round(grid * 2) / 2
+    attributes = {
+        "mode": int(mode),
+        "padding_mode": int(draw(st.sampled_from(GridPadding))),
+        "align_corners": draw(st.integers(0, 1)),
+    }
+    return Example([x, grid.astype(np.float32)], attributes, ("float32",))
+
+
+@example("AffineGrid")
+def affine_grid(draw: st.DrawFn, op: str) -> Example:
+    case, axes = Case(draw(SEEDS)), draw(st.integers(2, 3))
+    theta = case.rng.standard_normal((2, axes, axes + 1)).astype(np.float32)
+    size = np.array([2, 3, *case.rng.integers(0, 6, axes)])
+    return Example([theta, size], {"align_corners": draw(st.integers(0, 1))}, ("float32",), constants=(1,))

@@ -33,7 +33,11 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_trilu_reverse_kernels(table);
     add_gather_kernels(table);
     add_index_kernels(table);
+    add_order_kernels(table);
+    add_grid_kernels(table);
+    add_detection_kernels(table);
     add_recurrent_kernels(table);
+    add_elementwise_kernels(table);
     add_resize_kernels(table);
     add_resize_float32_kernels(table);
     return std::unordered_map<std::string, KernelFactory>(table.begin(), table.end());

@@ -119,7 +119,11 @@ void add_scatter_kernels(KernelTable& table);
 void add_trilu_reverse_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
+void add_order_kernels(KernelTable& table);
+void add_grid_kernels(KernelTable& table);
+void add_detection_kernels(KernelTable& table);
 void add_recurrent_kernels(KernelTable& table);
+void add_elementwise_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
 void add_resize_float32_kernels(KernelTable& table);
 
