@@ -18,7 +18,7 @@ from qgraph.ir.integer_ops.spec import ANY
 from qgraph.ir.patterns import attr, constant, is_op
 from qgraph.ir.regions import Regions
 from qgraph.ir.scopes import where
-from qgraph.ir.weights import Weight
+from qgraph.ir.weights import CODES, Weight
 from qgraph.numerics.affine import dequantize
 
 
@@ -54,8 +54,9 @@ class Lowering:
             assert node is not None
             return self.requantized(self.codes[value], node, value, out)
         if node is not None:
-            rule = rule_of(node) if value is node.outputs[0] or node.op_type == "Split" else None
-            for emit in (*self.patterns, *(() if rule is None else (rule.emit,))):
+            rule = rule_of(node)
+            mine = rule is not None and (rule.all_outputs or value is node.outputs[0])
+            for emit in (*self.patterns, *((rule.emit,) if rule is not None and mine else ())):
                 made = emit(self, node, value, out)
                 if made is not None:
                     return made
@@ -180,6 +181,8 @@ class Lowering:
         node, array = value.producer(), self.float_constant(value)
         if array is not None:
             made = self.build.constant(value.name or "constant", array.astype(np.float32) if array.dtype == np.float64 else array)
+            if (weight := self.weights.get(value)) is not None and weight.kind.bits <= 8:
+                made.meta[CODES] = weight
         elif node is not None and not node.domain and node.op_type in NESTED_FORMS:
             self.new.update(zip(node.outputs, NESTED_FORMS[node.op_type](self, node), strict=True))
             return self.new[value]
@@ -194,13 +197,15 @@ class Lowering:
         self.new[value] = made
         return made
 
-    def attributes(self, node: ir.Node) -> dict[str, Any]:
+    def attributes(self, node: ir.Node, without: Sequence[str] = ()) -> dict[str, Any]:
         """The attributes that ``node`` of the standard domain has in a program: names of an enum as its numbers."""
         if node.op_type == "DepthToSpace":
             return {"blocksize": attr(node, "blocksize"), "dcr": int(attr(node, "mode", "DCR") == "DCR")}
         rows = {row.name: row for row in INTEGER_OPS["", node.op_type].attributes}
         found = {}
         for name in node.attributes:
+            if name in without:
+                continue
             made, row = attr(node, name), rows.get(name)
             if row is None and name in ("to", "saturate", "round_mode", "value"):  # said by types, or by an input
                 continue
@@ -212,11 +217,24 @@ class Lowering:
             found[name] = made
         return found
 
+    def _as_int64(self, node: ir.Node, place: int, value: ir.Value | None) -> ir.Value | None:
+        """``value`` in int64 where it is int32 and the program's op has the one type of the two that ONNX allows."""
+        rows = INTEGER_OPS["", node.op_type].inputs
+        types = rows[min(place, len(rows) - 1)].types
+        if value is None or value.dtype != ir.DataType.INT32 or ir.DataType.INT32 in types or ir.DataType.INT64 not in types:
+            return value
+        if (array := constant(value)) is not None:
+            return self.build.constant(f"{value.name}.int64", array.astype(np.int64))
+        return self.build.add(
+            node, "Cast", [value], name=f"{value.name}_int64", type=ir.DataType.INT64, shape=value.shape, domain=""
+        )
+
     def _copy(self, node: ir.Node) -> None:
         form = FLOAT_FORMS.get(node.op_type)
         inputs, attributes = form(self, node) if form else ([self.any(v) for v in node.inputs], self.attributes(node))
         while inputs and inputs[-1] is None:
             inputs.pop()
+        inputs = [self._as_int64(node, i, value) for i, value in enumerate(inputs)]
         outputs, rows = list(node.outputs), INTEGER_OPS["", node.op_type].outputs
         while len(outputs) > 1 and not outputs[-1].name:
             outputs.pop()

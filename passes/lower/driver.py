@@ -15,7 +15,22 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower import attention, control, conv, index, layout, linear, movement, norm, pointwise, pool, resize
+from qgraph.passes.lower import (
+    attention,
+    control,
+    conv,
+    fuse_float32,
+    index,
+    layout,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    recurrent,
+    resize,
+)
 from qgraph.passes.lower.context import Lowering
 from qgraph.passes.lower.registry import NESTED_FORMS
 from qgraph.passes.lower.values import QuantizedValue, spec_of
@@ -31,7 +46,7 @@ from qgraph.ir.weights import Weight, quantizer_params, read_weight
 from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
-FAMILIES = (attention, control, conv, index, linear, movement, norm, pointwise, pool, resize)
+FAMILIES = (attention, control, conv, index, linear, linear_float32, movement, norm, pointwise, pool, recurrent, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""
@@ -199,6 +214,8 @@ class Lower(Pass):
         model.graph, lowering = lower(model)
         layout.sink(model.graph)
         fused = layout.fuse_add(model.graph)
+        if behind := fuse_float32.fuse(model.graph):
+            report.count("float ops fused into products", behind)
         model.metadata_props["qgraph.scales"] = json.dumps(lowering.build.scales)
         model.functions.clear()
         if fused:

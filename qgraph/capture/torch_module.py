@@ -24,6 +24,7 @@ from qgraph.capture.torch_names import (
     name_outputs,
     output_paths,
     separate_outputs,
+    without_bounds,
 )
 from qgraph.capture.torch_program import check_program, give_heads
 from qgraph.errors import QGraphError
@@ -79,7 +80,7 @@ def from_torch(
     with _in_inference_mode(module):
         try:
             with _quiet(), taking_plain(module, args, kwargs, signature):
-                program = torch.export.export(module, plain(args), plain(kwargs), dynamic_shapes=dynamic_shapes)
+                program = _exported(module, plain(args), plain(kwargs), dynamic_shapes)
                 check_program(program, type(module).__name__)
                 give_heads(program)
                 exported = torch.onnx.export(program, dynamo=True, optimize=False, verbose=False, opset_version=MIN_OPSET)
@@ -104,6 +105,22 @@ def from_torch(
     mark(model, *({name for name, _ in table} for table in tables))
     model.producer_name = "qgraph"
     return model
+
+
+def _exported(module: Any, args: Any, kwargs: Any, dynamic_shapes: Any) -> Any:
+    """What ``torch.export`` makes of a module.
+
+    Where a dim with a name cannot be shown to satisfy a guard of the trace, which says nothing about the module, it is free
+    without bounds in a second attempt.
+    """
+    import torch
+
+    try:
+        return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes)
+    except torch._dynamo.exc.UserError as error:
+        if "Constraints violated" not in str(error) or "Suggested fixes" in str(error):
+            raise
+        return torch.export.export(module, args, kwargs, dynamic_shapes=without_bounds(dynamic_shapes))
 
 
 def _remark_changes(model: ir.Model, signature: Any) -> None:

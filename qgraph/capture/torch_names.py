@@ -191,6 +191,17 @@ def name_dims(model: ir.Model, named: Mapping[str, Any], shapes: Mapping[str, An
             )
 
 
+def without_bounds(shapes: Any) -> Any:
+    """``dynamic_shapes`` of ``torch.export`` with every dim that has a name as one that is simply free."""
+    from torch.export import Dim
+
+    if isinstance(shapes, Mapping):
+        return {key: without_bounds(value) for key, value in shapes.items()}
+    if isinstance(shapes, list | tuple):
+        return type(shapes)(without_bounds(value) for value in shapes)
+    return Dim.DYNAMIC if getattr(shapes, "__name__", None) is not None else shapes
+
+
 def check_examples(named: Mapping[str, Any], shapes: Mapping[str, Any]) -> None:
     """Refuse examples of one element along a dim that is to be free: torch takes their size as fixed."""
     from torch.export import Dim

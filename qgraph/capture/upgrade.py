@@ -51,8 +51,9 @@ def upgrade(model: ir.Model, origin: str) -> None:
     version = check_opset(model, origin)
     if version >= MIN_OPSET:
         return
-    if version == 8 and (scans := _everywhere(model, "Scan")):
-        raise QGraphError(f"{origin}: {where(scans[0])} scans a batch, as only opset 8 does; export it again with a newer opset")
+    scans = _everywhere(model, "Scan") if version < 9 else []
+    if scans:
+        raise QGraphError(f"{origin}: {where(scans[0])} of opset {version} runs over batches; export with opset 9 or later")
     _convert(model, version, origin)
     if version <= 10:
         for node in _everywhere(model, "Resize"):

@@ -21,12 +21,12 @@ from qgraph.ir.integer_ops import INTEGER_OPS, KINDS, kind_of
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import NOTES, module_path, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
-from qgraph.ir.weights import MULTIPLE_OF
+from qgraph.ir.weights import CODES, MULTIPLE_OF, Weight
 from qgraph.numerics.affine import pack, unpack
 
 ORIGINS = "qgraph.origins"
 """Metadata of a program: module path and source line of every op, by name, as JSON."""
-DENSE, BITMAP, GROUPS, SCALED = 0, 1, 2, 3
+DENSE, BITMAP, GROUPS, SCALED, DEQUANTIZED = 0, 1, 2, 3, 4
 PATTERNS = ((1, 4), (2, 4))
 SHARED = 64
 """Bytes from which on equal constants lie in the same place of the file: as many as one is aligned to."""
@@ -68,6 +68,27 @@ def grouped(codes: np.ndarray, n: int, m: int, width: int) -> bytes | None:
     bits = ranks[:, None] >> np.arange((len(masks) - 1).bit_length()) & 1
     values = groups[(chosen[:, None] >> np.arange(m) & 1).astype(bool)]
     return bytes((n, m)) + np.packbits(bits.astype(bool), bitorder="little").tobytes() + _packed(values, width)
+
+
+def dequantized(weight: Weight) -> bytes | None:
+    """A float32 constant as the codes that it comes from (encoding Dequantized of ``schema/program.fbs``); None where the program
+    has no codes of that width, or none would be saved.
+    """
+    codes, dtype = weight.stored()
+    kind, shape, params = code_type(dtype), weight.codes.shape, weight.params
+    if kind is None or kind.bits > 8 or not codes.size:
+        return None
+    axis = params.axis
+    length, inner = (1, codes.size) if axis is None else (shape[axis], math.prod(shape[axis + 1 :]))
+    scales, zeros = np.asarray(params.scale, np.float32), np.asarray(params.zero_point)
+    levels = np.array(weight.table() if weight.levels is not None else [], np.int8)
+    zeros = zeros.astype(np.int16) if zeros.any() else np.zeros(0, np.int16)
+    block = params.block if axis is not None else 0
+    head = [kind.bits, kind.signed, levels.size, length, inner, block, scales.size, zeros.size > 0]
+    parts = (np.array(head, np.int64), scales, zeros, levels)
+    data = b"".join(part.tobytes() + bytes(-part.nbytes % 4) for part in map(np.ascontiguousarray, parts))
+    data += _packed(codes.astype(np.int64).astype(np.int8), kind.bits)
+    return data if len(data) < WORTH * codes.size * 4 else None
 
 
 def _packed(codes: np.ndarray, width: int) -> bytes:
@@ -127,7 +148,9 @@ def _tables(graph: ir.Graph, scaled: Mapping[str, tuple[bytes, float]], *, neste
                 tensor = value.const_value
                 shape = list(tensor.numpy().shape)
                 data, encoding = stored(tensor)
-                if (found := scaled.get(value.name or "")) is not None:
+                if (codes := value.meta.get(CODES)) is not None and (form := dequantized(codes)) is not None:
+                    data, encoding = form, DEQUANTIZED
+                elif (found := scaled.get(value.name or "")) is not None:
                     (data, factor), encoding = found, SCALED
             elif value in given or (nested and value in results):
                 if value.shape is None and not nested:
@@ -175,6 +198,8 @@ def _attributes(node: ir.Node) -> tuple[list[tuple[str, Sequence[int]]], list[tu
             floats.append((name, [float(value)]))
         elif isinstance(value, tuple | list) and all(isinstance(v, int) for v in value):
             ints.append((name, [int(v) for v in value]))
+        elif isinstance(value, tuple | list) and all(isinstance(v, float | np.floating) for v in value):
+            floats.append((name, [float(v) for v in value]))
         else:
             raise QGraphError(f"{where(node)} has an attribute {name!r} that no program can hold")
     return ints, floats

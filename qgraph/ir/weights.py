@@ -27,6 +27,9 @@ LEAST_SCALE = np.finfo(np.float32).tiny
 MULTIPLE_OF = "qgraph.multiple_of"
 """Key in the ``meta`` of a constant: the scales of a weight (float32) and the factor by which its op multiplies them."""
 
+CODES = "qgraph.codes"
+"""Key in the ``meta`` of a float32 constant: the ``Weight`` that it was computed from, which a file holds in its place."""
+
 
 def check_scale(node: ir.Node, scale: np.ndarray) -> None:
     """Refuse scales of a quantizer that are no finite numbers above zero.

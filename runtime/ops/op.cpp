@@ -40,7 +40,9 @@ Tensor& Op::out(const Values& v, size_t i) const {
 
 std::vector<int64_t> Op::known_integers(const Values& v, size_t i) const {
   const Tensor& t = in(v, i);
-  if (!t.known || t.type != DType::I64) fail("input " + std::to_string(i) + " must be int64 and known");
+  if (!t.known || (t.type != DType::I64 && t.type != DType::I32))
+    fail("input " + std::to_string(i) + " must be int64 or int32, and known");
+  if (t.type == DType::I32) return {t.as<int32_t>(), t.as<int32_t>() + t.size()};
   const auto* p = t.as<int64_t>();
   return {p, p + t.size()};
 }

@@ -100,7 +100,7 @@ class Op {
   const Tensor& in(const Values& v, size_t i, std::initializer_list<DType> types = {}) const;
   bool given(const Values& v, size_t i) const { return i < v.in.size() && v.in[i] != nullptr; }
   Tensor& out(const Values& v, size_t i = 0) const;
-  /// The int64 elements of input i, which must be known while shapes are inferred.
+  /// The int64 or int32 elements of input i, which must be known while shapes are inferred.
   std::vector<int64_t> known_integers(const Values& v, size_t i) const;
 
  private:

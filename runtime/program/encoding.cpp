@@ -72,6 +72,52 @@ bool scale(const uint8_t* from, uint64_t size, int64_t n, double factor, std::ve
   return true;
 }
 
+// What lies in front of the codes of a dequantized constant.
+struct Quantizer {
+  int64_t bits, is_signed, levels, axis, inner, block, scales, zeros;
+};
+
+uint64_t padded(uint64_t bytes) { return (bytes + 3) / 4 * 4; }
+
+bool is_sound(const Quantizer& q, int64_t n) {
+  const bool widths = q.bits == 8 || q.bits == 4 || q.bits == 2;
+  const bool flags = (q.is_signed == 0 || q.is_signed == 1) && (q.zeros == 0 || q.zeros == 1);
+  const bool levels = q.levels == 0 || (q.bits <= 8 && q.levels == int64_t{1} << q.bits && q.is_signed == 0);
+  if (!widths || !flags || !levels || n < 1 || q.axis < 1 || q.inner < 1 || q.axis > n || q.inner > n / q.axis) return false;
+  if (n % (q.axis * q.inner) != 0 || q.block < 0 || q.block > q.axis) return false;
+  return q.scales == (q.block == 0 ? q.axis : n / (q.axis * q.inner) * ((q.axis + q.block - 1) / q.block) * q.inner);
+}
+
+// Codes with scales; false where the sizes do not fit.
+bool dequantize(const uint8_t* from, uint64_t size, int64_t n, std::vector<uint8_t>& to) {
+  Quantizer q;
+  if (size < sizeof q) return false;
+  std::memcpy(&q, from, sizeof q);
+  if (!is_sound(q, n)) return false;
+  const auto count = static_cast<uint64_t>(q.scales), total = static_cast<uint64_t>(n), width = static_cast<uint64_t>(q.bits);
+  const uint64_t zeros_at = sizeof q + count * sizeof(float), levels_at = zeros_at + (q.zeros ? padded(count * 2) : 0),
+                 codes_at = levels_at + padded(static_cast<uint64_t>(q.levels));
+  if (size != codes_at + (total * width + 7) / 8) return false;
+  to.assign(total * sizeof(float) + 1, 0);
+  const int64_t blocks = q.block == 0 ? 1 : (q.axis + q.block - 1) / q.block;
+  const int sign = q.is_signed ? 1 << (q.bits - 1) : 0, mask = (1 << q.bits) - 1;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t a = i / q.inner % q.axis;
+    const auto s =
+        static_cast<uint64_t>(q.block == 0 ? a : (i / (q.inner * q.axis) * blocks + a / q.block) * q.inner + i % q.inner);
+    const uint64_t bit = static_cast<uint64_t>(i) * width;
+    int code = from[codes_at + bit / 8] >> (bit % 8) & mask;
+    code = q.levels ? static_cast<int8_t>(from[levels_at + static_cast<uint64_t>(code)]) : (code ^ sign) - sign;
+    int16_t zero = 0;
+    if (q.zeros) std::memcpy(&zero, from + zeros_at + s * 2, 2);
+    float scale;
+    std::memcpy(&scale, from + sizeof q + s * sizeof scale, sizeof scale);
+    const float value = static_cast<float>(code - zero) * scale;
+    std::memcpy(to.data() + static_cast<uint64_t>(i) * sizeof value, &value, sizeof value);
+  }
+  return true;
+}
+
 }  // namespace
 
 bool decode(const EncodedInfo& constant, int64_t n, int width, std::vector<uint8_t>& to) {
@@ -82,6 +128,8 @@ bool decode(const EncodedInfo& constant, int64_t n, int width, std::vector<uint8
       return expand_groups(constant.data, constant.size, n, width, to);
     case schema::Encoding::Scaled:
       return scale(constant.data, constant.size, n, constant.factor, to);
+    case schema::Encoding::Dequantized:
+      return dequantize(constant.data, constant.size, n, to);
     case schema::Encoding::Dense:
       break;
   }

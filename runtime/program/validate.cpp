@@ -68,7 +68,7 @@ class GraphReader {
     if (!dense) {
       using schema::Encoding;
       const bool codes = info.type == DType::I8 || info.type == DType::I4 || info.type == DType::I2;
-      const bool known = t.encoding() == Encoding::Scaled
+      const bool known = t.encoding() == Encoding::Scaled || t.encoding() == Encoding::Dequantized
                              ? info.type == DType::F32
                              : codes && (t.encoding() == Encoding::Bitmap || t.encoding() == Encoding::Groups);
       if (!known) damaged(path_, "constant '" + info.name + "' has an unknown encoding");

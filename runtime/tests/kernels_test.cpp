@@ -44,6 +44,39 @@ TEST_P(EveryIsa, FinishRoundsHalfToEvenAndClamps) {
   EXPECT_EQ(y, (std::vector<uint8_t>{3, 5, 5, 3, 1, 255, 0, 3, 255, 255}));  // 254.5 -> 254 + 3 is beyond 255
 }
 
+// The sum that the dialect calls osum.
+double sum_in_lanes(const std::vector<double>& terms) {
+  double lanes[16] = {};
+  for (size_t i = 0; i < terms.size(); ++i) lanes[i % 16] += terms[i];
+  for (int j = 0; j < 8; ++j) lanes[j] += lanes[j + 8];
+  for (int j = 0; j < 4; ++j) lanes[j] += lanes[j + 4];
+  for (int j = 0; j < 2; ++j) lanes[j] += lanes[j + 2];
+  return lanes[0] + lanes[1];
+}
+
+TEST_P(EveryIsa, SumsHaveTheWrittenOrder) {
+  std::normal_distribution<float> normal(0, 1e3f);
+  for (const int64_t n : {0, 1, 15, 16, 17, 100, 1000}) {
+    constexpr int64_t kColumns = 70;
+    std::vector<float> x(static_cast<size_t>(n * kColumns));
+    for (auto& v : x) v = normal(random);
+    for (const SumOf of : {SumOf::Values, SumOf::Squares, SumOf::Magnitudes}) {
+      const auto sum = [&](int64_t first, int64_t step, int64_t count) {
+        std::vector<double> terms;
+        for (int64_t i = 0; i < count; ++i) {
+          const double v = x[static_cast<size_t>(first + i * step)];
+          terms.push_back(of == SumOf::Values ? v : of == SumOf::Squares ? v * v : std::abs(v));
+        }
+        return sum_in_lanes(terms);
+      };
+      EXPECT_EQ(kernels.float32->sum(of, x.data(), n * kColumns), sum(0, 1, n * kColumns));
+      std::vector<double> sums(kColumns);
+      kernels.float32->column_sums(of, x.data(), n, kColumns, kColumns, sums.data());
+      for (int64_t c = 0; c < kColumns; ++c) EXPECT_EQ(sums[static_cast<size_t>(c)], sum(c, kColumns, n)) << c;
+    }
+  }
+}
+
 TEST_P(EveryIsa, PackEqualsTheReference) {
   for (int round = 0; round < 200; ++round) {
     const int64_t n = 1 + static_cast<int64_t>(random() % 50), k = 1 + static_cast<int64_t>(random() % 50);

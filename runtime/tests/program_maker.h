@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <list>
 #include <string>
 #include <utility>
@@ -63,6 +64,20 @@ struct ProgramMaker {
     made.shares = base;
     spec.tensors.push_back(std::move(made));
     return static_cast<int>(spec.tensors.size()) - 1;
+  }
+  // Float numbers as 4-bit codes, a scale for every two of the axis in the middle, and zero points.
+  int dequantized(const char* name, int64_t outer, int64_t axis, int64_t inner) {
+    const int64_t scales = outer * ((axis + 1) / 2) * inner;
+    const std::vector<int64_t> head{4, 1, 0, axis, inner, 2, scales, 1};
+    std::vector<uint8_t> raw(64);
+    std::memcpy(raw.data(), head.data(), raw.size());
+    for (int64_t i = 0; i < scales; ++i) raw.insert(raw.end(), {0, 0, 0, 60});  // 2^-7
+    for (int64_t i = 0; i < scales; ++i) raw.insert(raw.end(), {static_cast<uint8_t>(i % 3), 0});
+    raw.resize((raw.size() + 3) / 4 * 4);
+    for (int64_t i = 0; i < outer * axis * inner; i += 2) raw.push_back(static_cast<uint8_t>(next() >> 24));
+    const int made = constant<uint8_t>(name, DType::F32, {outer * axis * inner}, raw);
+    spec.tensors.back().encoding = 4;
+    return made;
   }
   std::vector<int8_t> weights(size_t n) {
     std::vector<int8_t> w(n);

@@ -53,8 +53,9 @@ void write_sample(const std::string& path) {
   const int one = m.scaled("one", dense_factor, 200.0);  // 4000
   m.op("LayerNorm", {wide, one, one}, {normed}, {}, {{"epsilon", {0.01f}}});
   m.op("Binary", {wide, normed}, {sum}, {{"op", {0}}}, {{"a_multiplier", {0.5f}}, {"b_multiplier", {0.25f}}});
-  const int out = m.value("out", DType::F32);
-  m.op("Softmax", {sum}, {out}, {{"axis", {-1}}}, {{"scale", {0.001f}}});
+  const int soft = m.value("soft", DType::F32), out = m.value("out", DType::F32);
+  m.op("Softmax", {sum}, {soft}, {{"axis", {-1}}}, {{"scale", {0.001f}}});
+  m.op("Add", {soft, m.dequantized("few", 1, kSampleOutputs, 1)}, {out});
   m.spec.inputs = {x};
   m.spec.outputs = {out};
   m.spec.metadata = {{"producer", "test"}};

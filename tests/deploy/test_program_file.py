@@ -15,7 +15,8 @@ from qgraph.deploy import program_file
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.ir.bit_types import BIT_TYPES
-from qgraph.ir.weights import MULTIPLE_OF
+from qgraph.ir.weights import MULTIPLE_OF, store_codes, store_params
+from qgraph.numerics.affine import INT_TYPES, QParams, dequantize
 from qgraph.workflow import transform
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
@@ -44,7 +45,7 @@ def test_the_types_of_the_runtime_have_the_numbers_of_the_schema() -> None:
 
 
 def test_encodings_have_the_numbers_of_the_schema() -> None:
-    ours = {name: getattr(program_file, name.upper()) for name in ("Dense", "Bitmap", "Groups", "Scaled")}
+    ours = {name: getattr(program_file, name.upper()) for name in ("Dense", "Bitmap", "Groups", "Scaled", "Dequantized")}
     assert enum("Encoding") == ours
 
 
@@ -115,3 +116,35 @@ def test_a_session_takes_arrays_of_every_kind(digits: Path) -> None:
         np.testing.assert_array_equal(program.run(given)["linear"], wanted)
     empty = program.run({"input": x[:0]})["linear"]
     assert empty.shape == (0, 10)
+
+
+@pytest.mark.parametrize("zero", [0, 3])
+@pytest.mark.parametrize(
+    ("kind", "axis", "block"), [("int8", None, 0), ("uint8", 1, 0), ("int4", 0, 3), ("uint4", 2, 4), ("int2", 1, 0)]
+)
+def test_codes_that_run_in_float_stay_codes_in_the_file(
+    kind: str, axis: int | None, block: int, zero: int, tmp_path: Path
+) -> None:
+    rng, shape, code = np.random.default_rng(0), (7, 24, 10), INT_TYPES[kind]
+    scales: tuple[int, ...] = () if axis is None else (shape[axis],)
+    if block and axis is not None:
+        scales = (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1 :])
+    zeros = np.full(scales, min(zero, code.qmax), code.container)
+    params = QParams(code, rng.uniform(1e-3, 1, scales).astype(np.float32), zeros, axis, block)
+    codes = rng.integers(code.qmin, code.qmax + 1, shape).astype(code.container)
+    x = ir.Value(name="x", shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.FLOAT))
+    graph = ir.Graph([x], [], nodes=[], opset_imports={"": 23}, name="g")
+    model = ir.Model(graph, ir_version=10)
+    w = ir.Value(name="w")
+    stored = store_codes(model, w, codes, params)
+    attributes = {} if axis is None else {"axis": axis, **({"block_size": block} if block else {})}
+    back = ir.node("DequantizeLinear", [stored, *store_params(model, "w", params)], attributes, num_outputs=1)
+    add = ir.node("Add", [x, back.outputs[0]])
+    for name, node in (("b", back), ("y", add)):
+        node.outputs[0].name, node.outputs[0].dtype, node.outputs[0].shape = name, ir.DataType.FLOAT, x.shape
+        graph.append(node)
+    graph.outputs.append(add.outputs[0])
+    compile(model, tmp_path / "m.qgp")
+    found = Session(tmp_path / "m.qgp").run({"x": np.zeros(shape, np.float32)})["y"]
+    np.testing.assert_array_equal(found, dequantize(codes, params) + np.float32(0))
+    assert (tmp_path / "m.qgp").stat().st_size < 2500 + codes.size * code.bits // 8 + 6 * params.scale.size

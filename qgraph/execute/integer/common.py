@@ -65,3 +65,14 @@ def added(t: np.ndarray, residual: np.ndarray | None, a: Mapping[str, Any]) -> n
         middle = np.clip(np.rint(t.astype(np.float64)) + a["mid_zero"], a["mid_min"], a["mid_max"]) - a["mid_zero"]
         t = middle.astype(np.float32) * F(a["mid_multiplier"])
     return t + real(residual, a["residual_zero"]) * F(a["residual_multiplier"])
+
+
+def ordered_sum(t: np.ndarray) -> np.ndarray:
+    """``osum`` of the dialect's notation, over the last axis of float64 ``t``: 16 lanes, joined pairwise."""
+    lanes = np.zeros((*t.shape[:-1], 16))
+    for first in range(0, t.shape[-1], 16):
+        part = t[..., first : first + 16]
+        lanes[..., : part.shape[-1]] += part
+    for step in (8, 4, 2, 1):
+        lanes = lanes[..., :step] + lanes[..., step:]
+    return lanes[..., 0]

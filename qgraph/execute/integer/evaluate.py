@@ -8,7 +8,24 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from qgraph.execute.integer import attention, control, conv, index, linear, movement, norm, pointwise, pool, resize  # noqa: F401
+from qgraph.execute.integer import (  # noqa: F401
+    attention,
+    control,
+    conv,
+    conv_float32,
+    detection,
+    index,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pointwise_float32,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
 from qgraph.ir.dialects import OPSET
 from qgraph.ir.integer_ops import INTEGER_OPS, kind_of
@@ -32,7 +49,7 @@ def evaluate_graph(graph: ir.Graph, inputs: Mapping[ir.Value, np.ndarray]) -> di
             dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
             with np.errstate(all="ignore"):  # what overflows is clamped to the last code
                 result = DEFINITIONS[kind](operands, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
-            results = list(result) if isinstance(result, tuple) else [result]
+            results = list(result)[: len(node.outputs)] if isinstance(result, tuple) else [result]
         else:
             results = _standard(node, operands, graph.opset_imports.get("", OPSET))
         found |= dict(zip(node.outputs, results, strict=True))

@@ -11,8 +11,42 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, control, conv, index, linear, movement, norm, pointwise, pool, resize
-from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+from qgraph.ir.integer_ops import (
+    attention,
+    control,
+    conv,
+    detection,
+    index,
+    linear,
+    movement,
+    norm,
+    pointwise,
+    pointwise_float32,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
+from qgraph.ir.integer_ops.enums import (
+    ENUMS,
+    AspectRatio,
+    AutoPad,
+    BinaryOp,
+    CacheMode,
+    GeluApproximation,
+    GridPadding,
+    Interpolation,
+    PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
+    ResizeCoordinates,
+    ResizeNearest,
+    RoiCoordinates,
+    RoiMode,
+    ScatterReduction,
+    ShiftDirection,
+    SparseForm,
+)
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
 
@@ -22,14 +56,26 @@ __all__ = [
     "INTEGER_OPS",
     "KINDS",
     "NOTATION",
+    "AspectRatio",
     "AttributeSpec",
+    "AutoPad",
     "BinaryOp",
+    "CacheMode",
+    "GeluApproximation",
+    "GridPadding",
     "InputSpec",
+    "Interpolation",
     "OpSpec",
     "OutputSpec",
     "PadMode",
+    "RecurrentDirection",
+    "RecurrentFunction",
     "ResizeCoordinates",
     "ResizeNearest",
+    "RoiCoordinates",
+    "RoiMode",
+    "ScatterReduction",
+    "ShiftDirection",
     "SparseForm",
     "check_node",
     "kind_of",
@@ -37,14 +83,30 @@ __all__ = [
 
 NOTATION = """\
 float(i) is the nearest float32 of an integer; + - * / on float32 are one IEEE operation each, in the order written, never a fused
-multiply-add. Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
-quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity."""
+multiply-add. chain over k of a, b is acc = 0, then for each k in order acc = fma(a, b, acc), which rounds once.
+Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
+quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity.
+osum is a sum of doubles in 16 lanes: element i is added to lane i % 16, from 0 on and in order; then lane j adds lane j + 8, then
+j + 4, j + 2 and j + 1."""
 
-INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
-    (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, norm, pool, movement, index, resize, control)
-    for spec in family.OPS
-}
+FAMILIES = (
+    linear,
+    conv,
+    attention,
+    recurrent,
+    pointwise,
+    pointwise_float32,
+    norm,
+    pool,
+    pool_float32,
+    movement,
+    index,
+    resize,
+    detection,
+    control,
+)
+
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
 """(domain, op type) -> what it is."""
 
 

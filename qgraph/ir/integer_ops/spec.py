@@ -16,7 +16,9 @@ from qgraph.ir.scopes import where
 INTEGER = "qgraph.integer"
 """Domain of the fused integer kernels."""
 
-Family = Literal["linear", "conv", "attention", "pointwise", "norm", "pool", "movement", "index", "resize", "control"]
+Family = Literal[
+    "linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize", "detection", "control"
+]
 Types = tuple[ir.DataType, ...]
 
 F32, I64, I32, BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL
@@ -82,7 +84,7 @@ class AttributeSpec:
     """
 
     name: str
-    kind: Literal["int", "ints", "float"]
+    kind: Literal["int", "ints", "float", "floats"]
     low: float
     high: float
     default: int | float | None = None
@@ -97,8 +99,8 @@ class AttributeSpec:
     def range(self) -> str:
         """The allowed values in words."""
         if self.enum is not None:
-            return ", ".join(f"{int(m)} {m.name}" for m in self.enum)
-        if self.kind != "float":
+            return ", ".join(f"{int(m)} {m.name}" for m in self.enum if self.low <= m <= self.high)
+        if not self.kind.startswith("float"):
             return f"{int(self.low)} to {int(self.high)}"
         low = {-FLOAT_MAX: "finite", 0.0: "finite, at least 0", FLOAT_TINY: f"finite, at least {FLOAT_TINY:g}"}
         return low[self.low]
@@ -214,7 +216,12 @@ def _applies(row: AttributeSpec, node: ir.Node, types: dict[str, ir.DataType | N
     return found is not None and bool(found.value)
 
 
-KINDS = {"int": ir.AttributeType.INT, "ints": ir.AttributeType.INTS, "float": ir.AttributeType.FLOAT}
+KINDS = {
+    "int": ir.AttributeType.INT,
+    "ints": ir.AttributeType.INTS,
+    "float": ir.AttributeType.FLOAT,
+    "floats": ir.AttributeType.FLOATS,
+}
 
 
 def _check_value(node: ir.Node, row: AttributeSpec, attribute: ir.Attr, types: dict[str, ir.DataType | None]) -> None:
@@ -225,7 +232,7 @@ def _check_value(node: ir.Node, row: AttributeSpec, attribute: ir.Attr, types: d
     if kind in LIMITS:
         low, high = max(low, LIMITS[kind][0]), min(high, LIMITS[kind][1])
         of = f", the codes of {row.codes_of} ({kind.name})"
-    for value in attribute.value if row.kind == "ints" else [attribute.value]:
+    for value in attribute.value if row.kind in ("ints", "floats") else [attribute.value]:
         if not low <= value <= high:  # nor NaN
             allowed = f"{int(low)} to {int(high)}{of}" if of else row.range
             raise QGraphError(f"{where(node)}: attribute {row.name!r} is {value}; allowed: {allowed}")

@@ -1,6 +1,23 @@
 """Random examples of every op of the integer dialect, by op type: ``EXAMPLES``. A family's file registers its own."""
 
-from tests.runtime.examples import attention, control, conv, index, linear, movement, norm, pointwise, pool, resize  # noqa: F401
+from tests.runtime.examples import (  # noqa: F401
+    attention,
+    control,
+    conv,
+    conv_float32,
+    detection,
+    index,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pointwise_float32,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
 from tests.runtime.examples.example import EXAMPLES, Example
 
 __all__ = ["EXAMPLES", "Example"]

@@ -100,17 +100,30 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
 using KernelFactory = std::unique_ptr<Kernel> (*)(const Op&, const OpSource&, const Workspace&);
 using KernelTable = std::vector<std::pair<std::string, KernelFactory>>;
 void add_linear_kernels(KernelTable& table);
+void add_linear_float32_kernels(KernelTable& table);
+void add_einsum_kernels(KernelTable& table);
 void add_conv_kernels(KernelTable& table);
+void add_conv_float32_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
+void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);
-void add_concat_pad_kernels(KernelTable& table);
+void add_concat_kernels(KernelTable& table);
+void add_pad_kernels(KernelTable& table);
+void add_scatter_kernels(KernelTable& table);
+void add_trilu_reverse_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
+void add_order_kernels(KernelTable& table);
+void add_grid_kernels(KernelTable& table);
+void add_detection_kernels(KernelTable& table);
+void add_recurrent_kernels(KernelTable& table);
+void add_elementwise_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
+void add_resize_float32_kernels(KernelTable& table);
 
 /// The factory of kernel K for op O.
 template <typename K, typename O>

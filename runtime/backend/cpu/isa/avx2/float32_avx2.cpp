@@ -1,0 +1,2 @@
+#define QGRAPH_ISA avx2
+#include "backend/cpu/isa/float32.inc"

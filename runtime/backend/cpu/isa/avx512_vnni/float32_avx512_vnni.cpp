@@ -1,0 +1,2 @@
+#define QGRAPH_ISA avx512_vnni
+#include "backend/cpu/isa/float32.inc"

@@ -1,0 +1,2 @@
+#define QGRAPH_ISA portable
+#include "backend/cpu/isa/float32.inc"
