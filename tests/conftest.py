@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -49,6 +50,12 @@ def agrees_with_onnxruntime(model: ir.Model, feed: dict[str, np.ndarray], ops: i
     assert len(rows) >= ops
     assert sum(r.more for r in rows) == 0
     assert sum(r.one for r in rows) <= 1e-3 * sum(r.elements for r in rows)
+
+
+def opset_of(op_type: str) -> int:
+    """Opset 21, or the first that has the op."""
+    versions = [s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == op_type and not s.domain]
+    return max(21, min(versions, default=21))
 
 
 def run_onnx(model: ir.Model, feed: dict[str, np.ndarray]) -> list[np.ndarray]:

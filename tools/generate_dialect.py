@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import ENUMS, KINDS
 from qgraph.ir.io import atomic_path
 
+WIDTH = 130
+"""Of a line, as in runtime/.clang-format."""
 FOLDER = Path(__file__).resolve().parents[1] / "runtime" / "ops"
 
 
@@ -40,9 +43,16 @@ END = ("", "}  // namespace qgraph::dialect")
 def _enums() -> Iterator[str]:
     for kind in ENUMS:
         yield ""
-        yield f"/// {_plain(inspect.getdoc(kind) or '')}"
-        members = ", ".join(f"{_pascal(m)} = {int(m)}" for m in kind)
-        yield f"enum class {kind.__name__} : int {{ {members} }};"
+        yield from textwrap.wrap(_plain(inspect.getdoc(kind) or ""), WIDTH, initial_indent="/// ", subsequent_indent="/// ")
+        members = [f"{_pascal(m)} = {int(m)}" for m in kind]
+        line = f"enum class {kind.__name__} : int {{ {', '.join(members)} }};"
+        if len(line) <= WIDTH:
+            yield line
+        else:
+            yield f"enum class {kind.__name__} : int {{"
+            yield from (f"  {member}," for member in members[:-1])
+            yield f"  {members[-1]}"
+            yield "};"
 
 
 def _tables() -> Iterator[str]:
@@ -58,7 +68,7 @@ def _tables() -> Iterator[str]:
     yield "};"
     yield ""
     yield "/// An attribute and its lowest and highest value, of each element where it is a list."
-    yield "enum class AttributeKind { Int, Ints, Float };"
+    yield "enum class AttributeKind { Int, Ints, Float, Floats };"
     yield "struct AttributeRange {"
     yield "  const char* op;"
     yield "  const char* attribute;"
@@ -68,9 +78,19 @@ def _tables() -> Iterator[str]:
     yield "inline constexpr AttributeRange kAttributeRanges[] = {"
     for kind, spec in KINDS.items():
         for row in spec.attributes:
-            low, high = (f"{limit!r}" if row.kind == "float" else f"{int(limit)}" for limit in (row.low, row.high))
+            low, high = (f"{limit!r}" if row.kind.startswith("float") else f"{int(limit)}" for limit in (row.low, row.high))
             name = f"AttributeKind::{row.kind.capitalize()}"
             yield f'    {{"{kind}", "{row.name}", {name}, {low}, {high}}},'
+    yield "};"
+    yield ""
+    yield "/// An input that must be known when shapes are inferred."
+    yield "struct KnownInput {"
+    yield "  const char* op;"
+    yield "  int input;"
+    yield "};"
+    yield "inline constexpr KnownInput kKnownInputs[] = {"
+    for kind, spec in KINDS.items():
+        yield from (f'    {{"{kind}", {i}}},' for i, row in enumerate(spec.inputs) if row.known)
     yield "};"
 
 

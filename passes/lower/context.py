@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.attention import QuantizedScores
 from qgraph.passes.lower.builder import Builder
-from qgraph.passes.lower.registry import FLOAT_FORMS, Emit, rule_of
+from qgraph.passes.lower.registry import FLOAT_FORMS, NESTED_FORMS, Emit, rule_of
 from qgraph.passes.lower.values import FLOAT, QuantizedValue, QuantSpec, f32
 
 from qgraph.errors import QGraphError
@@ -54,8 +54,9 @@ class Lowering:
             assert node is not None
             return self.requantized(self.codes[value], node, value, out)
         if node is not None:
-            rule = rule_of(node) if value is node.outputs[0] or node.op_type == "Split" else None
-            for emit in (*self.patterns, *(() if rule is None else (rule.emit,))):
+            rule = rule_of(node)
+            mine = rule is not None and (rule.all_outputs or value is node.outputs[0])
+            for emit in (*self.patterns, *((rule.emit,) if rule is not None and mine else ())):
                 made = emit(self, node, value, out)
                 if made is not None:
                     return made
@@ -182,6 +183,9 @@ class Lowering:
             made = self.build.constant(value.name or "constant", array.astype(np.float32) if array.dtype == np.float64 else array)
             if (weight := self.weights.get(value)) is not None and weight.kind.bits <= 8:
                 made.meta[CODES] = weight
+        elif node is not None and not node.domain and node.op_type in NESTED_FORMS:
+            self.new.update(zip(node.outputs, NESTED_FORMS[node.op_type](self, node), strict=True))
+            return self.new[value]
         elif node is None or not _runs_as_it_stands(node, value):
             if node is not None:
                 self.refused[node] = None
@@ -193,13 +197,15 @@ class Lowering:
         self.new[value] = made
         return made
 
-    def attributes(self, node: ir.Node) -> dict[str, Any]:
+    def attributes(self, node: ir.Node, without: Sequence[str] = ()) -> dict[str, Any]:
         """The attributes that ``node`` of the standard domain has in a program: names of an enum as its numbers."""
         if node.op_type == "DepthToSpace":
             return {"blocksize": attr(node, "blocksize"), "dcr": int(attr(node, "mode", "DCR") == "DCR")}
         rows = {row.name: row for row in INTEGER_OPS["", node.op_type].attributes}
         found = {}
         for name in node.attributes:
+            if name in without:
+                continue
             made, row = attr(node, name), rows.get(name)
             if row is None and name in ("to", "saturate", "round_mode", "value"):  # said by types, or by an input
                 continue

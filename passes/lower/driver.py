@@ -15,22 +15,38 @@ import json
 import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common
-from qgraph.passes.lower import attention, conv, index, layout, linear, movement, norm, pointwise, pool, resize
+from qgraph.passes.lower import (
+    attention,
+    control,
+    conv,
+    fuse_float32,
+    index,
+    layout,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    pointwise,
+    pool,
+    recurrent,
+    resize,
+)
 from qgraph.passes.lower.context import Lowering
+from qgraph.passes.lower.registry import NESTED_FORMS
 from qgraph.passes.lower.values import QuantizedValue, spec_of
 
 from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, QDQ, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.op_traits import Trait, has, traits
+from qgraph.ir.op_traits import traits
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, quantizer_params, read_weight
 from qgraph.numerics.affine import quantize
 from qgraph.pipeline import Pass, PassReport, register
 
-FAMILIES = (attention, conv, index, linear, movement, norm, pointwise, pool, resize)
+FAMILIES = (attention, control, conv, index, linear, linear_float32, movement, norm, pointwise, pool, recurrent, resize)
 """Importing them fills the table of ``registry``."""
 DYNAMIC = {"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"}
 """Integer ops of files that other tools quantized dynamically."""
@@ -86,7 +102,7 @@ def _no_kernel(refused: list[ir.Node]) -> QGraphError:
 def _is_foreign(node: ir.Node) -> bool:
     """Whether no program has the op of ``node``, quantized or not."""
     row = traits(node)
-    return row is None or not (row.has_integer_form or (node.domain, node.op_type) in INTEGER_OPS)
+    return row is None or not (row.has_integer_form or (node.domain, node.op_type) in INTEGER_OPS or node.op_type in NESTED_FORMS)
 
 
 def _causes(node: ir.Node) -> list[ir.Node]:
@@ -179,12 +195,6 @@ class Lower(Pass):
             )
         if dialect == "integer":
             raise QGraphError("pass 'lower': the model is in the integer dialect already; take 'lower' out")
-        nested = next((n for n in model.graph if has(n, Trait.CONTROL_FLOW)), None)
-        if nested is not None:
-            raise QGraphError(
-                f"pass 'lower': {where(nested)} runs graphs of its own, which no program holds; decide its condition "
-                "(--fix NAME=VALUE binds an input), unroll the loop before the export, or deploy with 'qgraph export'"
-            )
         for what, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
             for value in values:
                 if value.dtype == ir.DataType.INT8:
@@ -204,6 +214,8 @@ class Lower(Pass):
         model.graph, lowering = lower(model)
         layout.sink(model.graph)
         fused = layout.fuse_add(model.graph)
+        if behind := fuse_float32.fuse(model.graph):
+            report.count("float ops fused into products", behind)
         model.metadata_props["qgraph.scales"] = json.dumps(lowering.build.scales)
         model.functions.clear()
         if fused:

@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower.registry import float_form
 
+from qgraph.ir.patterns import attr
+
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering
 
@@ -17,3 +19,8 @@ def constant_of_shape(low: Lowering, node: ir.Node) -> tuple[list[ir.Value | Non
     fill = node.attributes.get("value")
     array = fill.as_tensor().numpy() if fill else np.zeros(1, np.float32)
     return [low.any(node.inputs[0]), low.build.constant(f"{node.outputs[0].name}.value", array)], {}
+
+
+@float_form("EyeLike")
+def eye_like(low: Lowering, node: ir.Node) -> tuple[list[ir.Value | None], dict[str, Any]]:
+    return [low.any(node.inputs[0])], {"k": attr(node, "k", 0)}

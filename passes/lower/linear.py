@@ -119,7 +119,7 @@ def linear(low: Lowering, last: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     )
     inputs: list[ir.Value | None]
     bias = _bias(low, found, node, weight, tokens is not None, x_scale, out, name)
-    _prove(node, weight, 255 if x is None else x.max_abs_code, bias)
+    prove(node, weight, 255 if x is None else x.max_abs_code, bias)
     if family(node) == "conv":
         attributes |= {**geometry(node, weight.codes.ndim - 2), "group": attr(node, "group", 1)}
         kernel = low.weight_constant(dataclasses.replace(weight, codes=np.moveaxis(weight.codes, 1, -1)))
@@ -201,7 +201,7 @@ def _channels(weight: Weight, node: ir.Node) -> int:
     return weight.codes.shape[1] * attr(node, "group", 1) if node.op_type == "ConvTranspose" else weight.codes.shape[0]
 
 
-def _prove(node: ir.Node, weight: Weight, max_abs_code: int, bias: ir.Value | None) -> None:
+def prove(node: ir.Node, weight: Weight, max_abs_code: int, bias: ir.Value | None) -> None:
     """The largest |accumulator| of any input must fit int32, also before the zero point is taken away."""
     channels = 1 if node.op_type == "ConvTranspose" else 0
     axes = tuple(i for i in range(weight.codes.ndim) if i != channels)

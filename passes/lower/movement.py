@@ -37,7 +37,7 @@ def movement(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> i
     return low.requantized(QuantizedValue(made, x.spec), node, value, out)
 
 
-@lowers("Split")
+@lowers("Split", all_outputs=True)
 def split(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     """All outputs of a Split at once; each is requantized as its reader asks."""
     if node not in low.splits:

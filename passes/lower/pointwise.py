@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower import curves, linear, movement, tables
-from qgraph.passes.lower.registry import lowers
+from qgraph.passes.lower.registry import float_form, lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
 
+from qgraph.errors import QGraphError
 from qgraph.ir.integer_ops import BinaryOp
 from qgraph.ir.matchers.linear import clamp_of
+from qgraph.ir.scopes import where
 
 if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering
@@ -101,3 +103,12 @@ def lookup(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
     made = low.build.add(node, "Lookup", inputs, attributes, name=value.name or "lookup", type=out.type, shape=value.shape)
     low.build.note(made, out)
     return made
+
+
+@float_form("Dropout")
+def dropout(low: Lowering, node: ir.Node) -> tuple[list[ir.Value | None], dict[str, Any]]:
+    """As it is after training, whatever its ratio."""
+    training = low.float_constant(node.inputs[2]) if len(node.inputs) > 2 else None
+    if len(node.inputs) > 2 and node.inputs[2] is not None and (training is None or training.any()):
+        raise QGraphError(f"{where(node)} drops elements at random, as in training; set training_mode to false")
+    return [low.any(node.inputs[0])], {}

@@ -28,23 +28,27 @@ class Rule:
         alone: whether it has a kernel of its own whatever stands around it and whatever is constant.
         writes_float: whether its kernel can write float32 in place of codes.
         clamps: whether its kernel can clamp its codes, so that a Relu or Clip behind it costs nothing.
+        all_outputs: whether it computes every output, not the first alone.
     """
 
     emit: Emit
     alone: bool = True
     writes_float: bool = False
     clamps: bool = False
+    all_outputs: bool = False
 
 
 RULES: dict[str, Rule] = {}
 """By op type of the default domain."""
 
 
-def lowers(*op_types: str, alone: bool = True, writes_float: bool = False, clamps: bool = False) -> Callable[[Emit], Emit]:
+def lowers(
+    *op_types: str, alone: bool = True, writes_float: bool = False, clamps: bool = False, all_outputs: bool = False
+) -> Callable[[Emit], Emit]:
     """Register a function as the integer form of ops; see ``Rule``."""
 
     def keep(function: Emit) -> Emit:
-        RULES.update(dict.fromkeys(op_types, Rule(function, alone, writes_float, clamps)))
+        RULES.update(dict.fromkeys(op_types, Rule(function, alone, writes_float, clamps, all_outputs)))
         return function
 
     return keep
@@ -61,6 +65,21 @@ def float_form(*op_types: str) -> Callable[[FloatForm], FloatForm]:
 
     def keep(function: FloatForm) -> FloatForm:
         FLOAT_FORMS.update(dict.fromkeys(op_types, function))
+        return function
+
+    return keep
+
+
+NestedForm = Callable[["Lowering", ir.Node], list[ir.Value]]
+NESTED_FORMS: dict[str, NestedForm] = {}
+"""By op type of the default domain: makes a node that runs graphs of its own; returns the outputs of the new node."""
+
+
+def nested_form(op_type: str) -> Callable[[NestedForm], NestedForm]:
+    """Register a function as the way in which an op with graphs stands in a program; see ``NESTED_FORMS``."""
+
+    def keep(function: NestedForm) -> NestedForm:
+        NESTED_FORMS[op_type] = function
         return function
 
     return keep

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from qgraph.passes.lower.context import Lowering
 
 
+CODED = list(ResizeCoordinates)[:4]
+"""What the kernel of codes knows."""
+
+
 @lowers("Resize")
 def resize(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x, n = low.codes.get(node.inputs[0]), rank(value)  # type: ignore[arg-type]
@@ -26,7 +30,7 @@ def resize(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.
         x is None
         or n is None
         or mode not in ("nearest", "linear")
-        or coordinates is None
+        or coordinates not in CODED
         or attr(node, "axes")
         or attr(node, "antialias", 0)
     ):

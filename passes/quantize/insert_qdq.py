@@ -21,6 +21,7 @@ from qgraph.passes.quantize.weights import Weights
 
 from qgraph.errors import QGraphError
 from qgraph.ir.dialects import MIN_OPSET, opset
+from qgraph.ir.matchers.recurrent import quantize_states
 from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.ops import attach
 from qgraph.ir.patterns import constant, is_op, new_node, stem_of
@@ -119,6 +120,9 @@ class Quantize(Pass):
             stored = INT_TYPES["int8" if books else options.weights]
             weights = Weights(model, stored, options.weight_block, report, latent=options.latent, books=books)
             weights.run(plan, self._input_scale)
+            for node in plan.recurrent:
+                self._tokens(node)
+                quantize_states(node)
         for node, kind in plan.linear.items():
             if kind == "tokens":
                 self._tokens(node)
@@ -135,6 +139,8 @@ class Quantize(Pass):
         common.NameFixPass()(model)
         report.count("activations quantized", len(plan.types) + len(plan.probabilities))
         report.count("per-token linears", sum(k == "tokens" for k in plan.linear.values()))
+        if plan.recurrent and options.weights != "none":
+            report.count("recurrent ops", len(plan.recurrent))
         report.count("static linears", sum(k == "static" for k in plan.linear.values()))
         report.details["kept float"] = plan.kept_float
 

@@ -3,7 +3,7 @@
 Kinds of ops:
     linear     Conv, ConvTranspose, Gemm, MatMul with a constant weight
     movement   output elements are input elements: same scale and zero point
-    recurrent  LSTM, GRU and RNN: their weights have codes, what they compute stays float
+    recurrent  LSTM, GRU and RNN: weights have codes, inputs and states are quantized per token; gates and states stay float
     region     pointwise functions of one value (see qgraph.ir.regions)
     kernel     everything else that the integer runtime has a kernel for
 What has a quantizer already (a file that another tool quantized) keeps it: no value gets a second one.
@@ -45,7 +45,7 @@ class Plan:
         types: the values to quantize.
         linear: linear nodes, static or tokens.
         coded: linear nodes whose weights are codes already.
-        recurrent: LSTM, GRU and RNN nodes whose weights get codes.
+        recurrent: LSTM, GRU and RNN nodes whose weights get codes and whose inputs and states are tokens.
         joins: those at the outputs, which stay float.
         raw: quantized values that the outputs and the nodes of ``joins`` read as they were.
         kept_float: why nodes stay float.
@@ -54,7 +54,7 @@ class Plan:
     types: dict[ir.Value, str] = dataclasses.field(default_factory=dict)
     linear: dict[ir.Node, str] = dataclasses.field(default_factory=dict)
     coded: set[ir.Node] = dataclasses.field(default_factory=set)
-    recurrent: list[ir.Node] = dataclasses.field(default_factory=list)
+    recurrent: dict[ir.Node, None] = dataclasses.field(default_factory=dict)
     embeddings: list[ir.Node] = dataclasses.field(default_factory=list)
     probabilities: dict[ir.Value, None] = dataclasses.field(default_factory=dict)
     unmaterialized: set[ir.Value] = dataclasses.field(default_factory=set)
@@ -125,7 +125,7 @@ class Planner:
             elif is_op(node.outputs[0], "Gather") and self._is_embedding(node) and self.wanted(node):
                 plan.embeddings.append(node)
             elif family(node) == "recurrent" and self._has_weights(node) and self.wanted(node):
-                plan.recurrent.append(node)
+                plan.recurrent[node] = None
         if self.placement == "linear":
             self._linear_only()
             return plan
@@ -221,7 +221,7 @@ class Planner:
                 self.plan.kept_float[node.name or ""] = positions.REASON
                 continue
             known = node in self.plan.linear or node in self.plan.embeddings or out in self.regions.root
-            known |= self.state.is_smoothing(node) or node in self.norms
+            known |= node in self.plan.recurrent or self.state.is_smoothing(node) or node in self.norms
             rule = rule_of(node)
             if not known and rule is not None and rule.alone:
                 if _second_output_is_used(node):
@@ -252,17 +252,27 @@ class Planner:
         return bool(makers) and all(n in self.floating for n in makers)
 
     def _keep_moved_floats(self) -> None:
-        """Leave alone what only moves elements from float ops to outputs or to other float ops."""
-        lowerable, read = self.plan.lowerable, set[ir.Value | None]()
+        """Leave alone what only moves elements from float ops to outputs or to other float ops, and from and to states."""
+        lowerable, read, states = self.plan.lowerable, set[ir.Value | None](), set[ir.Value | None]()
         for node in reversed(self.graph):
-            if node in lowerable and (not hands_on(node) or not read.isdisjoint(node.outputs)):
+            if node in self.plan.recurrent:
+                read.update(node.inputs[:1])
+                states.update(node.inputs[1:])
+            elif node in lowerable and (not hands_on(node) or not read.isdisjoint(node.outputs)):
                 read.update(node.inputs)
+            elif hands_on(node) and not states.isdisjoint(node.outputs):
+                states.update(node.inputs)
         for node in self.graph:
             if node not in lowerable or not hands_on(node) or node in self.plan.embeddings or not read.isdisjoint(node.outputs):
                 continue
             makers = [v.producer() for v in handed(node) if constant(v) is None]
-            if makers and all(n is not None and n not in lowerable for n in makers):
+            to_states = not states.isdisjoint(node.outputs)
+            if makers and all(self._makes_floats(n) or (n is None and to_states) for n in makers):
                 lowerable.remove(node)
+
+    def _makes_floats(self, node: ir.Node | None) -> bool:
+        """Whether ``node`` computes in float32, or its kernel writes float32 in any case."""
+        return node is not None and (node not in self.plan.lowerable or node in self.plan.recurrent)
 
     def _unmaterialized(self) -> None:
         plan = self.plan
@@ -333,7 +343,7 @@ class Planner:
             return set()
         work: list[ir.Value | None] = []
         for node in self.graph:
-            if self.plan.linear.get(node) == "tokens":
+            if self.plan.linear.get(node) == "tokens" or node in self.plan.recurrent:
                 x = node.inputs[0]
                 work.append(x.producer().inputs[0] if is_op(x, "Mul") and x in self.plan.unmaterialized else x)  # type: ignore[union-attr]
             elif node.op_type == "LayerNormalization" and node in self.plan.lowerable:
@@ -368,13 +378,13 @@ class Planner:
             return False
         producer = value.producer()
         users = [u.node for u in value.uses() if u.node not in plan.joins.nodes]
-        if any(n in plan.lowerable for n in users):
-            return True
+        if any(u.node in plan.lowerable and not (u.node in plan.recurrent and u.idx) for u in value.uses() if u.node in users):
+            return True  # but states are read as float
         if value in plan.joins.values:
             return False
         if value.is_graph_output() or len(users) < len(value.uses()):
             return not self._leaves_as_float(value)
-        return producer in plan.lowerable
+        return producer in plan.lowerable and producer not in plan.recurrent
 
     def _leaves_as_float(self, value: ir.Value) -> bool:
         """Whether what makes ``value`` can hand it out without codes."""

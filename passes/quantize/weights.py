@@ -85,7 +85,7 @@ class Weights:
             params = self._weight(node, [(n, input_scale(n) if plan.linear[n] == "static" else None) for n in sharing])
             if scale is not None and not self.latent:
                 quantize_bias(self.model, node, params, scale)
-        for node in plan.recurrent if not self.latent else ():
+        for node in plan.recurrent:
             for place in (1, 2):
                 self._recurrent(node, place)
         tied = {found[0] for v in self.model.graph.initializers.values() if (found := tied_to(v, self.model.graph)) is not None}

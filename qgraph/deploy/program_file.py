@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir import io
 from qgraph.ir.bit_types import BIT_TYPES, code_type, program_number
 from qgraph.ir.dialects import verify
-from qgraph.ir.integer_ops import KINDS, kind_of
+from qgraph.ir.integer_ops import INTEGER_OPS, KINDS, kind_of
 from qgraph.ir.patterns import constant
 from qgraph.ir.scopes import NOTES, module_path, where
 from qgraph.ir.snapshot import LAST, SHOWN, Ids, Node, Snapshot, Value
@@ -117,46 +118,8 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
 
     verify(model, "integer")
 
-    index: dict[ir.Value, int] = {}
-    tensors: list[tuple[Any, ...]] = []
-    places: dict[bytes, int] = {}
-    scaled = _scaled(model)
-
-    def add(value: ir.Value, *, is_input: bool = False) -> int:
-        if value not in index:
-            number = program_number(value.dtype)
-            if number is None:
-                raise QGraphError(f"value {value.name!r} has type {value.dtype}, which no program can hold")
-            data, shape, symbols, encoding, factor, shares = None, [], [], DENSE, 0.0, -1
-            if value.const_value is not None and not is_input:
-                tensor = value.const_value
-                shape = list(tensor.numpy().shape)
-                data, encoding = stored(tensor)
-                if (codes := value.meta.get(CODES)) is not None and (form := dequantized(codes)) is not None:
-                    data, encoding = form, DEQUANTIZED
-                elif value.name in scaled:
-                    (data, factor), encoding = scaled[value.name], SCALED
-                if len(data) > SHARED:
-                    shares = places.setdefault(data, len(tensors))
-                    shares = -1 if shares == len(tensors) else shares
-            elif is_input:
-                if value.shape is None:
-                    raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")
-                shape = [d if isinstance(d, int) else -1 for d in value.shape]
-                symbols = ["" if isinstance(d, int) else str(d.value or "") for d in value.shape]
-            index[value] = len(tensors)
-            tensors.append((value.name or "", number, shape, symbols, data, encoding, factor, shares))
-        return index[value]
-
-    inputs = [add(v, is_input=True) for v in model.graph.inputs]
-    ops = []
-    for node in model.graph:
-        ints, floats = _attributes(node)
-        sources = [-1 if v is None else add(v) for v in node.inputs]
-        results = [add(v) for v in node.outputs]
-        origin = node.name or ""
-        ops.append((kind_of(node.domain, node.op_type), origin, sources, results, ints, floats))
-    outputs = [add(v) for v in model.graph.outputs]
+    tensors, ops, inputs, outputs = graph = _tables(model.graph, _scaled(model))
+    _share(graph, {}, itertools.count())
     metadata = [(str(k), str(v)) for k, v in model.metadata_props.items() if not k.startswith(NOTES)]
     metadata.append((ORIGINS, json.dumps({node.name: [module_path(node)] for node in model.graph})))
     with io.atomic_path(path) as temporary:
@@ -166,17 +129,77 @@ def write(model: ir.Model, path: str | os.PathLike[str]) -> None:
             raise QGraphError(str(error).replace(str(temporary), str(path))) from error
 
 
+Tables = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[int], list[int]]
+"""Tensors, ops, and the indices of inputs and outputs of a graph, as ``_runtime.write_program`` takes them."""
+
+
+def _tables(graph: ir.Graph, scaled: Mapping[str, tuple[bytes, float]], *, nested: bool = False) -> Tables:
+    index: dict[ir.Value, int] = {}
+    tensors: list[tuple[Any, ...]] = []
+    given, results = set(graph.inputs), set(graph.outputs)
+
+    def add(value: ir.Value) -> int:
+        if value not in index:
+            number = program_number(value.dtype)
+            if number is None:
+                raise QGraphError(f"value {value.name!r} has type {value.dtype}, which no program can hold")
+            data, shape, symbols, encoding, factor = None, [], [], DENSE, 0.0
+            if value.const_value is not None and value not in given:
+                tensor = value.const_value
+                shape = list(tensor.numpy().shape)
+                data, encoding = stored(tensor)
+                if (codes := value.meta.get(CODES)) is not None and (form := dequantized(codes)) is not None:
+                    data, encoding = form, DEQUANTIZED
+                elif (found := scaled.get(value.name or "")) is not None:
+                    (data, factor), encoding = found, SCALED
+            elif value in given or (nested and value in results):
+                if value.shape is None and not nested:
+                    raise QGraphError(f"input {value.name!r} has no rank; export the model with input shapes")
+                shape = [d if isinstance(d, int) else -1 for d in value.shape or ()]
+                symbols = ["" if isinstance(d, int) else str(d.value or "") for d in value.shape or ()]
+            index[value] = len(tensors)
+            tensors.append((value.name or "", number, shape, symbols, data, encoding, factor, -1))
+        return index[value]
+
+    inputs = [add(v) for v in graph.inputs]
+    ops = []
+    for node in graph:
+        ints, floats = _attributes(node)
+        sources = [-1 if v is None else add(v) for v in node.inputs]
+        made = [add(v) for v in node.outputs]
+        names = INTEGER_OPS[node.domain, node.op_type].graphs
+        graphs = [_tables(node.attributes[name].as_graph(), {}, nested=True) for name in names]
+        ops.append((kind_of(node.domain, node.op_type), node.name or "", sources, made, ints, floats, graphs))
+    return tensors, ops, inputs, [add(v) for v in graph.outputs]
+
+
+def _share(graph: Tables, places: dict[bytes, int], count: Iterator[int]) -> None:
+    """Let equal constants of a graph and of those in it lie in the same bytes."""
+    tensors, ops, _, _ = graph
+    for i, place in zip(range(len(tensors)), count, strict=False):
+        data = tensors[i][4]
+        if data is not None and len(data) > SHARED and (first := places.setdefault(data, place)) != place:
+            tensors[i] = (*tensors[i][:-1], first)
+    for op in ops:
+        for nested in op[6]:
+            _share(nested, places, count)
+
+
 def _attributes(node: ir.Node) -> tuple[list[tuple[str, Sequence[int]]], list[tuple[str, Sequence[float]]]]:
     ints: list[tuple[str, Sequence[int]]] = []
     floats: list[tuple[str, Sequence[float]]] = []
     for name, attribute in node.attributes.items():
         value = attribute.value
+        if attribute.type == ir.AttributeType.GRAPH:
+            continue
         if isinstance(value, bool | int | np.integer):
             ints.append((name, [int(value)]))
         elif isinstance(value, float | np.floating):
             floats.append((name, [float(value)]))
         elif isinstance(value, tuple | list) and all(isinstance(v, int) for v in value):
             ints.append((name, [int(v) for v in value]))
+        elif isinstance(value, tuple | list) and all(isinstance(v, float | np.floating) for v in value):
+            floats.append((name, [float(v) for v in value]))
         else:
             raise QGraphError(f"{where(node)} has an attribute {name!r} that no program can hold")
     return ints, floats
@@ -216,7 +239,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Snapshot, dict[str, np.ndarray]]
         names.append(name)
         values[name] = value
     nodes, identity = [], Ids()
-    for op, name, sources, results, ints, floats in ops:
+    for op, name, sources, results, ints, floats, _ in ops:
         made = [names[i] for i in results]
         scope = origins.get(name, [""])[0]
         attributes = {key: ", ".join(f"{v:g}" for v in value)[:SHOWN] for key, value in (*ints, *floats)}

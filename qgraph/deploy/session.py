@@ -49,6 +49,8 @@ class Session:
             self._inputs = {s.name: (s.dtype, self._dims(s)) for s in self._session.inputs}
             self._dtypes = {name: np.dtype(dtype) for name, (dtype, _) in self._inputs.items()}
             self._outputs = [s.name for s in self._session.outputs]
+            self._bound: set[str] = set()
+            self._left = [False] * len(self._outputs)
         except self._failure as error:
             raise QGraphError(str(error)) from None
         except UnicodeDecodeError:
@@ -97,13 +99,16 @@ class Session:
         """
         known = self._dtypes
         if not isinstance(inputs, Mapping):
-            inputs = first_batch([inputs], list(known))
+            inputs = first_batch([inputs], [name for name in known if name not in self._bound])
         for name in inputs:
             if name not in known:
                 raise QGraphError(f"the program has no input {name!r}{suggest(name, known)}")
-        arrays = []
+        arrays: list[np.ndarray | None] = []
         for name, dtype in known.items():
             if name not in inputs:
+                if name in self._bound:
+                    arrays.append(None)
+                    continue
                 raise QGraphError(f"input {name!r} is missing{suggest(name, inputs)}; the program takes {', '.join(known)}")
             array = inputs[name]
             if not isinstance(array, np.ndarray):
@@ -113,10 +118,36 @@ class Session:
                 array = converted(name, array, dtype)
             arrays.append(np.ascontiguousarray(array).reshape(array.shape))
         try:
-            results = self._session.run(arrays)
+            results = self._session.run(arrays, self._left)
         except self._failure as error:
             raise QGraphError(str(error)) from None
-        return dict(zip(self._outputs, results, strict=True))
+        return {name: result for name, result in zip(self._outputs, results, strict=True) if result is not None}
+
+    def bind(self, output: str, input: str) -> None:
+        """Let ``input`` take what ``output`` was in the run before, such as past keys and values or a recurrent state.
+
+        The value stays in the session and is not copied: ``run`` need not be given the input and does not return the output
+        (``state`` does). An array that is given is taken instead; without one the first run takes zeros, as long along free dims
+        as other inputs are along dims of the same symbol, else of length 0. A run that raises leaves the value as it was.
+
+        Raises:
+            QGraphError: there is no such output or input, their types differ, or the input is bound already.
+        """
+        try:
+            self._session.bind(output, input)
+        except self._failure as error:
+            raise QGraphError(str(error)) from None
+        self._bound.add(input)
+        self._left[self._outputs.index(output)] = True
+
+    def reset(self) -> None:
+        """Forget the values of bound inputs: the next run is a first one."""
+        self._session.reset()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What the bound inputs will be in the next run, by name; empty before the first."""
+        found = {name: self._session.state(name) for name in sorted(self._bound)}
+        return {name: array for name, array in found.items() if array is not None}
 
     def values(self) -> dict[str, np.ndarray]:
         """The real numbers (float32) of the quantized and float values of the last run; needs ``keep=True``."""

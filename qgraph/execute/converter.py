@@ -18,6 +18,7 @@ from qgraph.execute.fusions import FUSIONS
 from qgraph.execute.quantizers import Ranges
 from qgraph.execute.tensors import DTYPES, tensor_of
 from qgraph.execute.torch_ops import TORCH_OPS, TorchOp, as_tensor
+from qgraph.ir.matchers.recurrent import quantizes_states
 from qgraph.ir.parameters import is_parameter, tied_to
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
@@ -204,6 +205,8 @@ class Converter:
         accepted = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         if "outputs" in accepted:
             given["outputs"] = len(node.outputs)
+        if quantizes_states(node):
+            given["tokens"] = True
         unknown = [k for k in given if k not in accepted]
         if unknown:
             raise QGraphError(f"{where(node)} has the attribute {unknown[0]!r}, which has no torch form")

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError
-from qgraph.ir.integer_ops import INTEGER, check_known, check_node
+from qgraph.ir.integer_ops import INTEGER, check_node
 from qgraph.ir.op_traits import family
 from qgraph.ir.scopes import where
 
@@ -60,5 +60,3 @@ def verify(model: ir.Model, dialect: Dialect) -> None:
             raise QGraphError(f"{where(node)} is a quantization op in a float model; start from the float model")
         if dialect == "integer":
             check_node(node)
-    if dialect == "integer":
-        check_known(model.graph)

@@ -290,7 +290,7 @@ _GROUPS = (
     _group("Mask Tap", OpTraits("", "pointwise", T.ELEMENTWISE, domain="qgraph", no_integer=FOLDED)),
     _group(
         "LSTM GRU RNN",
-        OpTraits("", "recurrent", no_integer=FLOAT, no_axes="its weights hold several gates an axis"),
+        OpTraits("", "recurrent", no_axes="its weights hold several gates an axis"),
     ),
     _group(
         "If Loop Scan SequenceMap",

@@ -76,6 +76,14 @@ int qgraph_run(qgraph_session* session, const qgraph_array* inputs, size_t n_inp
   });
 }
 
+int qgraph_bind(qgraph_session* session, const char* output, const char* input) {
+  return guarded([&] { session->session.bind(output, input); });
+}
+
+int qgraph_reset(qgraph_session* session) {
+  return guarded([&] { session->session.reset(); });
+}
+
 const char* qgraph_last_error(void) { return last_error.c_str(); }
 
 }  // extern "C"

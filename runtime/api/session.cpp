@@ -30,6 +30,9 @@ const std::vector<Signature>& Session::inputs() const { return impl_->executor.i
 const std::vector<Signature>& Session::outputs() const { return impl_->executor.outputs(); }
 void Session::prepare(const std::vector<Shape>& shapes) { impl_->executor.prepare(shapes); }
 std::vector<Array> Session::run(const std::vector<Array>& inputs) { return impl_->executor.run(inputs); }
+void Session::bind(const std::string& output, const std::string& input) { impl_->executor.bind(output, input); }
+void Session::reset() { impl_->executor.reset(); }
+Array Session::state(const std::string& input) const { return impl_->executor.state(input); }
 Array Session::tensor(const std::string& name) const { return impl_->executor.tensor(name); }
 std::vector<std::string> Session::tensor_names() const { return impl_->executor.tensor_names(); }
 const std::string& Session::isa() const { return impl_->isa; }

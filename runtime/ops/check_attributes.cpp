@@ -28,7 +28,8 @@ const std::map<Key, const dialect::AttributeRange*>& ranges() {
 
 template <typename T>
 void check_values(const OpInfo& info, const std::string& name, const dialect::AttributeRange& row, const std::vector<T>& values) {
-  if (row.kind != dialect::AttributeKind::Ints && values.size() != 1) fail(info, name, "is of another type");
+  const bool list = row.kind == dialect::AttributeKind::Ints || row.kind == dialect::AttributeKind::Floats;
+  if (!list && values.size() != 1) fail(info, name, "is of another type");
   for (const T element : values) {
     const auto value = static_cast<double>(element);
     if (!(value >= row.low && value <= row.high)) fail(info, name, "is out of range");  // nor NaN
@@ -44,7 +45,7 @@ void check_attributes(const OpInfo& info) {
     const auto found = ranges().find({info.kind, name});
     if (found == ranges().end()) fail(info, name, "is none that this op has");
     const dialect::AttributeRange& row = *found->second;
-    if (row.kind == dialect::AttributeKind::Float)
+    if (row.kind == dialect::AttributeKind::Float || row.kind == dialect::AttributeKind::Floats)
       check_values(info, name, row, numbers(attribute->floats()));
     else if (attribute->ints() != nullptr || row.kind == dialect::AttributeKind::Int)
       check_values(info, name, row, numbers(attribute->ints()));

@@ -28,26 +28,63 @@ class ShapeOf : public IndexOp {
   int64_t start_, end_;
 };
 
+/// Cast and CastLike.
 class Cast : public IndexOp {
  public:
   explicit Cast(const OpSource& s) : IndexOp(s) {}
   void infer(const Values& v) override;
 };
 
-/// Arithmetic, comparison and logic of two operands of one type.
+/// Arithmetic, comparison, logic and bits of two operands of one type. Pow's second operand may have another one.
 class Elementwise : public IndexOp {
  public:
   explicit Elementwise(const OpSource& s);
   void infer(const Values& v) override;
 
+  bool fmod;   // Mod: the sign is that of the dividend
+  bool right;  // BitShift
+
  private:
   bool compares_, logic_;
 };
 
-/// Not, IsNaN, Neg and Abs.
+/// Sum, Mean, Max and Min of one or more operands.
+class Variadic : public IndexOp {
+ public:
+  explicit Variadic(const OpSource& s) : IndexOp(s) {}
+  void infer(const Values& v) override;
+};
+
+/// Not, BitwiseNot, IsNaN, IsInf, Neg, Abs, Sign and Relu.
 class Unary : public IndexOp {
  public:
-  explicit Unary(const OpSource& s) : IndexOp(s) {}
+  explicit Unary(const OpSource& s);
+  void infer(const Values& v) override;
+
+  bool negative, positive;  // IsInf: which count
+};
+
+/// Inputs: x, and the lowest and the highest value, one element each; both optional.
+class Clip : public IndexOp {
+ public:
+  explicit Clip(const OpSource& s) : IndexOp(s) {}
+  void infer(const Values& v) override;
+};
+
+/// A function of float32 values.
+class FloatFunction : public IndexOp {
+ public:
+  explicit FloatFunction(const OpSource& s);
+  void infer(const Values& v) override;
+
+  float a = 0, b = 0;  // its first and second attribute
+  bool tanh;           // Gelu: approximate
+};
+
+/// Dropout as it is after training: y is x, all of the mask is true.
+class Dropout : public IndexOp {
+ public:
+  explicit Dropout(const OpSource& s) : IndexOp(s) {}
   void infer(const Values& v) override;
 };
 
@@ -71,13 +108,23 @@ class Where : public IndexOp {
   void infer(const Values& v) override;
 };
 
+/// The indices of the elements that are not 0: a row for each axis of the input.
+class NonZero : public Op {
+ public:
+  explicit NonZero(const OpSource& s);
+  bool shape_from_data() const override { return true; }
+  bool foldable(const Values& v) const override { return v.in[0]->size() <= (1 << 16); }
+  void infer(const Values& v) override { in(v, 0); }
+};
+
 /// Inputs: start, limit, step.
 class Range : public IndexOp {
  public:
   explicit Range(const OpSource& s) : IndexOp(s) {}
   void infer(const Values& v) override;
 
-  int64_t start = 0, step = 1;
+  int64_t start = 0, step = 1;  // of integers
+  float first = 0, delta = 0;   // of float32
 };
 
 /// ConstantOfShape. Inputs: shape; constant 1 is the value (one element).

@@ -228,6 +228,11 @@ void Concat::infer(const Values& v) {
   out(v).shape = shape;
 }
 
+bool Concat::appends(const Values& v) const {
+  const Shape& shape = v.out[0]->shape;
+  return std::all_of(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(axis), [](int64_t d) { return d == 1; });
+}
+
 void Tile::infer(const Values& v) {
   same_type(v);
   const Tensor& x = in(v, 0);
@@ -235,41 +240,46 @@ void Tile::infer(const Values& v) {
   for (int64_t d : repeats) require(d >= 0 && d < (int64_t{1} << 40), "a bad dim");
   require(repeats.size() == x.shape.size(), "one repeat for each dim is needed");
   Shape shape = x.shape;
-  for (size_t i = 0; i < shape.size(); ++i) shape[i] *= repeats[i];
+  const auto own = strides_of(x.shape);
+  copy_shape.clear();
+  strides.clear();
+  for (size_t i = 0; i < shape.size(); ++i) {
+    shape[i] *= repeats[i];
+    copy_shape.insert(copy_shape.end(), {repeats[i], x.shape[i]});
+    strides.insert(strides.end(), {0, own[i]});
+  }
   elements(shape);
   out(v).shape = shape;
 }
 
-Pad::Pad(const OpSource& s)
-    : Movement(s),
-      mode(choice<dialect::PadMode>(s.attributes, "mode")),
-      value(s.attributes.integer("value", 0)),
-      axes_(s.attributes.integers("axes")) {}
+Trilu::Trilu(const OpSource& s) : Movement(s), upper(s.attributes.integer("upper", 1) != 0) {}
 
-void Pad::infer(const Values& v) {
+void Trilu::infer(const Values& v) {
   same_type(v);
-  const Tensor& x = in(v, 0, {DType::U8, DType::I16, DType::I64, DType::I32, DType::Bool});
-  const auto pads = known_integers(v, 1);
-  const size_t rank = x.shape.size();
-  auto axes = axes_;
-  if (axes.empty())
-    for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int64_t>(i));
-  require(pads.size() == 2 * axes.size(), "two pads for each axis are needed");
-  begin.assign(rank, 0);
-  Shape shape = x.shape;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    const int64_t a = axes[i] < 0 ? axes[i] + x.rank() : axes[i];
-    require(a >= 0 && a < x.rank(), "an axis is out of range");
-    const int64_t low = pads[i], high = pads[i + axes.size()], limit = int64_t{1} << 40, dim = x.shape[static_cast<size_t>(a)];
-    require(low > -limit && low < limit && high > -limit && high < limit, "a bad pad");
-    if (mode == dialect::PadMode::Reflect)
-      require(low < std::max<int64_t>(dim, 1) && high < std::max<int64_t>(dim, 1), "a reflection is longer than the input");
-    if (mode != dialect::PadMode::Constant) require(dim > 0 || low + high == 0, "an empty axis cannot be extended");
-    begin[static_cast<size_t>(a)] = low;
-    shape[static_cast<size_t>(a)] = dim + low + high;
-    require(shape[static_cast<size_t>(a)] >= 0, "the output would be negative");
+  const Tensor& x = in(v, 0);
+  require(x.rank() >= 2, "the input is no matrix");
+  k = 0;
+  if (given(v, 1)) {
+    const auto found = known_integers(v, 1);
+    require(found.size() == 1, "k must be one number");
+    const int64_t beyond = std::max(x.shape[x.shape.size() - 2], x.shape.back()) + 1;  // where nothing changes any more
+    k = std::min(std::max(found[0], -beyond), beyond);
   }
-  out(v).shape = shape;
+  out(v).shape = x.shape;
+}
+
+ReverseSequence::ReverseSequence(const OpSource& s)
+    : Movement(s), batch_axis(s.attributes.integer("batch_axis", 1)), time_axis(s.attributes.integer("time_axis", 0)) {
+  require(batch_axis != time_axis, "batch and time are the same axis");
+}
+
+void ReverseSequence::infer(const Values& v) {
+  same_type(v);
+  const Tensor &x = in(v, 0), &lengths = in(v, 1, {DType::I64});
+  require(x.rank() >= 2, "the input needs two dims");
+  require(lengths.rank() == 1 && lengths.size() == x.shape[static_cast<size_t>(batch_axis)],
+          "one length for each sequence is needed");
+  out(v).shape = x.shape;
 }
 
 Gather::Gather(const OpSource& s)

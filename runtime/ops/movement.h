@@ -1,7 +1,6 @@
-// Ops that move elements of any type: Reshape, Transpose, Slice, Split, Concat, Gather, Expand, Tile, Pad, depth and space.
+// Ops that move elements of any type: Reshape, Transpose, Slice, Split, Concat, Gather, Expand, Tile, depth and space.
 #pragma once
 
-#include "ops/dialect_generated.h"
 #include "ops/op.h"
 
 namespace qgraph::ops {
@@ -95,6 +94,7 @@ class Concat : public Movement {
  public:
   explicit Concat(const OpSource& s);
   void infer(const Values& v) override;
+  bool appends(const Values& v) const override;
 
   size_t axis = 0;
 
@@ -102,24 +102,30 @@ class Concat : public Movement {
   int64_t given_axis_;
 };
 
-class Tile : public Movement {
+/// Copied by strides over the axes (repeats, dim) of each axis of x.
+class Tile : public StridedCopy {
  public:
-  explicit Tile(const OpSource& s) : Movement(s) {}
+  explicit Tile(const OpSource& s) : StridedCopy(s) {}
   void infer(const Values& v) override;
 };
 
-/// Inputs: x, pads. Attribute `value` is the code to fill with.
-class Pad : public Movement {
+/// Inputs: x, k (optional).
+class Trilu : public Movement {
  public:
-  explicit Pad(const OpSource& s);
+  explicit Trilu(const OpSource& s);
   void infer(const Values& v) override;
 
-  dialect::PadMode mode;
-  int64_t value;
-  std::vector<int64_t> begin;  // of each axis
+  bool upper;
+  int64_t k = 0;
+};
 
- private:
-  std::vector<int64_t> axes_;
+/// Inputs: x, the length of each sequence.
+class ReverseSequence : public Movement {
+ public:
+  explicit ReverseSequence(const OpSource& s);
+  void infer(const Values& v) override;
+
+  int64_t batch_axis, time_axis;
 };
 
 /// Gather, GatherElements and GatherND; an index out of range is an error, never a read outside.

@@ -1,6 +1,15 @@
 #include "ops/op.h"
 
+#include "ops/dialect_table_generated.h"
+
 namespace qgraph {
+
+Op::Op(const OpSource& s) : kind_(s.info.kind), what_(s.info.what()) {
+  for (const auto& row : dialect::kKnownInputs)
+    if (kind_ == row.op) known_inputs_ |= uint64_t{1} << row.input;
+}
+
+bool Op::needs_known(size_t input) const { return input < 64 && (known_inputs_ >> input & 1) != 0; }
 
 const TensorInfo& OpSource::input(size_t i) const {
   if (!has(i)) throw Error(info.what() + " misses input " + std::to_string(i) + "; compile the program again");
@@ -31,8 +40,9 @@ Tensor& Op::out(const Values& v, size_t i) const {
 
 std::vector<int64_t> Op::known_integers(const Values& v, size_t i) const {
   const Tensor& t = in(v, i);
-  if (!t.known || t.type != DType::I64)
-    fail("a shape or index depends on the data, not on the input shapes; this cannot be planned");
+  if (!t.known || (t.type != DType::I64 && t.type != DType::I32))
+    fail("input " + std::to_string(i) + " must be int64 or int32, and known");
+  if (t.type == DType::I32) return {t.as<int32_t>(), t.as<int32_t>() + t.size()};
   const auto* p = t.as<int64_t>();
   return {p, p + t.size()};
 }

@@ -81,7 +81,7 @@ CumSum::CumSum(const OpSource& s)
 void CumSum::infer(const Values& v) {
   const Tensor &x = in(v, 0, {DType::F32, DType::I64, DType::I32}), &axis = in(v, 1, {DType::I64, DType::I32});
   require(out(v).type == x.type, "the output's type must be the input's");
-  require(axis.known && axis.size() == 1, "the axis must be one number that does not depend on the data");
+  require(axis.known && axis.size() == 1, "the axis must be one number that is known");
   split = split_at(x.shape, axis.type == DType::I64 ? *axis.as<int64_t>() : *axis.as<int32_t>(), what());
   out(v).shape = x.shape;
 }

@@ -16,28 +16,29 @@ Resize::Resize(const OpSource& s)
 void Resize::infer(const Values& v) {
   const Tensor& x = in(v, 0, {DType::U8, DType::I16});
   const Tensor& target = in(v, 1, {DType::F32, DType::I64});
-  require(target.known, "the size depends on the data, not on the input shapes");
+  require(target.known, "the size must be known");
   const int64_t n = target.size();
   require((n == 1 || n == 2) && x.rank() >= n, "one or two axes can be resized");
   require(linear || out(v).type == x.type, "the output's type must be the input's");
+  two_axes = n == 2;
   Shape shape = x.shape;
   for (int64_t i = 0; i < 2; ++i) {
-    size[i] = out_size[i] = 1;
-    scale[i] = 1;
+    axes[i] = {};
     if (i < 2 - n) continue;
-    const auto axis = static_cast<size_t>(x.rank() - 2 + i);
+    ResizedAxis& a = axes[i];
+    a.axis = static_cast<size_t>(x.rank() - 2 + i);
     const int64_t at = i - (2 - n);
-    size[i] = x.shape[axis];
+    a.size = x.shape[a.axis];
     if (target.type == DType::F32) {
-      scale[i] = target.as<float>()[at];
-      require(scale[i] > 0 && scale[i] < 1e6f, "bad scale");
-      out_size[i] = static_cast<int64_t>(std::floor(static_cast<double>(size[i]) * static_cast<double>(scale[i])));
+      a.scale = target.as<float>()[at];
+      require(a.scale > 0 && a.scale < 1e6f, "bad scale");
+      a.out_size = static_cast<int64_t>(std::floor(static_cast<float>(a.size) * a.scale));
     } else {
-      out_size[i] = target.as<int64_t>()[at];
-      require(out_size[i] >= 0 && out_size[i] < (int64_t{1} << 31) && size[i] > 0, "bad size");
-      scale[i] = static_cast<float>(out_size[i]) / static_cast<float>(size[i]);
+      a.out_size = target.as<int64_t>()[at];
+      require(a.out_size >= 0 && a.out_size < (int64_t{1} << 31) && a.size > 0, "bad size");
+      a.scale = static_cast<float>(a.out_size) / static_cast<float>(a.size);
     }
-    shape[axis] = out_size[i];
+    shape[a.axis] = a.out_size;
   }
   out(v).shape = shape;
 }

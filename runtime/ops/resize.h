@@ -3,6 +3,7 @@
 
 #include "ops/dialect_generated.h"
 #include "ops/quantization.h"
+#include "ops/resize_axis.h"
 
 namespace qgraph::ops {
 
@@ -18,8 +19,8 @@ class Resize : public Op {
   dialect::ResizeNearest nearest;
   int32_t x_zero;
   float multiplier;
-  int64_t size[2] = {1, 1}, out_size[2] = {1, 1};
-  float scale[2] = {1, 1};
+  ResizedAxis axes[2];  // the last two; without two_axes the second alone is resized
+  bool two_axes = false;
 };
 
 }  // namespace qgraph::ops

@@ -18,6 +18,11 @@ std::vector<int64_t> Attributes::integers(const char* name) const {
   return it == found_.end() ? std::vector<int64_t>() : numbers(it->second->ints());
 }
 
+std::vector<float> Attributes::floats(const char* name) const {
+  auto it = found_.find(name);
+  return it == found_.end() ? std::vector<float>() : numbers(it->second->floats());
+}
+
 int64_t Attributes::integer(const char* name) const {
   const auto values = integers(name);
   if (values.size() != 1) throw Error(what_ + " has no attribute '" + name + "'; compile the program again");

@@ -32,6 +32,7 @@ class Attributes {
   float number(const char* name) const;
   float number(const char* name, float otherwise) const;
   std::vector<int64_t> integers(const char* name) const;
+  std::vector<float> floats(const char* name) const;
   bool has(const char* name) const { return found_.count(name) != 0; }
 
  private:

@@ -35,9 +35,8 @@ MappedFile::~MappedFile() {
 Program::Program(const std::string& path)
     : path_(path), file_(path), tables_(read_tables(path, file_.data(), file_.size())), expanded_(tables_.encoded.size()) {}
 
-void Program::expand(int tensor) {
-  if (tensor < 0 || tables_.tensors[static_cast<size_t>(tensor)].encoded < 0) return;
-  TensorInfo& t = tables_.tensors[static_cast<size_t>(tensor)];
+void Program::expand(TensorInfo& t) {
+  if (t.encoded < 0) return;
   const EncodedInfo& e = tables_.encoded[static_cast<size_t>(t.encoded)];
   std::vector<uint8_t>& expanded = expanded_[static_cast<size_t>(t.encoded)];
   if (!expanded.empty()) return;
@@ -46,9 +45,8 @@ void Program::expand(int tensor) {
   t.data = expanded.data();
 }
 
-void Program::release(int tensor) {
-  if (tensor < 0 || tables_.tensors[static_cast<size_t>(tensor)].data == nullptr) return;
-  TensorInfo& t = tables_.tensors[static_cast<size_t>(tensor)];
+void Program::release(TensorInfo& t) {
+  if (t.data == nullptr) return;
   if (t.encoded >= 0) {
     std::vector<uint8_t>().swap(expanded_[static_cast<size_t>(t.encoded)]);
     t.data = tables_.encoded[static_cast<size_t>(t.encoded)].data;

@@ -23,18 +23,16 @@ class MappedFile {
 class Program {
  public:
   explicit Program(const std::string& path);
-  const std::vector<TensorInfo>& tensors() const { return tables_.tensors; }
-  const std::vector<OpInfo>& ops() const { return tables_.ops; }
-  const std::vector<int>& inputs() const { return tables_.inputs; }
-  const std::vector<int>& outputs() const { return tables_.outputs; }
+  GraphInfo& graph() { return tables_.graph; }
+  const GraphInfo& graph() const { return tables_.graph; }
   const std::vector<std::pair<std::string, std::string>>& metadata() const { return tables_.metadata; }
   const std::vector<EncodedInfo>& encoded() const { return tables_.encoded; }
   size_t weight_bytes() const { return tables_.weight_bytes; }
   /// Have the elements of one constant in memory. Throws Error where its encoding is damaged.
-  void expand(int tensor);
+  void expand(TensorInfo& tensor);
   /// Give the memory of a constant back, whose op has a copy by now. A dense one is paged in again for whoever still reads
   /// it; an encoded one has to be expanded again.
-  void release(int tensor);
+  void release(TensorInfo& tensor);
 
  private:
   std::string path_;

@@ -12,6 +12,7 @@ namespace qgraph {
 
 constexpr uint32_t kProgramVersion = 1;
 constexpr int kMaxRank = 8;
+constexpr int kMaxDepth = 16;  // of programs in one another
 
 struct TensorInfo {
   std::string name;
@@ -31,18 +32,26 @@ struct EncodedInfo {
   double factor;
 };
 
+struct GraphInfo;
+
 struct OpInfo {
   std::string kind, name;
   std::vector<int> inputs, outputs;
   const schema::Op* raw = nullptr;
+  std::vector<GraphInfo> graphs;  // the programs that it runs
   std::string what() const { return kind + " '" + name + "'"; }
 };
 
-struct ProgramTables {
+/// A program, or one that an op of another runs; indices are of its own tensors.
+struct GraphInfo {
   std::vector<TensorInfo> tensors;
-  std::vector<EncodedInfo> encoded;
   std::vector<OpInfo> ops;
   std::vector<int> inputs, outputs;
+};
+
+struct ProgramTables {
+  GraphInfo graph;
+  std::vector<EncodedInfo> encoded;
   std::vector<std::pair<std::string, std::string>> metadata;
   size_t weight_bytes = 0;
 };

@@ -1,11 +1,14 @@
 // The Python binding: Session, write_program, read_program, available_isas, measure_peak.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <list>
+#include <optional>
 
 #include "qgraph/runtime.h"
 #include "tooling/fake_quantize.h"
@@ -66,12 +69,21 @@ nb::object to_python(const qgraph::Array& a) {
   return nb::cast(nb::ndarray<nb::numpy>(copy, shape.size(), shape.data(), owner, nullptr, type));
 }
 
-std::vector<nb::object> run(qgraph::Session& session, const std::vector<Input>& inputs) {
+// An input that is None takes the value that is bound to it; outputs whose place in `left` is true stay in the session.
+std::vector<nb::object> run(qgraph::Session& session, const std::vector<std::optional<Input>>& inputs,
+                            const std::vector<bool>& left) {
   std::vector<qgraph::Array> arrays;
-  for (const auto& x : inputs) {
+  for (const auto& given : inputs) {
+    if (!given) {
+      const auto& signature = session.inputs().at(arrays.size());
+      arrays.push_back({signature.type, {}, nullptr});
+      continue;
+    }
+    const Input& x = *given;
     qgraph::Shape shape;
     for (size_t d = 0; d < x.ndim(); ++d) shape.push_back(static_cast<int64_t>(x.shape(d)));
-    arrays.push_back({type_of(x.dtype()), shape, x.data()});
+    static const uint64_t nothing = 0;  // an empty array is given, too
+    arrays.push_back({type_of(x.dtype()), shape, x.data() == nullptr ? &nothing : x.data()});
   }
   std::vector<qgraph::Array> results;
   {
@@ -79,17 +91,15 @@ std::vector<nb::object> run(qgraph::Session& session, const std::vector<Input>& 
     results = session.run(arrays);
   }
   std::vector<nb::object> out;
-  for (const auto& r : results) out.push_back(to_python(r));
+  for (size_t i = 0; i < results.size(); ++i) out.push_back(i < left.size() && left[i] ? nb::none() : to_python(results[i]));
   return out;
 }
 
-void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::vector<int> outputs,
-                std::vector<std::pair<std::string, std::string>> metadata, const std::string& path) {
-  qgraph::ProgramSpec spec;
-  spec.inputs = std::move(inputs);
-  spec.outputs = std::move(outputs);
-  spec.metadata = std::move(metadata);
-  std::vector<nb::bytes> keep;
+qgraph::GraphSpec graph_of(nb::handle tensors, nb::handle ops, nb::handle inputs, nb::handle outputs,
+                           std::list<nb::bytes>& keep) {
+  qgraph::GraphSpec spec;
+  spec.inputs = nb::cast<std::vector<int>>(inputs);
+  spec.outputs = nb::cast<std::vector<int>>(outputs);
   for (nb::handle h : tensors) {
     auto t = nb::cast<nb::tuple>(h);  // (name, type, shape, symbols, bytes or None, encoding[, factor, shares])
     qgraph::TensorSpec s;
@@ -111,7 +121,7 @@ void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::ve
     spec.tensors.push_back(std::move(s));
   }
   for (nb::handle h : ops) {
-    auto o = nb::cast<nb::tuple>(h);  // (kind, name, inputs, outputs, ints, floats)
+    auto o = nb::cast<nb::tuple>(h);  // (kind, name, inputs, outputs, ints, floats[, graphs])
     qgraph::OpSpec s;
     s.kind = nb::cast<std::string>(o[0]);
     s.name = nb::cast<std::string>(o[1]);
@@ -119,9 +129,39 @@ void write_file(nb::list tensors, nb::list ops, std::vector<int> inputs, std::ve
     s.outputs = nb::cast<std::vector<int>>(o[3]);
     s.ints = nb::cast<std::vector<std::pair<std::string, std::vector<int64_t>>>>(o[4]);
     s.floats = nb::cast<std::vector<std::pair<std::string, std::vector<float>>>>(o[5]);
+    if (o.size() > 6) {
+      for (nb::handle g : nb::cast<nb::list>(o[6])) {
+        auto nested = nb::cast<nb::tuple>(g);  // (tensors, ops, inputs, outputs)
+        s.graphs.push_back(graph_of(nested[0], nested[1], nested[2], nested[3], keep));
+      }
+    }
     spec.ops.push_back(std::move(s));
   }
+  return spec;
+}
+
+void write_file(nb::list tensors, nb::list ops, nb::list inputs, nb::list outputs,
+                std::vector<std::pair<std::string, std::string>> metadata, const std::string& path) {
+  std::list<nb::bytes> keep;
+  qgraph::ProgramSpec spec;
+  static_cast<qgraph::GraphSpec&>(spec) = graph_of(tensors, ops, inputs, outputs, keep);
+  spec.metadata = std::move(metadata);
   qgraph::write_program(spec, path);
+}
+
+nb::tuple graph_to_python(const qgraph::GraphSpec& spec) {
+  nb::list tensors, ops;
+  for (const auto& t : spec.tensors) {
+    nb::object data = nb::none();
+    if (t.constant) data = nb::bytes(t.data, t.bytes);
+    tensors.append(nb::make_tuple(t.name, static_cast<int>(t.type), t.shape, t.symbols, data, t.encoding));
+  }
+  for (const auto& o : spec.ops) {
+    nb::list graphs;
+    for (const auto& nested : o.graphs) graphs.append(graph_to_python(nested));
+    ops.append(nb::make_tuple(o.kind, o.name, o.inputs, o.outputs, o.ints, o.floats, graphs));
+  }
+  return nb::make_tuple(tensors, ops, spec.inputs, spec.outputs);
 }
 
 // The arguments of write_program, from a file; constants are dense, their encoding says whether the file leaves zeros out.
@@ -131,14 +171,8 @@ nb::tuple read_file(const std::string& path) {
     nb::gil_scoped_release release;
     contents = qgraph::read_program(path);
   }
-  nb::list tensors, ops;
-  for (const auto& t : contents.spec.tensors) {
-    nb::object data = nb::none();
-    if (t.constant) data = nb::bytes(t.data, t.bytes);
-    tensors.append(nb::make_tuple(t.name, static_cast<int>(t.type), t.shape, t.symbols, data, t.encoding));
-  }
-  for (const auto& o : contents.spec.ops) ops.append(nb::make_tuple(o.kind, o.name, o.inputs, o.outputs, o.ints, o.floats));
-  return nb::make_tuple(tensors, ops, contents.spec.inputs, contents.spec.outputs, contents.spec.metadata);
+  const nb::tuple graph = graph_to_python(contents.spec);
+  return nb::make_tuple(graph[0], graph[1], graph[2], graph[3], contents.spec.metadata);
 }
 
 using Floats = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
@@ -170,6 +204,10 @@ NB_MODULE(_runtime, m) {
             options.isa = isa;
             options.profile = profile;
             options.keep = keep;
+            options.poll = [] {  // Ctrl-C
+              nb::gil_scoped_acquire acquire;
+              if (PyErr_CheckSignals() != 0) throw nb::python_error();
+            };
             new (self) qgraph::Session(path, options);
           },
           "path"_a, "threads"_a = 0, "isa"_a = "", "profile"_a = false, "keep"_a = false)
@@ -180,7 +218,14 @@ NB_MODULE(_runtime, m) {
       .def_prop_ro("arena_bytes", &qgraph::Session::arena_bytes)
       .def_prop_ro("weight_bytes", &qgraph::Session::weight_bytes)
       .def_prop_ro("metadata", &qgraph::Session::metadata)
-      .def("run", &run)
+      .def("run", &run, "inputs"_a.none(), "left"_a = std::vector<bool>{})
+      .def("bind", &qgraph::Session::bind)
+      .def("reset", &qgraph::Session::reset)
+      .def("state",
+           [](const qgraph::Session& s, const std::string& input) -> nb::object {
+             const auto value = s.state(input);
+             return value.data == nullptr ? nb::none() : to_python(value);
+           })
       .def("tensor", [](const qgraph::Session& s, const std::string& name) { return to_python(s.tensor(name)); })
       .def_prop_ro("tensor_names", &qgraph::Session::tensor_names)
       .def("profile", [](const qgraph::Session& s) {

@@ -1,76 +1,22 @@
 #include "session/executor.h"
 
 #include <algorithm>
-#include <chrono>
 
 namespace qgraph {
 
 Executor::Executor(const std::string& path, std::vector<std::unique_ptr<Backend>> backends, const SessionOptions& options)
-    : backends_(std::move(backends)),
-      program_(path),
-      ops_(place_ops(program_, backends_)),
-      shapes_(program_, backends_),
-      inputs_(signatures_of(program_.tensors(), program_.inputs())),
-      outputs_(signatures_of(program_.tensors(), program_.outputs())),
-      profile_(options.profile),
-      keep_(options.keep),
-      memory_limit_(options.memory_limit == 0 ? size_t{1} << 38 : options.memory_limit) {
+    : context_(path, std::move(backends), options),
+      graph_(context_, context_.program.graph(), false, options.keep, options.profile),
+      inputs_(signatures_of(graph_.graph().tensors, graph_.graph().inputs)),
+      outputs_(signatures_of(graph_.graph().tensors, graph_.graph().outputs)),
+      keep_(options.keep) {
   for (const auto& input : inputs_)
     if (input.symbols.size() > input.shape.size()) throw Error("cannot load " + path + ": an input has too many symbols");
-  for (const OpInfo& info : program_.ops()) times_.push_back({info.kind, info.name});
-  for (DeviceMemory* memory : backends_.memories) spaces_.push_back({{}, Arena(memory)});
 }
 
 void Executor::prepare(const std::vector<Shape>& shapes) {
-  if (ready_ && shapes == current_) return;
   check_shapes(inputs_, shapes);
-  ready_ = false;
-  std::map<Backend*, size_t> scratch;
-  shapes_.infer(shapes, memory_limit_, ops_, spaces_[0].tensors, scratch);
-  count_work();
-  schedule_ = group_steps(ops_);
-  plan_ = plan_values(program_, ops_, spaces_[0].tensors, schedule_.step_of, static_cast<int>(schedule_.steps.size()),
-                      spaces_.size(), keep_);
-  place_values();
-  for (const auto& backend : backends_.list) backend->reserve_scratch(scratch[backend.get()]);
-  current_ = shapes;
-  ready_ = true;
-}
-
-void Executor::count_work() {
-  for (size_t i = 0; i < ops_.size(); ++i) {
-    OpTime& time = times_[i];
-    time.macs = ops_[i].op->macs();
-    time.bytes = ops_[i].kernel == nullptr ? 0 : -ops_[i].kernel->left_out();
-    for (const Tensor* t : ops_[i].host.in) time.bytes += t == nullptr ? 0 : static_cast<int64_t>(bytes_of(*t));
-    for (const Tensor* t : ops_[i].host.out) time.bytes += static_cast<int64_t>(bytes_of(*t));
-  }
-}
-
-/// Give every computed value its places in the arenas; views share the place of what they view.
-void Executor::place_values() {
-  for (size_t s = 0; s < spaces_.size(); ++s) {
-    Space& space = spaces_[s];
-    std::vector<Lifetime>& lives = plan_.lives[s];
-    if (s > 0) {
-      space.tensors = spaces_[0].tensors;
-      for (Tensor& t : space.tensors) t.data = nullptr;
-    }
-    space.bytes = plan_memory(lives);
-    uint8_t* base = space.arena.reserve(space.bytes + 64);
-    for (size_t t = 0; t < lives.size(); ++t)
-      if (lives[t].first >= 0) space.tensors[t].data = base + lives[t].offset;
-    for (size_t t = 0; t < lives.size(); ++t)
-      if (!space.tensors[t].known) space.tensors[t].data = space.tensors[plan_.owner[t]].data;
-  }
-  for (size_t i = 0; i < ops_.size(); ++i) {
-    if (ops_[i].space == 0) continue;
-    std::vector<Tensor>& tensors = spaces_[ops_[i].space].tensors;
-    ops_[i].device = {};
-    for (int t : program_.ops()[i].inputs) ops_[i].device.in.push_back(t < 0 ? nullptr : &tensors[static_cast<size_t>(t)]);
-    for (int t : program_.ops()[i].outputs) ops_[i].device.out.push_back(&tensors[static_cast<size_t>(t)]);
-  }
-  for (const Copy& known : plan_.known) copy(known);
+  graph_.prepare(shapes);
 }
 
 std::vector<Array> Executor::run(const std::vector<Array>& arrays) {
@@ -79,70 +25,88 @@ std::vector<Array> Executor::run(const std::vector<Array>& arrays) {
     std::atomic<bool>& flag;
     ~Release() { flag = false; }
   } release{busy_};
-  check_types(inputs_, arrays);
+  context_.start();
+  check_count(inputs_, arrays.size());
+  std::vector<Held> values;
+  for (const Array& array : arrays) values.push_back({{array.type, array.shape, const_cast<void*>(array.data)}, nullptr});
+  for (const Bound& bound : bound_)
+    if (arrays[bound.input].data == nullptr) values[bound.input] = bound.set ? bound.value : first_value(bound, arrays);
   std::vector<Shape> shapes;
-  for (const Array& array : arrays) shapes.push_back(array.shape);
-  prepare(shapes);
-  bind(arrays);
-  if (profile_)
-    run_timed();
-  else
-    run_steps();
+  for (size_t i = 0; i < values.size(); ++i) {
+    check_type(inputs_[i], values[i].tensor.type);
+    shapes.push_back(values[i].tensor.shape);
+  }
+  check_shapes(inputs_, shapes);
+  graph_.run(std::move(values));
+  std::vector<Held> next;
+  for (const Bound& bound : bound_) next.push_back(next_value(bound));
+  for (size_t i = 0; i < bound_.size(); ++i) {
+    bound_[i].value = std::move(next[i]);
+    bound_[i].set = true;
+  }
   std::vector<Array> results;
-  for (int t : program_.outputs()) {
-    const Tensor& tensor = spaces_[0].tensors[static_cast<size_t>(t)];
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Tensor tensor = graph_.output(i).tensor;
     results.push_back({tensor.type, tensor.shape, tensor.data});
   }
   return results;
 }
 
-/// Inputs and their views are where the caller has them.
-void Executor::bind(const std::vector<Array>& arrays) {
-  std::vector<Tensor>& tensors = spaces_[0].tensors;
-  for (size_t i = 0; i < arrays.size(); ++i)
-    tensors[static_cast<size_t>(program_.inputs()[i])].data = const_cast<void*>(arrays[i].data);
-  for (size_t t = 0; t < tensors.size(); ++t)
-    if (plan_.owner[t] != t && !tensors[t].known) tensors[t].data = tensors[plan_.owner[t]].data;
+void Executor::bind(const std::string& output, const std::string& input) {
+  const size_t o = index_of(outputs_, output, "output"), i = index_of(inputs_, input, "input");
+  for (const Bound& bound : bound_)
+    if (bound.input == i) throw Error("input '" + input + "' is bound to output '" + outputs_[bound.output].name + "' already");
+  if (outputs_[o].type != inputs_[i].type)
+    throw Error("output '" + output + "' is " + name(outputs_[o].type) + " and input '" + input + "' " + name(inputs_[i].type) +
+                "; only values of one type can be bound");
+  graph_.hold(o);
+  bound_.push_back({o, i, false, {}});
 }
 
-void Executor::copy(const Copy& c) {
-  const Tensor &from = spaces_[c.from].tensors[c.tensor], &to = spaces_[c.to].tensors[c.tensor];
-  if (c.to == 0)
-    backends_.memories[c.from]->download(to.data, from.data, bytes_of(from));
-  else
-    backends_.memories[c.to]->upload(to.data, from.data, bytes_of(from));
-}
-
-void Executor::run_steps() {
-  for (size_t i = 0; i < schedule_.steps.size(); ++i) {
-    for (const Copy& c : plan_.copies[i + 1]) copy(c);
-    const Step& step = schedule_.steps[i];
-    step.backend->run(step.launches);
+void Executor::reset() {
+  for (Bound& bound : bound_) {
+    bound.set = false;
+    bound.value = {};
   }
-  for (const Copy& c : plan_.copies.back()) copy(c);
 }
 
-void Executor::run_timed() {
-  for (size_t i = 0; i < schedule_.steps.size(); ++i) {
-    for (const Copy& c : plan_.copies[i + 1]) copy(c);
-    const Step& step = schedule_.steps[i];
-    for (size_t j = 0; j < step.ops.size(); ++j) {
-      const auto start = std::chrono::steady_clock::now();
-      step.backend->run({&step.launches[j], 1});
-      step.backend->synchronize();
-      OpTime& time = times_[step.ops[j]];
-      time.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-      ++time.calls;
-    }
-  }
-  for (const Copy& c : plan_.copies.back()) copy(c);
+Array Executor::state(const std::string& input) const {
+  const size_t i = index_of(inputs_, input, "input");
+  for (const Bound& bound : bound_)
+    if (bound.input == i) return {inputs_[i].type, bound.value.tensor.shape, bound.value.tensor.data};
+  throw Error("input '" + input + "' is not bound to an output");
+}
+
+// Zeros; free dims have the length that inputs which are given have under the same symbol, else 0.
+Held Executor::first_value(const Bound& bound, const std::vector<Array>& arrays) {
+  std::vector<Shape> shapes;
+  for (const Array& array : arrays) shapes.push_back(array.shape);
+  for (const Bound& other : bound_)
+    if (arrays[other.input].data == nullptr) shapes[other.input] = other.set ? other.value.tensor.shape : Shape{};
+  Tensor zeros{inputs_[bound.input].type, free_dims_set(inputs_, bound.input, shapes)};
+  const size_t bytes = bytes_of(zeros);
+  if (bytes > context_.memory_limit)
+    throw Error("input '" + inputs_[bound.input].name + "' would take more than the memory limit");
+  Held value{zeros, context_.pool.take(bytes)};
+  value.tensor.data = value.memory->data();
+  std::fill_n(value.tensor.as<uint8_t>(), bytes, uint8_t{0});
+  return value;
+}
+
+// What an output is now, for the next run.
+Held Executor::next_value(const Bound& bound) {
+  Held value = graph_.output(bound.output);
+  if (!fits(inputs_[bound.input], value.tensor.shape))
+    throw Error("output '" + outputs_[bound.output].name + "' has shape " + show(value.tensor.shape) + ", which input '" +
+                inputs_[bound.input].name + "' does not take (" + show(inputs_[bound.input].shape) + ", -1 is free)");
+  return value.memory == nullptr ? copied(value.tensor, context_.pool) : value;
 }
 
 Array Executor::tensor(const std::string& name) const {
-  if (!keep_ || !ready_) throw Error("values can be read after a run of a session with the option 'keep'");
-  const auto& infos = program_.tensors();
+  if (!keep_ || !graph_.ready()) throw Error("values can be read after a run of a session with the option 'keep'");
+  const auto& infos = graph_.graph().tensors;
   for (size_t i = 0; i < infos.size(); ++i) {
-    const Tensor& t = spaces_[0].tensors[i];
+    const Tensor& t = graph_.tensor(i);
     if (infos[i].name == name && infos[i].data == nullptr) return {t.type, t.shape, t.data};
   }
   throw Error("the program has no value '" + name + "'");
@@ -150,15 +114,14 @@ Array Executor::tensor(const std::string& name) const {
 
 std::vector<std::string> Executor::tensor_names() const {
   std::vector<std::string> names;
-  for (const OpInfo& op : program_.ops())
-    for (int t : op.outputs) names.push_back(program_.tensors()[static_cast<size_t>(t)].name);
+  for (const OpInfo& op : graph_.graph().ops)
+    for (int t : op.outputs) names.push_back(graph_.graph().tensors[static_cast<size_t>(t)].name);
   return names;
 }
 
 size_t Executor::arena_bytes() const {
-  size_t bytes = 0;
-  for (const Space& space : spaces_) bytes += space.bytes;
-  for (const auto& backend : backends_.list) bytes += backend->scratch_bytes();
+  size_t bytes = graph_.arena_bytes() + context_.pool.bytes();
+  for (const auto& backend : context_.backends.list) bytes += backend->scratch_bytes();
   return bytes;
 }
 

@@ -1,13 +1,10 @@
-// Runs a program on some backends: shapes, steps and memory are planned for the shapes of the inputs, and a run only computes.
+// A program of a session: what it is given is checked, then its graph runs.
 #pragma once
 
 #include <atomic>
 
-#include "session/arena.h"
-#include "session/memory_plan.h"
-#include "session/shapes.h"
+#include "session/graph_executor.h"
 #include "session/signature.h"
-#include "session/steps.h"
 
 namespace qgraph {
 
@@ -21,40 +18,31 @@ class Executor {
   void prepare(const std::vector<Shape>& shapes);
   std::vector<Array> run(const std::vector<Array>& arrays);
   /// See Session.
+  void bind(const std::string& output, const std::string& input);
+  void reset();
+  Array state(const std::string& input) const;
   Array tensor(const std::string& name) const;
   std::vector<std::string> tensor_names() const;
   size_t arena_bytes() const;
-  std::vector<OpTime> profile() const { return times_; }
-  const Program& program() const { return program_; }
+  std::vector<OpTime> profile() const { return graph_.times(); }
+  const Program& program() const { return context_.program; }
 
  private:
-  // All tensors as one memory has them.
-  struct Space {
-    std::vector<Tensor> tensors;
-    Arena arena;
-    size_t bytes = 0;
+  // An input that takes what an output was in the run before.
+  struct Bound {
+    size_t output, input;
+    bool set = false;  // whether it has a value
+    Held value;
   };
 
-  void place_values();
-  void count_work();
-  void bind(const std::vector<Array>& arrays);
-  void run_steps();
-  void run_timed();
-  void copy(const Copy& copy);
+  Held first_value(const Bound& bound, const std::vector<Array>& arrays);
+  Held next_value(const Bound& bound);
 
-  Backends backends_;
-  Program program_;
-  std::vector<PlacedOp> ops_;
-  ShapeInference shapes_;
+  SessionContext context_;
+  GraphExecutor graph_;
   std::vector<Signature> inputs_, outputs_;
-  bool profile_, keep_;
-  size_t memory_limit_;
-  std::vector<Space> spaces_;  // by memory; the first is the host's
-  Schedule schedule_;
-  ValuePlan plan_;
-  std::vector<OpTime> times_;
-  std::vector<Shape> current_;  // the shapes that all is prepared for
-  bool ready_ = false;
+  bool keep_;
+  std::vector<Bound> bound_;
   std::atomic<bool> busy_{false};
 };
 

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "session/placement.h"
+#include "session/steps.h"
 
 namespace qgraph {
 
@@ -23,17 +23,28 @@ struct Copy {
   size_t tensor, from, to;
 };
 
-/// Where the values of a program are, while steps 1 to `steps` run.
+/// Some ops of a graph that are planned together, and what is around them.
+struct PlannedOps {
+  const GraphInfo& graph;
+  const std::vector<PlacedOp>& ops;
+  const std::vector<Tensor>& tensors;
+  size_t begin, end;         // those that are planned
+  const Schedule& schedule;  // their steps
+  size_t memories;
+  std::vector<size_t> survivors;  // values that are on the host in the end
+  bool keep;                      // all values are, and their memory is not used again
+};
+
+/// Where the values of some ops are, while their steps, from 1 on, run.
 struct ValuePlan {
-  std::vector<size_t> owner;                 // the tensor whose memory each has: its own, or what it is a view of
   std::vector<std::vector<Lifetime>> lives;  // [memory][tensor]
+  std::vector<size_t> views;                 // the tensors that are views
   std::vector<std::vector<Copy>> copies;     // [step]: before it runs; the last, `steps` + 1, when all have run
   std::vector<Copy> known;                   // values known on the host that kernels of other memories read
 };
 
-/// `step_of` has the step of each op, or the one before it where the op has nothing to run. With `keep` all values are on the
-/// host in the end, and their memory is not reused.
-ValuePlan plan_values(const Program& program, const std::vector<PlacedOp>& ops, const std::vector<Tensor>& tensors,
-                      const std::vector<int>& step_of, int steps, size_t memories, bool keep);
+/// `owner` is the tensor whose memory each tensor has, its own or what it is a view of; that of the planned ops' outputs is set.
+/// What was written before is on the host.
+ValuePlan plan_values(const PlannedOps& what, std::vector<size_t>& owner);
 
 }  // namespace qgraph

@@ -1,6 +1,8 @@
 #include "session/placement.h"
 
 #include "ops/registry.h"
+#include "session/context.h"
+#include "session/control.h"
 
 namespace qgraph {
 
@@ -29,11 +31,19 @@ std::string Backends::names() const {
 
 namespace {
 
-PlacedOp place(const OpSource& source, const Backends& backends) {
+PlacedOp place(SessionContext& context, OpInfo& info, const GraphInfo& graph) {
+  const OpSource source(info, graph.tensors);
+  const Backends& backends = context.backends;
   PlacedOp placed;
   placed.op = make_op(source);
   if (placed.op->view()) return placed;
+  placed.kernel = make_control_kernel(context, *placed.op, info);
+  if (placed.kernel != nullptr) {
+    placed.backend = context.control.get();
+    return placed;
+  }
   for (const auto& backend : backends.list) {
+    if (placed.op->shape_from_data() && backend->memory() != nullptr) continue;  // the host gives memory to its results
     placed.kernel = backend->make_kernel(*placed.op, source);
     if (placed.kernel == nullptr) continue;
     placed.backend = backend.get();
@@ -45,19 +55,21 @@ PlacedOp place(const OpSource& source, const Backends& backends) {
 
 }  // namespace
 
-std::vector<PlacedOp> place_ops(Program& program, const Backends& backends) {
+std::vector<PlacedOp> place_ops(SessionContext& context, GraphInfo& graph) {
+  Program& program = context.program;
   std::vector<PlacedOp> ops;
-  std::vector<bool> read(program.tensors().size());  // ops and kernels hold pointers to what they read
-  for (const OpInfo& info : program.ops()) {
-    for (int i : info.inputs) program.expand(i);
-    const PlacedOp& placed = ops.emplace_back(place(OpSource(info, program.tensors()), backends));
+  std::vector<bool> read(graph.tensors.size());  // ops and kernels hold pointers to what they read
+  for (OpInfo& info : graph.ops) {
+    for (int i : info.inputs)
+      if (i >= 0) program.expand(graph.tensors[static_cast<size_t>(i)]);
+    const PlacedOp& placed = ops.emplace_back(place(context, info, graph));
     for (size_t j = 0; j < info.inputs.size(); ++j)
       if (info.inputs[j] >= 0 && (placed.kernel == nullptr || placed.kernel->reads(j)))
         read[static_cast<size_t>(info.inputs[j])] = true;
     for (int i : info.inputs)
-      if (i >= 0 && !read[static_cast<size_t>(i)]) program.release(i);
+      if (i >= 0 && !read[static_cast<size_t>(i)]) program.release(graph.tensors[static_cast<size_t>(i)]);
   }
-  for (int i : program.outputs()) program.expand(i);
+  for (int i : graph.outputs) program.expand(graph.tensors[static_cast<size_t>(i)]);
   return ops;
 }
 

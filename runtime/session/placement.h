@@ -20,6 +20,8 @@ struct Backends {
   std::vector<DeviceMemory*> memories;  // null: the host's
 };
 
+struct SessionContext;
+
 struct PlacedOp {
   std::unique_ptr<Op> op;
   Backend* backend = nullptr;  // null for a view, which has no kernel
@@ -31,7 +33,7 @@ struct PlacedOp {
   const Values& operands() const { return space == 0 ? host : device; }
 };
 
-/// Make the ops of a program, and the kernel of each by the first backend that has one; throws Error where none has.
-std::vector<PlacedOp> place_ops(Program& program, const Backends& backends);
+/// Make the ops of a graph, and the kernel of each by the first backend that has one; throws Error where none has.
+std::vector<PlacedOp> place_ops(SessionContext& context, GraphInfo& graph);
 
 }  // namespace qgraph

@@ -4,68 +4,98 @@
 
 namespace qgraph {
 
-void ShapeInference::set_inputs(const std::vector<Shape>& inputs, std::vector<Tensor>& tensors) const {
-  const auto& infos = program_.tensors();
-  tensors.assign(infos.size(), Tensor{});
+ShapeInference::ShapeInference(SessionContext& context, GraphInfo& graph, std::vector<PlacedOp>& ops,
+                               std::vector<Tensor>& tensors)
+    : context_(context), graph_(graph), ops_(ops), tensors_(tensors), pending_(graph.tensors.size()) {}
+
+void ShapeInference::start(const std::vector<Shape>& inputs) {
+  const auto& infos = graph_.tensors;
   for (size_t i = 0; i < infos.size(); ++i) {
-    tensors[i].type = infos[i].type;
-    if (infos[i].data == nullptr) continue;
-    tensors[i].shape = infos[i].shape;
-    tensors[i].data = const_cast<uint8_t*>(infos[i].data);
-    tensors[i].known = true;
+    const bool constant = infos[i].data != nullptr;
+    tensors_[i] = {infos[i].type, constant ? infos[i].shape : Shape{}, const_cast<uint8_t*>(infos[i].data), constant};
   }
-  for (size_t i = 0; i < inputs.size(); ++i) tensors[static_cast<size_t>(program_.inputs()[i])].shape = inputs[i];
+  for (size_t i = 0; i < inputs.size(); ++i) tensors_[static_cast<size_t>(graph_.inputs[i])].shape = inputs[i];
 }
 
-void ShapeInference::infer(const std::vector<Shape>& inputs, size_t memory_limit, std::vector<PlacedOp>& ops,
-                           std::vector<Tensor>& tensors, std::map<Backend*, size_t>& scratch) {
-  set_inputs(inputs, tensors);
-  known_values_.clear();
-  for (size_t i = 0; i < ops.size(); ++i) {
-    PlacedOp& op = ops[i];
-    op.host = {};
-    for (int t : program_.ops()[i].inputs) op.host.in.push_back(t < 0 ? nullptr : &tensors[static_cast<size_t>(t)]);
-    for (int t : program_.ops()[i].outputs) op.host.out.push_back(&tensors[static_cast<size_t>(t)]);
-    op.op->infer(op.host);
-    for (const Tensor* t : op.host.out) {
-      if (t->rank() > kMaxRank) op.op->fail("an output has more than 8 dims");
-      if (bytes_of(*t) > memory_limit) op.op->fail("an output would take more than the memory limit; use smaller inputs");
-    }
-    if (fold(i, op, tensors) || op.kernel == nullptr) continue;
-    const size_t bytes = op.kernel->prepare(op.host);
-    if (bytes > memory_limit) op.op->fail("its scratch would take more than the memory limit; use smaller inputs");
-    scratch[op.backend] = std::max(scratch[op.backend], bytes);
+// Whether an op needs a shape or a value that is not there before the ops in front of it have run.
+bool ShapeInference::waits(size_t i) const {
+  const std::vector<int>& inputs = graph_.ops[i].inputs;
+  for (size_t j = 0; j < inputs.size(); ++j) {
+    if (inputs[j] < 0) continue;
+    const auto t = static_cast<size_t>(inputs[j]);
+    if (pending_[t] || (ops_[i].op->needs_known(j) && !tensors_[t].known)) return true;
   }
+  return false;
+}
+
+Inferred ShapeInference::infer(size_t begin) {
+  Inferred found;
+  pending_.assign(pending_.size(), false);
+  for (size_t i = begin; i < ops_.size() && !waits(i); ++i) {
+    found.end = i + 1;
+    PlacedOp& op = ops_[i];
+    for (Tensor* t : op.host.out) {
+      t->shape.clear();
+      t->data = nullptr;
+      t->known = false;
+    }
+    op.op->infer(op.host);
+    const bool open = op.op->shape_from_data();
+    for (const Tensor* t : op.host.out) {
+      if (open) break;
+      if (t->rank() > kMaxRank) op.op->fail("an output has more than 8 dims");
+      if (bytes_of(*t) > context_.memory_limit)
+        op.op->fail("an output would take more than the memory limit; use smaller inputs");
+    }
+    if (fold(i, found) || op.kernel == nullptr) continue;
+    if (open)
+      for (int t : graph_.ops[i].outputs) pending_[static_cast<size_t>(t)] = true;
+    const size_t bytes = op.kernel->prepare(op.host);
+    if (bytes > context_.memory_limit) op.op->fail("its scratch would take more than the memory limit; use smaller inputs");
+    size_t& most = found.scratch[op.backend];
+    most = std::max(most, bytes);
+  }
+  found.end = std::max(found.end, begin);
+  return found;
 }
 
 // Compute on the host what is known on the host; false where it is not.
-bool ShapeInference::fold(size_t i, PlacedOp& op, std::vector<Tensor>& tensors) {
+bool ShapeInference::fold(size_t i, Inferred& found) {
+  PlacedOp& op = ops_[i];
   const bool known = std::all_of(op.host.in.begin(), op.host.in.end(), [](const Tensor* t) { return t == nullptr || t->known; });
   if ((!known && !op.op->reads_only_shapes()) || !op.op->foldable(op.host)) return false;
-  const OpInfo& info = program_.ops()[i];
-  for (int t : info.inputs) {
-    if (t < 0 || program_.tensors()[static_cast<size_t>(t)].encoded < 0) continue;
-    program_.expand(t);
-    tensors[static_cast<size_t>(t)].data = const_cast<uint8_t*>(program_.tensors()[static_cast<size_t>(t)].data);
+  for (int input : graph_.ops[i].inputs) {
+    if (input < 0) continue;
+    TensorInfo& info = graph_.tensors[static_cast<size_t>(input)];
+    if (info.encoded < 0) continue;
+    context_.program.expand(info);
+    tensors_[static_cast<size_t>(input)].data = const_cast<uint8_t*>(info.data);
   }
   for (Tensor* t : op.host.out) {
-    known_values_.emplace_back(bytes_of(*t) + 8);
-    t->data = known_values_.back().data();
     t->known = true;
+    if (op.op->shape_from_data()) continue;
+    found.folded.emplace_back(bytes_of(*t) + 8);
+    t->data = found.folded.back().data();
   }
+  Kernel& kernel = host_kernel(i);
+  kernel.prepare(op.host);
+  kernel.run(op.host);
+  return true;
+}
+
+Kernel& ShapeInference::host_kernel(size_t i) {
+  PlacedOp& op = ops_[i];
   Kernel* kernel = op.space == 0 ? op.kernel.get() : nullptr;
   if (kernel == nullptr) {
     std::unique_ptr<Kernel>& own = host_kernels_[i];
-    if (own == nullptr && backends_.host() != nullptr)
-      own = backends_.host()->make_kernel(*op.op, OpSource(info, program_.tensors()));
+    if (own == nullptr && context_.backends.host() != nullptr)
+      own = context_.backends.host()->make_kernel(*op.op, OpSource(graph_.ops[i], graph_.tensors));
     kernel = own.get();
   }
   if (kernel == nullptr)
-    op.op->fail("it is computed from shapes alone, but no backend of this session (" + backends_.names() +
+    op.op->fail("it is computed from shapes alone, but no backend of this session (" + context_.backends.names() +
                 ") works on the host; add one");
-  kernel->prepare(op.host);
-  kernel->run(op.host);
-  return true;
+  return *kernel;
 }
 
 }  // namespace qgraph

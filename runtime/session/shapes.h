@@ -3,27 +3,39 @@
 
 #include <map>
 
-#include "session/placement.h"
+#include "session/context.h"
 
 namespace qgraph {
 
+/// What inferring the shapes of some ops left behind.
+struct Inferred {
+  size_t end = 0;                            // the first op that waits for data, or the number of ops
+  std::map<Backend*, size_t> scratch;        // bytes that each backend's kernels need
+  std::vector<std::vector<uint8_t>> folded;  // values that are known
+};
+
 class ShapeInference {
  public:
-  ShapeInference(Program& program, const Backends& backends) : program_(program), backends_(backends) {}
+  ShapeInference(SessionContext& context, GraphInfo& graph, std::vector<PlacedOp>& ops, std::vector<Tensor>& tensors);
 
-  /// Set the tensors, in the order of the program, and the ops' host operands, and prepare the kernels of the ops that are left
-  /// to run. `scratch` gets the bytes that each backend's kernels need. Throws Error on bad shapes, and where an output or
-  /// scratch would take more than `memory_limit` bytes.
-  void infer(const std::vector<Shape>& inputs, size_t memory_limit, std::vector<PlacedOp>& ops, std::vector<Tensor>& tensors,
-             std::map<Backend*, size_t>& scratch);
+  /// Forget all shapes, set those of the inputs.
+  void start(const std::vector<Shape>& inputs);
+
+  /// Infer shapes from op `begin` on, whose predecessors have run or are known, up to the first op that needs what only a run of
+  /// the ops before it tells; prepare the kernels of the ops that are left to run. Throws Error on bad shapes, and where an
+  /// output or scratch would take more than the memory limit.
+  Inferred infer(size_t begin);
 
  private:
-  void set_inputs(const std::vector<Shape>& inputs, std::vector<Tensor>& tensors) const;
-  bool fold(size_t i, PlacedOp& op, std::vector<Tensor>& tensors);
+  bool waits(size_t i) const;
+  bool fold(size_t i, Inferred& found);
+  Kernel& host_kernel(size_t i);
 
-  Program& program_;
-  const Backends& backends_;
-  std::vector<std::vector<uint8_t>> known_values_;
+  SessionContext& context_;
+  GraphInfo& graph_;
+  std::vector<PlacedOp>& ops_;
+  std::vector<Tensor>& tensors_;
+  std::vector<bool> pending_;                               // values whose shapes follow from a run that is not made yet
   std::map<size_t, std::unique_ptr<Kernel>> host_kernels_;  // of ops that have none on the host, where they were needed
 };
 

@@ -2,9 +2,9 @@
 
 namespace qgraph {
 
-Schedule group_steps(const std::vector<PlacedOp>& ops) {
+Schedule group_steps(const std::vector<PlacedOp>& ops, size_t begin, size_t end) {
   Schedule schedule;
-  for (size_t i = 0; i < ops.size(); ++i) {
+  for (size_t i = begin; i < end; ++i) {
     const PlacedOp& op = ops[i];
     if (op.kernel != nullptr && !op.host.out[0]->known) {  // what has nothing to run parts no neighbours
       const Launch launch{op.kernel.get(), &op.operands()};

@@ -16,6 +16,7 @@ struct Schedule {
   std::vector<int> step_of;  // of each op, counted from 1; the step before it where it has nothing to run
 };
 
-Schedule group_steps(const std::vector<PlacedOp>& ops);
+/// The steps of the ops from `begin` up to `end`.
+Schedule group_steps(const std::vector<PlacedOp>& ops, size_t begin, size_t end);
 
 }  // namespace qgraph

@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <numeric>
-
 #include "session/memory_plan.h"
 
 namespace qgraph {
@@ -8,50 +5,59 @@ namespace {
 
 class Planner {
  public:
-  Planner(const Program& program, const std::vector<PlacedOp>& ops, const std::vector<Tensor>& tensors, int steps,
-          size_t memories)
-      : program_(program), ops_(ops), tensors_(tensors), end_(steps + 1), home_(tensors.size()) {
-    plan.owner.resize(tensors.size());
-    std::iota(plan.owner.begin(), plan.owner.end(), size_t{0});
-    plan.lives.assign(memories, std::vector<Lifetime>(tensors.size()));
+  Planner(const PlannedOps& what, std::vector<size_t>& owner)
+      : what_(what),
+        tensors_(what.tensors),
+        owner_(owner),
+        end_(static_cast<int>(what.schedule.steps.size()) + 1),
+        home_(what.tensors.size()) {
+    plan.lives.assign(what.memories, std::vector<Lifetime>(tensors_.size()));
     plan.copies.resize(static_cast<size_t>(end_) + 1);
-    present_.assign(memories, std::vector<bool>(tensors.size()));
-    for (int t : program.inputs()) present_[0][static_cast<size_t>(t)] = true;
+    present_.assign(what.memories, std::vector<bool>(tensors_.size()));
+    for (int t : what.graph.inputs) present_[0][static_cast<size_t>(t)] = true;
+    for (size_t i = 0; i < what.begin; ++i)
+      for (int t : what.graph.ops[i].outputs) present_[0][static_cast<size_t>(t)] = true;
   }
 
   void views() {
-    for (size_t i = 0; i < ops_.size(); ++i) {
-      const auto out = static_cast<size_t>(program_.ops()[i].outputs[0]);
-      if (ops_[i].op->view() && !tensors_[out].known)
-        plan.owner[out] = plan.owner[static_cast<size_t>(program_.ops()[i].inputs[0])];
+    for (size_t i = what_.begin; i < what_.end; ++i) {
+      const OpInfo& info = what_.graph.ops[i];
+      for (int t : info.outputs) owner_[static_cast<size_t>(t)] = static_cast<size_t>(t);
+      const auto out = static_cast<size_t>(info.outputs[0]);
+      if (!what_.ops[i].op->view() || tensors_[out].known) continue;
+      owner_[out] = owner_[static_cast<size_t>(info.inputs[0])];
+      plan.views.push_back(out);
     }
   }
 
   void op(size_t i, int step) {
-    const OpInfo& info = program_.ops()[i];
-    const size_t space = ops_[i].space;
+    const OpInfo& info = what_.graph.ops[i];
+    const PlacedOp& placed = what_.ops[i];
+    const size_t space = placed.space;
     for (int output : info.outputs) {
       const auto t = static_cast<size_t>(output);
-      if (plan.owner[t] == t && !tensors_[t].known) write(t, space, step);
+      if (owner_[t] != t || tensors_[t].known) continue;
+      if (placed.op->shape_from_data())
+        present_[0][t] = true;  // it gets its memory in the run
+      else
+        write(t, space, step);
     }
-    const bool runs = ops_[i].kernel != nullptr && !ops_[i].host.out[0]->known;
+    const bool runs = placed.kernel != nullptr && !placed.host.out[0]->known;
     for (size_t j = 0; j < info.inputs.size(); ++j) {
       if (info.inputs[j] < 0) continue;
-      const size_t t = plan.owner[static_cast<size_t>(info.inputs[j])];
+      const size_t t = owner_[static_cast<size_t>(info.inputs[j])];
       if (tensors_[t].known) {
-        if (runs && space != 0 && ops_[i].kernel->reads(j)) upload(t, space);
+        if (runs && space != 0 && placed.kernel->reads(j)) upload(t, space);
       } else {
         read(t, runs ? space : home_[t], step);
       }
     }
   }
 
-  void outputs(bool keep) {
-    for (int t : program_.outputs()) {
-      const size_t o = plan.owner[static_cast<size_t>(t)];
-      if (!tensors_[o].known) read(o, 0, end_);
-    }
-    if (!keep) return;
+  void survivors() {
+    for (size_t t : what_.survivors)
+      if (!tensors_[owner_[t]].known) read(owner_[t], 0, end_);
+    if (!what_.keep) return;
     for (size_t t = 0; t < tensors_.size(); ++t) {
       if (present_[home_[t]][t]) read(t, 0, end_);
       for (auto& lives : plan.lives) lives[t].last = end_;
@@ -86,9 +92,9 @@ class Planner {
     plan.known.push_back({t, 0, space});
   }
 
-  const Program& program_;
-  const std::vector<PlacedOp>& ops_;
+  const PlannedOps& what_;
   const std::vector<Tensor>& tensors_;
+  std::vector<size_t>& owner_;
   int end_;
   std::vector<size_t> home_;                // the memory that a value is written in
   std::vector<std::vector<bool>> present_;  // [memory][tensor]
@@ -96,12 +102,11 @@ class Planner {
 
 }  // namespace
 
-ValuePlan plan_values(const Program& program, const std::vector<PlacedOp>& ops, const std::vector<Tensor>& tensors,
-                      const std::vector<int>& step_of, int steps, size_t memories, bool keep) {
-  Planner planner(program, ops, tensors, steps, memories);
+ValuePlan plan_values(const PlannedOps& what, std::vector<size_t>& owner) {
+  Planner planner(what, owner);
   planner.views();
-  for (size_t i = 0; i < ops.size(); ++i) planner.op(i, step_of[i]);
-  planner.outputs(keep);
+  for (size_t i = what.begin; i < what.end; ++i) planner.op(i, what.schedule.step_of[i - what.begin]);
+  planner.survivors();
   return std::move(planner.plan);
 }
 

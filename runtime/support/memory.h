@@ -57,6 +57,8 @@ class Block {
     size_ = data_ == nullptr ? 0 : bytes;
     return data_;
   }
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
 
  private:
   uint8_t* data_ = nullptr;

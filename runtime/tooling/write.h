@@ -19,20 +19,28 @@ struct TensorSpec {
   size_t bytes = 0;
   int encoding = 0;  // see the schema
   double factor = 0;
-  int shares = -1;  // an earlier constant whose bytes it lies in; `data` is not read then
+  int shares = -1;  // an earlier constant whose bytes it lies in, see GraphSpec; `data` is not read then
 };
+
+struct GraphSpec;
 
 struct OpSpec {
   std::string kind, name;
   std::vector<int> inputs, outputs;
   std::vector<std::pair<std::string, std::vector<int64_t>>> ints;
   std::vector<std::pair<std::string, std::vector<float>>> floats;
+  std::vector<GraphSpec> graphs;  // the programs that it runs
 };
 
-struct ProgramSpec {
+/// Ops name tensors by their place in the graph. `shares` counts through the whole program: a graph's own tensors, then those of
+/// the graphs of its ops, in order.
+struct GraphSpec {
   std::vector<TensorSpec> tensors;
   std::vector<OpSpec> ops;
   std::vector<int> inputs, outputs;
+};
+
+struct ProgramSpec : GraphSpec {
   std::vector<std::pair<std::string, std::string>> metadata;
 };
 

@@ -16,6 +16,7 @@ const char* const kHelp =
     "usage: qgraph-run PROGRAM.qgp [options]\n"
     "  --shape NAME=2,128    shape of an input (free dims are 1 otherwise)\n"
     "  --input NAME=FILE     raw little-endian data of an input (random small numbers otherwise)\n"
+    "  --bind OUTPUT=INPUT   the input is what the output was in the run before; first --input, else zeros (may be repeated)\n"
     "  --output FOLDER       write every output there as NAME.bin\n"
     "  --threads N --isa NAME --runs N --profile\n";
 
@@ -36,7 +37,7 @@ int work(int argc, char** argv) {
   qgraph::SessionOptions options;
   std::string path, folder;
   std::map<std::string, qgraph::Shape> shapes;
-  std::map<std::string, std::string> files;
+  std::map<std::string, std::string> files, bound;  // bound: input -> output
   int runs = 10;
   for (int i = 1; i < argc; ++i) {
     const std::string arg = argv[i];
@@ -54,6 +55,9 @@ int work(int argc, char** argv) {
     } else if (arg == "--input") {
       auto [name, value] = split(next());
       files[name] = value;
+    } else if (arg == "--bind") {
+      auto [output, input] = split(next());
+      bound[input] = output;
     } else if (arg == "--output") {
       folder = next();
     } else if (arg == "--threads") {
@@ -75,10 +79,16 @@ int work(int argc, char** argv) {
     return 2;
   }
   qgraph::Session session(path, options);
+  for (const auto& [input, output] : bound) session.bind(output, input);
   std::vector<std::vector<char>> data;
   std::vector<qgraph::Array> arrays;
   std::mt19937 random(0);
   for (const auto& input : session.inputs()) {
+    if (bound.count(input.name) && !files.count(input.name)) {
+      arrays.push_back({input.type, {}, nullptr});
+      data.emplace_back();
+      continue;
+    }
     qgraph::Shape shape = shapes.count(input.name) ? shapes[input.name] : input.shape;
     for (auto& d : shape) d = d < 0 ? 1 : d;
     const auto count = static_cast<size_t>(qgraph::elements(shape));
@@ -105,6 +115,8 @@ int work(int argc, char** argv) {
   for (int i = 0; i <= runs; ++i) {
     const auto start = std::chrono::steady_clock::now();
     outputs = session.run(arrays);
+    for (size_t k = 0; k < arrays.size(); ++k)
+      if (bound.count(session.inputs()[k].name)) arrays[k].data = nullptr;
     if (i > 0) times.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(times.begin(), times.end());

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from qgraph.passes.lower.builder import Builder
@@ -32,7 +33,7 @@ def test_a_row_is_well_formed(spec: OpSpec) -> None:
     assert all(row.types for row in (*spec.inputs, *spec.outputs))
     assert not any(row.variadic for row in (*spec.inputs[:-1], *spec.outputs[:-1]))
     assert all(row.same_as in ("", *names) for row in (*spec.inputs, *spec.outputs))
-    assert spec.domain == INTEGER or is_standard(spec.op_type, 23)
+    assert spec.domain == INTEGER or is_standard(spec.op_type, onnx.defs.onnx_opset_version())
 
 
 @ROWS
@@ -45,7 +46,10 @@ def test_attributes_are_well_formed(spec: OpSpec) -> None:
         assert row.codes_of in ("", *values), row
         assert row.when in ("", *values, *(a.name for a in spec.attributes)), row
         assert row.kind != "float" or (row.high == FLOAT_MAX and row.low in (-FLOAT_MAX, 0.0, FLOAT_TINY)), row
-        assert row.enum is None or (row.enum in ENUMS and [*map(int, row.enum)] == [*range(int(row.low), int(row.high) + 1)]), row
+        known = (
+            [] if row.enum is None else [int(m) for m in row.enum if row.low <= m <= row.high]
+        )  # a row may have the first of them
+        assert row.enum is None or (row.enum in ENUMS and known == [*range(int(row.low), int(row.high) + 1)]), row
 
 
 def test_a_kind_names_one_row() -> None:
@@ -161,8 +165,8 @@ def test_types_that_go_together() -> None:
         build.add(like, "Add", [value("a", F32), value("b", I64)], name="y", type=F32, shape=None, domain="")
     with pytest.raises(QGraphError, match="'y_1' is INT64; it goes with data and must be UINT8"):
         build.add(like, "Identity", [value("a", U8)], name="y", type=I64, shape=None, domain="")
-    with pytest.raises(QGraphError, match="has 3 inputs; Max has no more than 2: a, b"):
-        build.add(like, "Max", [value(n, F32) for n in "abc"], name="y", type=F32, shape=None, domain="")
+    with pytest.raises(QGraphError, match="has 3 inputs; Sub has no more than 2: a, b"):
+        build.add(like, "Sub", [value(n, F32) for n in "abc"], name="y", type=F32, shape=None, domain="")
 
 
 def test_what_has_no_form_yet_is_not_judged() -> None:

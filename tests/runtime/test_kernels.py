@@ -19,8 +19,10 @@ from qgraph.deploy import program_file
 from qgraph.deploy.session import Session
 from qgraph.execute.integer import evaluate
 from qgraph.ir.dialects import INTEGER
-from qgraph.ir.integer_ops import KINDS, AttributeSpec, OpSpec
+from qgraph.ir.integer_ops import KINDS, AttributeSpec, OpSpec, kind_of
+from qgraph.ir.integer_ops.recurrent import GATES
 from qgraph.ir.integer_ops.spec import LIMITS
+from tests.conftest import opset_of
 from tests.runtime.examples import EXAMPLES, Example
 
 QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
@@ -52,8 +54,9 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
     for i, (value, dtype) in enumerate(zip(node.outputs, x.outputs, strict=True)):
         value.name, value.dtype = f"y{i}", ir.DataType.from_numpy(np.dtype(dtype))
     inputs = [v for v in values if v is not None and v.name in feed]
+    opset = opset_of(node.op_type)
     graph = ir.Graph(
-        inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": 21, INTEGER: 1}, name="one"
+        inputs, node.outputs, nodes=[node], initializers=initializers, opset_imports={"": opset, INTEGER: 1}, name="one"
     )
     return ir.Model(graph, ir_version=10), feed
 
@@ -92,16 +95,36 @@ def test_op(op: str, which: int, tmp_path: Path) -> None:
     run()
 
 
+FLOAT_CONVOLUTIONS = ("ai.onnx.Conv", "FusedConv", "ai.onnx.ConvTranspose")
+CONVOLUTIONS = ("Conv", "ConvTranspose", *FLOAT_CONVOLUTIONS)
 DRAWN = {
     ("Linear", "block"): "2^30 columns",
     ("Linear", "sparse"): "weights must have the form; all forms are drawn",
     ("Attention", "token_major"): "says how the inputs lie; both are drawn",
+    ("ai.onnx.Resize", "mode"): "linear and cubic need float32; all are drawn",
+    ("ai.onnx.Resize", "axes"): "axes of the input; all are drawn",
     ("Resize", "linear"): "says the type of y; both are drawn",
     ("Pad", "mode"): "modes differ in the pads that they take; all are drawn",
     ("Pad", "axes"): "axes of the input",
+    ("ai.onnx.Pad", "mode"): "modes differ in the pads that they take; all are drawn",
+    **{(op, "axis"): "axes of the input; all are drawn" for op in ("TopK", "OneHot", "Unique", "Compress")},
+    ("RoiAlign", "output_height"): "2^16 lines",
+    ("RoiAlign", "output_width"): "2^16 columns",
+    ("RoiAlign", "sampling_ratio"): "2^20 points a bin",
+    ("RoiAlign", "spatial_scale"): "it scales regions; some are too large then",
+    ("GridSample", "mode"): "cubic has two axes; all are drawn",
+    ("CenterCropPad", "axes"): "axes of the input; all are drawn",
+    **{("ReverseSequence", name): "two axes; both are drawn" for name in ("batch_axis", "time_axis")},
+    ("ScatterElements", "axis"): "axes of the input; all are drawn",
+    ("TensorScatter", "axis"): "axes of the input; all are drawn",
+    ("TensorScatter", "mode"): "says where updates may lie; both are drawn",
     **{(op, "axes"): "axes of the input" for op in ("ReduceMean", "ReduceMax")},
-    ("Softmax", "axis"): "axes of the input",
+    **{(op, "axis"): "axes of the input" for op in ("Softmax", "ai.onnx.Softmax", "LogSoftmax", "Hardmax", "LpNormalization")},
+    **{(op, "axis"): "axes of the input; all are drawn" for op in ("LayerNormalization", "RMSNormalization")},
+    ("MeanVarianceNormalization", "axes"): "axes of the input",
+    ("GroupNormalization", "num_groups"): "2^24 channels",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
+    ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",
@@ -114,16 +137,43 @@ DRAWN = {
     ("DepthToSpace", "blocksize"): "2^32 channels",
     ("SpaceToDepth", "blocksize"): "2^16 lines",
     ("GroupNorm", "groups"): "2^24 channels",
-    **{(op, "group"): "2^24 channels" for op in ("Conv", "ConvTranspose")},
-    ("ConvTranspose", "output_padding"): "2^20 places an axis",
+    **{(op, "group"): "2^24 channels" for op in CONVOLUTIONS},
+    **{(op, "output_padding"): "2^20 places an axis" for op in ("ConvTranspose", "ai.onnx.ConvTranspose")},
+    ("ai.onnx.ConvTranspose", "output_shape"): "2^20 places an axis",
+    **{(op, "kernel_shape"): "that of the weights" for op in FLOAT_CONVOLUTIONS},
+    **{(op, "auto_pad"): "says what the output's places are; all are drawn" for op in FLOAT_CONVOLUTIONS},
     **{
         (op, name): "2^20 places an axis"
-        for op in ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+        for op in (*CONVOLUTIONS, "MaxPool", "AveragePool")
         for name in ("strides", "dilations", "pads")
     },
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
+    **{
+        (op, name): "2^20 places an axis"
+        for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool")
+        for name in ("kernel_shape", "strides", "dilations", "pads")
+    },
+    **{(op, "auto_pad"): "goes with the size; all are drawn" for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool")},
+    **{("MaxUnpool", name): "says how many places there are" for name in ("kernel_shape", "strides", "pads")},
+    ("MaxRoiPool", "pooled_shape"): "2^40 places",
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
+    **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
+    ("Einsum", "equation"): "labels of the axes; all forms are drawn",
     ("Split", "num_outputs"): "as many as there are outputs",
+    **{
+        (kind_of(d, op), name): "goes with the shapes; all are drawn"
+        for d in ("", INTEGER)
+        for op in GATES
+        for name in ("direction", "layout", "activations")
+    },
+    **{(kind_of("", op), "hidden_size"): "goes with the shapes" for op in GATES},
+    **{(op, "carried"): "as many as the body takes" for op in ("Loop", "Scan")},
+    ("Scan", "scanned"): "as many as the body takes",
+    **{
+        ("Scan", f"scan_{way}put_{what}"): "one a sequence; all are drawn"
+        for way in ("in", "out")
+        for what in ("axes", "directions")
+    },
 }
 """Attributes that are not put to the ends of their ranges, and why: they go with the shapes."""
 
@@ -159,7 +209,7 @@ def ends(spec: OpSpec, row: AttributeSpec, x: Example) -> list[float]:
         types |= {i.name: array.dtype.name for i, array in zip(spec.inputs, x.inputs, strict=False) if array is not None}
         low_code, high_code = LIMITS.get(ir.DataType.from_numpy(np.dtype(types[row.codes_of])), (low, high))
         low, high = max(low, low_code), min(high, high_code)
-    return [float(low), float(high)] if row.kind == "float" else [int(low), int(high)]
+    return [float(low), float(high)] if row.kind.startswith("float") else [int(low), int(high)]
 
 
 ROWS = [(op, row.name) for op, spec in SPECS.items() for row in spec.attributes]
@@ -191,8 +241,8 @@ def test_the_reasons_are_of_attributes() -> None:
 def test_attributes_beyond_their_ends_are_refused(op: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_file, "verify", lambda model, dialect: None)
     row = next(a for a in SPECS[op].attributes if a.name == name)
-    beyond = [float("inf"), float("nan")] if row.kind == "float" else [int(row.low) - 1, int(row.high) + 1]
-    if row.kind == "float" and row.low >= 0:
+    beyond = [float("inf"), float("nan")] if row.kind.startswith("float") else [int(row.low) - 1, int(row.high) + 1]
+    if row.kind.startswith("float") and row.low >= 0:
         beyond.append(-1.0 if row.low == 0 else 0.0)
 
     @FEW

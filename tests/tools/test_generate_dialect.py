@@ -20,9 +20,9 @@ def test_the_committed_headers_are_the_generated_ones() -> None:
 def test_the_headers_name_every_enum_op_and_range() -> None:
     text = "\n".join(generate_dialect.headers().values())
     for kind in ENUMS:
-        members = re.search(rf"enum class {kind.__name__} : int {{ (.*) }};", text)
+        members = re.search(rf"enum class {kind.__name__} : int {{\s+(.*?),?\s+}};", text, re.DOTALL)
         assert members is not None
-        found = dict(m.split(" = ") for m in members[1].split(", "))
+        found = dict(m.split(" = ") for m in re.split(r",\s+", members[1]))
         assert {k.upper(): int(v) for k, v in found.items()} == {m.name.replace("_", ""): int(m) for m in kind}
     assert re.findall(r'{"([\w.]+)", "(\w+)"}', text) == [(kind, s.family) for kind, s in KINDS.items()]
     ranges = [(kind, a.name, a.kind, a.low, a.high) for kind, s in KINDS.items() for a in s.attributes]

@@ -8,28 +8,53 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 
-from qgraph.execute.integer import attention, conv, index, linear, movement, norm, pointwise, pool, pool_float32, resize  # noqa: F401
+from qgraph.execute.integer import (  # noqa: F401
+    attention,
+    control,
+    conv,
+    conv_float32,
+    detection,
+    index,
+    linear,
+    linear_float32,
+    movement,
+    norm,
+    norm_float32,
+    pointwise,
+    pointwise_float32,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
+from qgraph.ir.dialects import OPSET
 from qgraph.ir.integer_ops import INTEGER_OPS, kind_of
 
 
 def evaluate(model: ir.Model, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All values of a model of the integer dialect, by name."""
-    found: dict[ir.Value, np.ndarray] = {v: feed[v.name or ""] for v in model.graph.inputs}
-    found |= {v: v.const_value.numpy() for v in model.graph.initializers.values() if v.const_value is not None}
-    for node in model.graph:
-        inputs = [None if v is None else found[v] for v in node.inputs]
+    found = evaluate_graph(model.graph, {v: feed[v.name or ""] for v in model.graph.inputs})
+    return {v.name or "": array for v, array in found.items()}
+
+
+def evaluate_graph(graph: ir.Graph, inputs: Mapping[ir.Value, np.ndarray]) -> dict[ir.Value, np.ndarray]:
+    """All values of a graph for values of its inputs."""
+    found = dict(inputs)
+    found |= {v: v.const_value.numpy() for v in graph.initializers.values() if v.const_value is not None}
+    for node in graph:
+        operands = [None if v is None else found[v] for v in node.inputs]
         kind = kind_of(node.domain, node.op_type)
         if kind in DEFINITIONS:
             given = {k: v.value for k, v in node.attributes.items()}
             dtype = np.dtype(node.outputs[0].dtype.numpy())  # type: ignore[union-attr]
             with np.errstate(all="ignore"):  # what overflows is clamped to the last code
-                result = DEFINITIONS[kind](inputs, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
-            results = list(result) if isinstance(result, tuple) else [result]
+                result = DEFINITIONS[kind](operands, INTEGER_OPS[node.domain, node.op_type].defaults | given, dtype)
+            results = list(result)[: len(node.outputs)] if isinstance(result, tuple) else [result]
         else:
-            results = _standard(node, inputs, model.graph.opset_imports[""])
+            results = _standard(node, operands, graph.opset_imports.get("", OPSET))
         found |= dict(zip(node.outputs, results, strict=True))
-    return {v.name or "": array for v, array in found.items()}
+    return found
 
 
 def _standard(node: ir.Node, inputs: Arrays, opset: int) -> list[np.ndarray]:

@@ -42,7 +42,8 @@ def resize(
             factors = [one] * len(factors)
             wanted = [math.floor(one * x.shape[a] + 0.5) for a in along]
     else:
-        wanted = [math.floor(x.shape[a] * f) for a, f in zip(along, factors, strict=True)]
+        sizes_of = torch.tensor([x.shape[a] for a in along], dtype=torch.float32) * torch.tensor(factors, dtype=torch.float32)
+        wanted = sizes_of.floor().to(torch.int64).tolist()  # in float32, as in ONNX Runtime: 10 * 0.7 is 7, in double it is less
     outside = []
     for i, (axis, new, factor) in enumerate(zip(along, wanted, factors, strict=True)):
         size = x.shape[axis]

@@ -1,4 +1,4 @@
-"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in nine families.
+"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in ten families.
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
 attributes that their row names: they compute shapes and masks, and in float32 what is not quantized. The lowering, ``verify``,
@@ -11,8 +11,43 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from qgraph.errors import QGraphError, suggest
-from qgraph.ir.integer_ops import attention, conv, index, linear, movement, norm, pointwise, pool, pool_float32, resize
-from qgraph.ir.integer_ops.enums import ENUMS, BinaryOp, PadMode, ResizeCoordinates, ResizeNearest, SparseForm
+from qgraph.ir.integer_ops import (
+    attention,
+    control,
+    conv,
+    detection,
+    index,
+    linear,
+    movement,
+    norm,
+    norm_float32,
+    pointwise,
+    pointwise_float32,
+    pool,
+    pool_float32,
+    recurrent,
+    resize,
+)
+from qgraph.ir.integer_ops.enums import (
+    ENUMS,
+    AspectRatio,
+    AutoPad,
+    BinaryOp,
+    CacheMode,
+    GeluApproximation,
+    GridPadding,
+    Interpolation,
+    PadMode,
+    RecurrentDirection,
+    RecurrentFunction,
+    ResizeCoordinates,
+    ResizeNearest,
+    RoiCoordinates,
+    RoiMode,
+    ScatterReduction,
+    ShiftDirection,
+    SparseForm,
+)
 from qgraph.ir.integer_ops.spec import INTEGER, AttributeSpec, InputSpec, OpSpec, OutputSpec, check
 from qgraph.ir.scopes import where
 
@@ -22,14 +57,26 @@ __all__ = [
     "INTEGER_OPS",
     "KINDS",
     "NOTATION",
+    "AspectRatio",
     "AttributeSpec",
+    "AutoPad",
     "BinaryOp",
+    "CacheMode",
+    "GeluApproximation",
+    "GridPadding",
     "InputSpec",
+    "Interpolation",
     "OpSpec",
     "OutputSpec",
     "PadMode",
+    "RecurrentDirection",
+    "RecurrentFunction",
     "ResizeCoordinates",
     "ResizeNearest",
+    "RoiCoordinates",
+    "RoiMode",
+    "ScatterReduction",
+    "ShiftDirection",
     "SparseForm",
     "check_node",
     "kind_of",
@@ -37,16 +84,31 @@ __all__ = [
 
 NOTATION = """\
 float(i) is the nearest float32 of an integer; + - * / on float32 are one IEEE operation each, in the order written, never a fused
-multiply-add. Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
+multiply-add. chain over k of a, b is acc = 0, then for each k in order acc = fma(a, b, acc), which rounds once.
+Sums of codes (acc) are exact integers, those of products int32. rne rounds to the nearest integer, halves to even.
 quantized(t) is t where y is float32, else clamp(rne(t) + y_zero, clamp_min, clamp_max), with NaN as -infinity.
 osum is a sum of doubles in 16 lanes: element i is added to lane i % 16, from 0 on and in order; then lane j adds lane j + 8, then
 j + 4, j + 2 and j + 1."""
 
-INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
-    (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, norm, pool, pool_float32, movement, index, resize)
-    for spec in family.OPS
-}
+FAMILIES = (
+    linear,
+    conv,
+    attention,
+    recurrent,
+    pointwise,
+    pointwise_float32,
+    norm,
+    norm_float32,
+    pool,
+    pool_float32,
+    movement,
+    index,
+    resize,
+    detection,
+    control,
+)
+
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
 """(domain, op type) -> what it is."""
 
 
@@ -69,19 +131,3 @@ def check_node(node: ir.Node) -> None:
             "'qgraph ops' lists them"
         )
     check(node, spec)
-
-
-def check_known(graph: ir.Graph) -> None:
-    """Raise ``QGraphError`` where a node reads from the data what a program must know from constants and shapes before a run."""
-    data = set(graph.inputs)
-    for node in graph:
-        spec = INTEGER_OPS[node.domain, node.op_type]
-        for place, value in enumerate(node.inputs):
-            row = spec.inputs[min(place, len(spec.inputs) - 1)]
-            if row.known and value in data:
-                raise QGraphError(
-                    f"{where(node)} reads its {row.name} ({value.name!r}) from the data, and a program needs it from constants "
-                    "and shapes; fix it in the model, or deploy with 'qgraph export' on ONNX Runtime"
-                )
-        if node.op_type not in ("Shape", "Size") and not data.isdisjoint(node.inputs):
-            data.update(node.outputs)

@@ -84,6 +84,17 @@ RESIDUAL_ATTRIBUTES = (
         "mid_multiplier", "float", -FLOAT_MAX, FLOAT_MAX, required=True, when="staged", meaning="their scale / scale of y"
     ),
 )
+CLAMP = tuple(
+    AttributeSpec(name, "float", -FLOAT_MAX, FLOAT_MAX, meaning=f"{which} value of y; left out: none")
+    for name, which in (("clamp_min", "lowest"), ("clamp_max", "highest"))
+)
+FLOAT_FINISH = (
+    "residual: t = t + residual\n"
+    "clamp_min: t = clamp_min where clamp_min > t\n"
+    "clamp_max: t = clamp_max where clamp_max < t\n"
+    "y = t"
+)
+"""What becomes of the sums of fused float32 products."""
 FINISH = (
     "staged: t = float(clamp(rne(t) + mid_zero, mid_min, mid_max) - mid_zero) * mid_multiplier\n"
     "residual: t = t + float(residual - residual_zero) * residual_multiplier\n"

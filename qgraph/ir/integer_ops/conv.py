@@ -1,8 +1,9 @@
-"""Convolutions over one or two spatial axes, channels last."""
+"""Convolutions: integer ones over one or two spatial axes, channels last; float32 ones over one to three, channels first."""
 
 from __future__ import annotations
 
 from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops.enums import AutoPad
 from qgraph.ir.integer_ops.spec import F32, I32, RESULTS, U8, WEIGHTS, AttributeSpec, InputSpec, OpSpec, OutputSpec
 
 
@@ -62,4 +63,62 @@ CONV_TRANSPOSE = OpSpec(
     ),
 )
 
-OPS = (CONV, CONV_TRANSPOSE)
+FLOAT_X = InputSpec("x", (F32,), "[batch, c, size...]")
+FLOAT_W = InputSpec("w", (F32,), "[o, c / group, kernel...]")
+FLOAT_BIAS = InputSpec("bias", (F32,), "[o]", optional=True)
+FLOAT_Y = OutputSpec("y", (F32,), "[batch, o, places...]")
+FLOAT_GEOMETRY = (
+    AttributeSpec("auto_pad", "int", 0, 3, 0, enum=AutoPad, meaning="whether pads say it; places are size / stride, rounded up"),
+    _lengths("kernel_shape", 1, "that of w", required=False),
+    _lengths("strides", 1, "one a spatial axis; left out: 1", required=False),
+    _lengths("dilations", 1, "one a spatial axis; left out: 1", required=False),
+    AttributeSpec(
+        "pads", "ints", -(1 << 20), common.LENGTH, meaning="at the begin of each spatial axis, then at the ends; left out: 0"
+    ),
+    AttributeSpec("group", "int", 1, 1 << 24, 1, meaning="divides c and o"),
+)
+CHAIN = (
+    "places = (size + begin + end - dilation * (kernel - 1) - 1) / stride + 1, rounded down\n"
+    "acc[o, p] = chain over the channels c of the group of o, for each over the taps k, of\n"
+    "            w[o, c, k], x[c, p * stride - begin + k * dilation], which is 0 beyond x"
+)
+
+FLOAT_CONV = OpSpec(
+    "Conv",
+    "conv",
+    inputs=(FLOAT_X, FLOAT_W, FLOAT_BIAS),
+    outputs=(FLOAT_Y,),
+    attributes=FLOAT_GEOMETRY,
+    equation=f"{CHAIN}\ny = acc + bias[o]",
+    domain="",
+)
+
+FUSED_CONV = OpSpec(
+    "FusedConv",
+    "conv",
+    inputs=(FLOAT_X, FLOAT_W, FLOAT_BIAS, InputSpec("residual", (F32,), "of the shape of y", optional=True)),
+    outputs=(FLOAT_Y,),
+    attributes=(*FLOAT_GEOMETRY, *common.CLAMP),
+    equation=f"{CHAIN}\nt = acc + bias[o]\n{common.FLOAT_FINISH}",
+)
+
+FLOAT_CONV_TRANSPOSE = OpSpec(
+    "ConvTranspose",
+    "conv",
+    inputs=(FLOAT_X, InputSpec("w", (F32,), "[c, o / group, kernel...]"), FLOAT_BIAS),
+    outputs=(FLOAT_Y,),
+    attributes=(
+        *FLOAT_GEOMETRY,
+        _lengths("output_padding", 0, "one a spatial axis; left out: 0", required=False),
+        _lengths("output_shape", 0, "one a spatial axis, batch and o before them or not; left out: as below", required=False),
+    ),
+    equation=(
+        "places = stride * (size - 1) + output_padding + dilation * (kernel - 1) + 1 - begin - end\n"
+        "acc[o, p] = chain over the channels c of the group of o, for each over the taps k for which\n"
+        "            p + begin - k * dilation is i * stride, of w[c, o, k], x[c, i], which is 0 beyond x\n"
+        "y = acc + bias[o]"
+    ),
+    domain="",
+)
+
+OPS = (CONV, CONV_TRANSPOSE, FLOAT_CONV, FUSED_CONV, FLOAT_CONV_TRANSPOSE)

@@ -55,4 +55,66 @@ MATMUL = OpSpec(
     equation=("acc[m, n] = sum over k of (a[m, k] - a_zero) * (b[k, n] - b_zero)\ny = quantized(float(acc) * multiplier)"),
 )
 
-OPS = (LINEAR, MATMUL)
+A = InputSpec("a", (F32,), "[..., m, k]; of rank 1: [k], and y has no m")
+B = InputSpec("b", (F32,), "[..., k, n]; the leading axes broadcast; of rank 1: [k], and y has no n")
+TRANSPOSED = (common.flag("transA", "1: a is [..., k, m]"), common.flag("transB", "1: b is [..., n, k]"))
+PRODUCT = "acc[m, n] = chain over k of a[m, k], b[k, n]"
+
+FLOAT_MATMUL = OpSpec(
+    "MatMul",
+    "linear",
+    inputs=(A, B),
+    outputs=(OutputSpec("y", (F32,), "[..., m, n]"),),
+    attributes=(),
+    equation=f"{PRODUCT}\ny = acc",
+    domain="",
+)
+
+GEMM = OpSpec(
+    "Gemm",
+    "linear",
+    inputs=(
+        InputSpec("a", (F32,), "[m, k]"),
+        InputSpec("b", (F32,), "[k, n]"),
+        InputSpec("c", (F32,), "broadcasts to y", optional=True),
+    ),
+    outputs=(OutputSpec("y", (F32,), "[m, n]"),),
+    attributes=(
+        *TRANSPOSED,
+        common.number("alpha", "factor of the product", 1.0),
+        common.number("beta", "factor of c", 1.0),
+    ),
+    equation=f"{PRODUCT}\nt = acc * alpha\ny = t + c[m, n] * beta",
+    domain="",
+)
+
+FUSED_MATMUL = OpSpec(
+    "FusedMatMul",
+    "linear",
+    inputs=(
+        A,
+        B,
+        InputSpec("bias", (F32,), "[n]", optional=True),
+        InputSpec("residual", (F32,), "of the shape of y", optional=True),
+    ),
+    outputs=(OutputSpec("y", (F32,), "[..., m, n]"),),
+    attributes=(*TRANSPOSED, common.number("alpha", "factor of the product", 1.0), *common.CLAMP),
+    equation=f"{PRODUCT}\nt = acc * alpha + bias[n]\n{common.FLOAT_FINISH}",
+)
+
+EINSUM = OpSpec(
+    "Einsum",
+    "linear",
+    inputs=(InputSpec("x", (F32,), "operands, one for each term of the equation", variadic=True),),
+    outputs=(OutputSpec("y", (F32,), "an axis for each label of the result"),),
+    attributes=(
+        AttributeSpec("equation", "ints", 32, 126, required=True, meaning="that of ONNX, as the codes of its characters"),
+    ),
+    equation=(
+        "t = the first operand; for each next one x: t = chain over the labels of t and x, in the order in which these name\n"
+        "them, that neither a later operand nor the result has, of t, x; one operand alone: x = 1\ny = t"
+    ),
+    domain="",
+)
+
+OPS = (LINEAR, MATMUL, FLOAT_MATMUL, GEMM, FUSED_MATMUL, EINSUM)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qgraph.ir.integer_ops import common
-from qgraph.ir.integer_ops.enums import PadMode
+from qgraph.ir.integer_ops.enums import CacheMode, PadMode, ScatterReduction
 from qgraph.ir.integer_ops.spec import (
     ANY,
     BOOL,
@@ -17,6 +17,7 @@ from qgraph.ir.integer_ops.spec import (
     InputSpec,
     OpSpec,
     OutputSpec,
+    Types,
 )
 
 DATA = InputSpec("data", ANY)
@@ -25,8 +26,8 @@ INDICES = InputSpec("indices", (I64, I32), "negative ones count from the end")
 LIKE_ONNX = "as ONNX defines it"
 
 
-def _shape(name: str, meaning: str = "", optional: bool = False) -> InputSpec:
-    return InputSpec(name, (I64,), meaning, optional=optional, known=True)
+def _shape(name: str, meaning: str = "", optional: bool = False, types: Types = (I64,)) -> InputSpec:
+    return InputSpec(name, types, meaning, optional=optional, known=True)
 
 
 def _moves(
@@ -104,10 +105,70 @@ PAD = OpSpec(
         AttributeSpec("axes", "ints", -MAX_RANK, MAX_RANK - 1, meaning="axes that pads speaks of; left out: all"),
     ),
     equation=(
-        "y[i] = x[i - begin] where that is on x; else CONSTANT: value; REFLECT: mirrored at the first and last element;\n"
-        "EDGE: the nearest element; WRAP: x repeated"
+        "y[i] = x[i - begin] where that is on x and not cut; else CONSTANT: value; REFLECT: what is left of x, mirrored at its\n"
+        "first and last element; EDGE: the nearest element; WRAP: it repeated"
     ),
     any_layout=True,
+)
+ONNX_PAD = _moves(
+    "Pad",
+    InputSpec("x", ANY),
+    PAD.inputs[1],
+    InputSpec("value", ANY, "one element, what CONSTANT fills with; left out: 0", optional=True, same_as="x"),
+    _shape("axes", "axes that pads speaks of; left out: all", optional=True, types=INDICES.types),
+    attributes=PAD.attributes[:1],
+    equation=PAD.equation,
+    y=OutputSpec("y", ANY, same_as="x"),
+)
+CENTER_CROP_PAD = _moves(
+    "CenterCropPad",
+    DATA,
+    _shape("shape", "the lengths of axes", types=INDICES.types),
+    attributes=(AttributeSpec("axes", "ints", -MAX_RANK, MAX_RANK - 1, meaning="left out: all"),),
+    equation="Pad with 0: of n elements more, n / 2 rounded down in front; of n less as many are cut there",
+)
+TRILU = _moves(
+    "Trilu",
+    DATA,
+    _shape("k", "one element; left out: 0", optional=True),
+    attributes=(common.flag("upper", "1: the upper triangle", 1),),
+    equation="y[..., i, j] = data[..., i, j] where j >= i + k (upper) or j <= i + k, else 0",
+)
+REVERSE_SEQUENCE = _moves(
+    "ReverseSequence",
+    DATA,
+    InputSpec("sequence_lens", (I64,), "one for each place of batch_axis, 0 to the length of time_axis"),
+    attributes=(
+        AttributeSpec("batch_axis", "int", 0, 1, 1),
+        AttributeSpec("time_axis", "int", 0, 1, 0, meaning="the other one of the first two axes"),
+    ),
+    equation="the first sequence_lens[b] elements along time_axis in reverse order, the others as they are",
+)
+REDUCTION = AttributeSpec("reduction", "int", 0, 4, 0, enum=ScatterReduction)
+UPDATES = InputSpec("updates", ANY, same_as="data")
+SCATTERED = (
+    "y = data, then for each update u in order at its place: NONE: y = u; ADD: y + u; MUL: y * u; MAX: y > u ? y : u;\n"
+    "MIN: y < u ? y : u; float32 by one IEEE operation, integers modulo 2^bits, bool with or for ADD and MAX, and for the others"
+)
+SCATTER_ELEMENTS = _moves("ScatterElements", DATA, INDICES, UPDATES, attributes=(common.axis(), REDUCTION), equation=SCATTERED)
+SCATTER_ND = _moves("ScatterND", DATA, INDICES, UPDATES, attributes=(REDUCTION,), equation=SCATTERED)
+TENSOR_SCATTER = _moves(
+    "TensorScatter",
+    DATA,
+    InputSpec("update", ANY, "as data, and no longer along axis", same_as="data"),
+    InputSpec("write_indices", (I64,), "one for each batch, at least 0; left out: 0", optional=True),
+    attributes=(
+        AttributeSpec("axis", "int", -MAX_RANK, MAX_RANK - 1, -2, meaning="not the first one; negative ones count from the end"),
+        AttributeSpec("mode", "int", 0, 1, 0, enum=CacheMode),
+    ),
+    equation="y = data, then y[b, ..., write_indices[b] + i, ...] = update[b, ..., i, ...]; CIRCULAR: modulo the length of axis",
+)
+COMPRESS = _moves(
+    "Compress",
+    DATA,
+    InputSpec("condition", (BOOL,), "no longer than axis; what it leaves out is false"),
+    attributes=(AttributeSpec("axis", "int", -MAX_RANK, MAX_RANK - 1, meaning="left out: data is flattened"),),
+    equation="the elements, or the slices along axis, whose condition is true, in their order",
 )
 
 OPS = (
@@ -128,4 +189,12 @@ OPS = (
     DEPTH_TO_SPACE,
     SPACE_TO_DEPTH,
     PAD,
+    ONNX_PAD,
+    CENTER_CROP_PAD,
+    TRILU,
+    REVERSE_SEQUENCE,
+    SCATTER_ELEMENTS,
+    SCATTER_ND,
+    TENSOR_SCATTER,
+    COMPRESS,
 )

@@ -16,7 +16,9 @@ from qgraph.ir.scopes import where
 INTEGER = "qgraph.integer"
 """Domain of the fused integer kernels."""
 
-Family = Literal["linear", "conv", "attention", "pointwise", "norm", "pool", "movement", "index", "resize"]
+Family = Literal[
+    "linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize", "detection", "control"
+]
 Types = tuple[ir.DataType, ...]
 
 F32, I64, I32, BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL
@@ -42,8 +44,9 @@ FLOAT_TINY = 1.1754943508222875e-38
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """An input. ``constant``: an initializer. ``known``: computed from constants and shapes alone. ``variadic``: the last one,
-    one or more times. ``same_as``: has the type of that input. ``finite``: a float32 constant of numbers without NaN or infinity.
+    """An input. ``constant``: an initializer. ``known``: shapes follow from its value; a program plans what is behind it anew
+    when it computes another from the data. ``variadic``: the last one, one or more times. ``same_as``: has the type of that
+    input. ``finite``: a float32 constant of numbers without NaN or infinity.
     """
 
     name: str
@@ -81,7 +84,7 @@ class AttributeSpec:
     """
 
     name: str
-    kind: Literal["int", "ints", "float"]
+    kind: Literal["int", "ints", "float", "floats"]
     low: float
     high: float
     default: int | float | None = None
@@ -96,8 +99,8 @@ class AttributeSpec:
     def range(self) -> str:
         """The allowed values in words."""
         if self.enum is not None:
-            return ", ".join(f"{int(m)} {m.name}" for m in self.enum)
-        if self.kind != "float":
+            return ", ".join(f"{int(m)} {m.name}" for m in self.enum if self.low <= m <= self.high)
+        if not self.kind.startswith("float"):
             return f"{int(self.low)} to {int(self.high)}"
         low = {-FLOAT_MAX: "finite", 0.0: "finite, at least 0", FLOAT_TINY: f"finite, at least {FLOAT_TINY:g}"}
         return low[self.low]
@@ -113,6 +116,7 @@ class OpSpec:
     """One op that a program can hold. ``equation`` is its arithmetic, in the notation of this package's docstring.
 
     ``any_layout``: it computes the same with the axes of input 0 in another order, where its attributes name axes by number.
+    ``graphs``: the names of the graphs that it runs, which are attributes too; they read their inputs alone.
     """
 
     op_type: str
@@ -123,6 +127,7 @@ class OpSpec:
     equation: str
     domain: str = INTEGER
     any_layout: bool = False
+    graphs: tuple[str, ...] = ()
 
     @property
     def defaults(self) -> dict[str, int | float]:
@@ -181,8 +186,13 @@ def _check_type(node: ir.Node, what: str, value: ir.Value, types: Types, same: i
 
 def _check_attributes(node: ir.Node, spec: OpSpec, types: dict[str, ir.DataType | None]) -> None:
     rows = {a.name: a for a in spec.attributes}
+    for name in spec.graphs:
+        if name not in node.attributes or node.attributes[name].type != ir.AttributeType.GRAPH:
+            raise QGraphError(f"{where(node)} misses the graph {name!r}")
     for name, attribute in node.attributes.items():
         row = rows.get(name)
+        if name in spec.graphs:
+            continue
         if row is None:
             known = f"; it has {', '.join(rows)}" if rows else "; it has none"
             raise QGraphError(
@@ -206,7 +216,12 @@ def _applies(row: AttributeSpec, node: ir.Node, types: dict[str, ir.DataType | N
     return found is not None and bool(found.value)
 
 
-KINDS = {"int": ir.AttributeType.INT, "ints": ir.AttributeType.INTS, "float": ir.AttributeType.FLOAT}
+KINDS = {
+    "int": ir.AttributeType.INT,
+    "ints": ir.AttributeType.INTS,
+    "float": ir.AttributeType.FLOAT,
+    "floats": ir.AttributeType.FLOATS,
+}
 
 
 def _check_value(node: ir.Node, row: AttributeSpec, attribute: ir.Attr, types: dict[str, ir.DataType | None]) -> None:
@@ -217,7 +232,7 @@ def _check_value(node: ir.Node, row: AttributeSpec, attribute: ir.Attr, types: d
     if kind in LIMITS:
         low, high = max(low, LIMITS[kind][0]), min(high, LIMITS[kind][1])
         of = f", the codes of {row.codes_of} ({kind.name})"
-    for value in attribute.value if row.kind == "ints" else [attribute.value]:
+    for value in attribute.value if row.kind in ("ints", "floats") else [attribute.value]:
         if not low <= value <= high:  # nor NaN
             allowed = f"{int(low)} to {int(high)}{of}" if of else row.range
             raise QGraphError(f"{where(node)}: attribute {row.name!r} is {value}; allowed: {allowed}")

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -59,8 +60,10 @@ struct SessionOptions {
   int threads = 0;  // 0: QGRAPH_THREADS, else all cores
   std::string isa;  // empty: QGRAPH_ISA, else the best of this CPU: one of available_isas()
   bool profile = false;
-  size_t memory_limit = 0;  // bytes of activations that a run may take; 0: no limit
-  bool keep = false;        // keep every intermediate value, so that `tensor` can read it (needs more memory)
+  size_t memory_limit = 0;     // bytes of activations that a run may take; 0: no limit
+  bool keep = false;           // keep every intermediate value, so that `tensor` can read it (needs more memory)
+  int64_t max_iterations = 0;  // of all loops of a run together, else it ends in an Error; 0: no limit
+  std::function<void()> poll;  // called now and then between iterations of loops; what it throws ends the run
 };
 
 /// One loaded program. A session runs one `run` at a time: a concurrent call throws Error. Sessions are independent.
@@ -77,8 +80,18 @@ class Session {
   /// Plan memory for these input shapes; `run` does it when it meets new ones.
   void prepare(const std::vector<Shape>& shapes);
 
-  /// Run with arrays in the order of `inputs()`; returns arrays in the order of `outputs()`.
+  /// Run with arrays in the order of `inputs()`; returns arrays in the order of `outputs()`. Of an output whose shape follows
+  /// from the data, the array says what it is.
   std::vector<Array> run(const std::vector<Array>& inputs);
+
+  /// Let an input take what an output was in the run before, where no array is given for it (`data` is null). In the first run
+  /// it is zeros: free dims are as long as those of the same symbol in the inputs that are given, else 0. The value stays in the
+  /// session; it is not copied from run to run. A run that ends in an Error leaves it as it was.
+  void bind(const std::string& output, const std::string& input);
+  /// Forget the values of bound inputs: the next run is a first one.
+  void reset();
+  /// What a bound input will be in the next run; null data before the first. Valid until the next `run`.
+  Array state(const std::string& input) const;
 
   /// An intermediate value of the last run, by name; needs the option `keep`.
   Array tensor(const std::string& name) const;

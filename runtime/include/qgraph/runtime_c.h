@@ -28,6 +28,11 @@ const char* qgraph_input_name(const qgraph_session* session, size_t index);
 const char* qgraph_output_name(const qgraph_session* session, size_t index);
 /* Outputs stay valid until the next run or close of the session. */
 int qgraph_run(qgraph_session* session, const qgraph_array* inputs, size_t n_inputs, qgraph_array* outputs, size_t n_outputs);
+/* Let an input take what an output was in the run before, where its array's data is NULL; zeros in the first run, of length 0
+   along free dims that no other input says. It stays in the session. */
+int qgraph_bind(qgraph_session* session, const char* output, const char* input);
+/* Forget the values of bound inputs. */
+int qgraph_reset(qgraph_session* session);
 /* The message of this thread's last failure. */
 const char* qgraph_last_error(void);
 

@@ -16,7 +16,8 @@ def test_every_fused_op_has_a_definition() -> None:
 
 def test_definitions_stand_in_the_files_of_their_families() -> None:
     families = {kind: spec.family for kind, spec in KINDS.items()}
-    assert {op: f.__module__.rsplit(".", 1)[1] for op, f in DEFINITIONS.items()} == {op: families[op] for op in DEFINITIONS}
+    files = {op: f.__module__.rsplit(".", 1)[1].removesuffix("_float32") for op, f in DEFINITIONS.items()}
+    assert files == {op: families[op] for op in DEFINITIONS}
 
 
 def test_attributes_that_are_left_out_have_the_defaults_of_the_dialect() -> None:

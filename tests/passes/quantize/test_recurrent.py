@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN: their weights are stored as int8 codes, what they compute stays float."""
+"""LSTM, GRU and RNN: their weights are stored as int8 codes, their inputs and states are quantized per token."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from qgraph.capture import from_onnx
 from qgraph.deploy.onnxruntime import export
+from qgraph.ir.matchers.recurrent import quantizes_states
+from qgraph.ir.ops.fake_quantize_tokens import reference
 from qgraph.ir.patterns import constant
 from qgraph.workflow import transform
 from tests.conftest import run_onnx
@@ -53,7 +55,7 @@ def recurrent(path: Path, op: str, direction: str = "forward", readers: int = 1)
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
 @pytest.mark.parametrize("preset", ["int8", "int8-dynamic", "w4a8"])
 def test_weights_have_codes(op: str, direction: str, preset: str, tmp_path: Path) -> None:
-    """A scale for every row of a gate; the result is that of ONNX Runtime for the weights rounded to them."""
+    """A scale for every row of a gate; the result is that of ONNX Runtime for weights rounded to them, and inputs per token."""
     model = from_onnx(recurrent(tmp_path / "m.onnx", op, direction))
     rounded = model.clone()
     for name in ("w", "r"):
@@ -65,7 +67,11 @@ def test_weights_have_codes(op: str, direction: str, preset: str, tmp_path: Path
     transform(model, preset=preset, data=[X])
     stored = {name: v.const_value.dtype.name for name, v in model.graph.initializers.items() if v.const_value.size > 5000}  # type: ignore[union-attr]
     assert stored == {"w.codes": "INT8", "r.codes": "INT8"}
-    np.testing.assert_allclose(run_onnx(model, X)[0], run_onnx(rounded, X)[0], atol=1e-5)
+    assert [quantizes_states(n) for n in model.graph if n.op_type == op] == [True]
+    codes, steps = reference(X["x"], np.ones(1, np.float32))
+    wanted = run_onnx(rounded, {"x": (codes.astype(np.float32) - 128) * steps})[0]
+    # the others store the inputs in 16 bits, in front of the tokens
+    np.testing.assert_allclose(run_onnx(model, X)[0], wanted, atol=1e-5 if preset == "int8-dynamic" else 2e-2)
 
 
 def test_weights_of_two_readers_are_stored_once(tmp_path: Path) -> None:
@@ -89,7 +95,7 @@ def test_weights_that_stay_float(case: str, tmp_path: Path) -> None:
         model.graph.inputs.append(value)
     exclude = "[GRU]" if case == "excluded" else "[]"
     report = transform(model, f"quantize{{placement=linear exclude={exclude}}}")
-    assert [n.op_type for n in model.graph] == ["GRU"]
+    assert [n.op_type for n in model.graph] == ["GRU"] and not quantizes_states(model.graph[0])
     if case != "computed":
         assert report.kept_float == {"n0": "excluded" if case == "excluded" else "'r' holds NaN or infinity"}
 

@@ -104,6 +104,17 @@ class Case:
             attributes |= {"staged": 1, "mid_multiplier": self.factor(1.0), **{names[k]: v for k, v in own.items()}}
         return self.codes(shape, kind), attributes
 
+    def floats(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers whose sums round in every way; at times some huge or tiny ones, infinities and NaN."""
+        made = self.rng.standard_normal(shape) * 2.0 ** self.rng.integers(-12, 12, shape)
+        kind = self.rng.integers(4)
+        if kind == 0:
+            rare = self.rng.choice([0.0, -0.0, 1e-45, -1e-40, 3e38, -3e38, np.inf, -np.inf, np.nan], shape)
+            made = np.where(self.rng.random(shape) < 0.02, rare, made)
+        if kind == 1:
+            made = made * 1e-38
+        return np.asarray(made, np.float32)
+
     def any(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """Elements of any type, no NaN."""
         if dtype == "bool":
@@ -111,3 +122,10 @@ class Case:
         if dtype == "float32":
             return (self.rng.standard_normal(shape) * 10.0 ** self.rng.integers(-3, 6)).astype(np.float32)
         return self.codes(shape, dtype)
+
+    def special(self, x: np.ndarray) -> np.ndarray:
+        """float32 ``x``; at times with infinities, NaN, zeros of both signs, the largest and the smallest numbers among it."""
+        if self.rng.random() < 0.5:
+            return x
+        odd = [np.inf, -np.inf, np.nan, 0.0, -0.0, 1.0, -1.0, 3.4028235e38, -3.4028235e38, 1.1754944e-38, 1e-45, -1e-45]
+        return np.where(self.rng.random(x.shape) < 0.3, self.rng.choice(np.array(odd, np.float32), x.shape), x)

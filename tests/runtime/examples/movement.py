@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from qgraph.ir.integer_ops import PadMode
+from qgraph.ir.integer_ops import CacheMode, PadMode, ScatterReduction
 from tests.runtime.examples.example import SEEDS, Case, Example, example
 
 ANY = st.sampled_from(["float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
@@ -164,7 +164,100 @@ def blocks(draw: st.DrawFn, op: str) -> Example:
 def pad(draw: st.DrawFn, op: str) -> Example:
     case, mode = Case(draw(SEEDS)), draw(st.sampled_from(PadMode))
     kind = draw(st.sampled_from(["uint8", "int16", "int32", "int64", "bool"]))
-    pads = draw(st.lists(st.integers(-1 if mode == PadMode.CONSTANT else 0, 2), min_size=4, max_size=4))
+    pads = draw(st.lists(st.integers(-1, 9), min_size=4, max_size=4))
     value = case.zero(kind) if kind in ("uint8", "int16") else draw(st.integers(0, 1))
     attributes: dict[str, Any] = {"mode": int(mode), "value": value, "axes": [1, 2]}
     return Example([case.any((2, 4, 5), kind), int64(*pads)], attributes, (kind,), constants=(1,))
+
+
+@example("ai.onnx.Pad")
+def onnx_pad(draw: st.DrawFn, op: str) -> Example:
+    mode, axes = draw(st.sampled_from(PadMode)), draw(st.sampled_from([None, (1,), (-1, 0)]))
+    x, kind = data(draw, shape := draw(st.sampled_from([(2, 4, 5), (1, 1, 3), (3, 2, 1, 4)])))
+    along = range(len(shape)) if axes is None else axes
+    pads = [draw(st.integers(-1, 7)) for _ in range(2 * len(along))]
+    for i, axis in enumerate(along):  # what is cut of an axis of one leaves nothing
+        if shape[axis] < 3:
+            pads[i], pads[i + len(along)] = abs(pads[i]), abs(pads[i + len(along)])
+    value = draw(st.sampled_from([None, Case(draw(SEEDS)).any((1,), kind).reshape(())]))
+    chosen = None if axes is None else np.array(axes, draw(st.sampled_from([np.int64, np.int32])))
+    inputs: list[np.ndarray | None] = [x, int64(*pads), value, chosen]
+    while inputs[-1] is None:
+        inputs.pop()
+    return Example(inputs, {"mode": int(mode)}, (kind,), constants=(1, 3))
+
+
+@example("CenterCropPad")
+def center_crop_pad(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := draw(SHAPES))
+    axes = draw(st.lists(st.integers(-len(shape), -1), min_size=1, unique=True))
+    given = draw(st.booleans())
+    shape_of = np.array(
+        [draw(st.integers(0, 9)) for _ in (axes if given else shape)], draw(st.sampled_from([np.int64, np.int32]))
+    )
+    return Example([x, shape_of], {"axes": axes} if given else {}, (kind,), constants=(1,))
+
+
+@example("Trilu")
+def trilu(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, draw(st.lists(st.integers(0, 6), min_size=2, max_size=4).map(tuple)))
+    k = draw(st.none() | st.integers(-7, 7) | st.sampled_from([2**62, -(2**62)]))
+    return Example([x] if k is None else [x, int64(k).reshape(())], {"upper": draw(st.integers(0, 1))}, (kind,), constants=(1,))
+
+
+@example("ReverseSequence")
+def reverse_sequence(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := draw(st.lists(st.integers(1, 5), min_size=2, max_size=4).map(tuple)))
+    batch = draw(st.integers(0, 1))
+    lengths = int64(*(draw(st.integers(0, shape[1 - batch])) for _ in range(shape[batch])))
+    return Example([x, lengths], {"batch_axis": batch, "time_axis": 1 - batch}, (kind,))
+
+
+@example("ScatterElements")
+def scatter_elements(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := draw(SHAPES))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    wanted = [draw(st.integers(1, n)) for n in shape]
+    wanted[axis] = draw(st.integers(0, 6))
+    updates = Case(draw(SEEDS)).any(tuple(wanted), kind)
+    attributes = {"axis": axis, "reduction": int(draw(st.sampled_from(ScatterReduction)))}
+    return Example([with_nan(draw, x), indices(draw, tuple(wanted), shape[axis]), with_nan(draw, updates)], attributes, (kind,))
+
+
+@example("ScatterND")
+def scatter_nd(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := (3, 3, draw(st.integers(1, 40))))
+    depth, n = draw(st.integers(0, 2)), draw(st.integers(0, 5))
+    updates = Case(draw(SEEDS)).any((n, *shape[depth:]), kind)
+    attributes = {"reduction": int(draw(st.sampled_from(ScatterReduction)))}
+    return Example([with_nan(draw, x), indices(draw, (n, depth), 3), with_nan(draw, updates)], attributes, (kind,))
+
+
+@example("TensorScatter")
+def tensor_scatter(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := (2, 3, 4, 5))
+    axis, mode = draw(st.sampled_from([1, 2, 3, -1, -3])), draw(st.sampled_from(CacheMode))
+    n = draw(st.integers(0, shape[axis]))
+    wanted = list(shape)
+    wanted[axis] = n
+    update = Case(draw(SEEDS)).any(tuple(wanted), kind)
+    most = 20 if mode == CacheMode.CIRCULAR else shape[axis] - n
+    starts = int64(*(draw(st.integers(0, most)) for _ in range(2)))
+    inputs = [x, update, starts] if draw(st.booleans()) else [x, update]
+    return Example([*inputs], {"axis": axis, "mode": int(mode)}, (kind,))
+
+
+def with_nan(draw: st.DrawFn, x: np.ndarray) -> np.ndarray:
+    """``x`` with a few NaN, where it can have them."""
+    if x.dtype != np.float32:
+        return x
+    return np.where(np.random.default_rng(draw(SEEDS)).random(x.shape) < 0.1, np.float32(np.nan), x)
+
+
+@example("Compress")
+def compress(draw: st.DrawFn, op: str) -> Example:
+    x, kind = data(draw, shape := draw(SHAPES))
+    axis = draw(st.none() | st.integers(-len(shape), len(shape) - 1))
+    longest = x.size if axis is None else shape[axis]
+    condition = np.array(draw(st.lists(st.booleans(), max_size=longest)), bool)
+    return Example([x, condition], {} if axis is None else {"axis": axis}, (kind,))

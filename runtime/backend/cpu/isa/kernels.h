@@ -128,12 +128,73 @@ struct Rows {
   const uint8_t* row(int64_t r) const { return at == nullptr ? a + r * lda : at[r]; }
 };
 
+/// The left operand of a float32 product: element (r, k) is at data[r * row + k * step], one of the strides 1.
+struct FloatRows {
+  const float* data = nullptr;
+  int64_t row = 0, step = 1;
+};
+
+/// The right operand, in panels of kPanel columns: element (k, c) is at data[c / kPanel * panel + k * step + c % kPanel]. Whole
+/// panels are read, also the last one.
+struct FloatPanels {
+  const float* data = nullptr;
+  int64_t panel = 0, step = kPanel;
+};
+
+/// Floats of the panels of a k x n matrix, and from one panel to the next.
+inline int64_t panel_floats(int64_t k) { return k * kPanel; }
+inline int64_t packed_floats(int64_t n, int64_t k) { return round_up(n, kPanel) / kPanel * panel_floats(k); }
+
+/// What becomes of the sum t of a float32 product, one IEEE operation each:
+///   t = t * alpha;  t = t + row_bias[r];  t = t + column_bias[c];  t = t + residual[r * residual_row + c] * beta
+///   y = low > t ? low : t;  y = high < y ? high : y      (NaN stays)
+/// Parts that are left out (null, or alpha 1, or no bounds) do nothing.
+struct FloatEpilogue {
+  float alpha = 1, beta = 1;
+  const float* row_bias = nullptr;
+  const float* column_bias = nullptr;
+  const float* residual = nullptr;
+  int64_t residual_row = 0;
+  bool clamped = false;
+  float low = 0, high = 0;
+};
+
+/// The same from another row and column on.
+inline FloatEpilogue part_of(FloatEpilogue e, int64_t row, int64_t column) {
+  if (e.row_bias != nullptr) e.row_bias += row;
+  if (e.column_bias != nullptr) e.column_bias += column;
+  if (e.residual != nullptr) e.residual += row * e.residual_row + column;
+  return e;
+}
+
+/// What depthwise_f32 may read beyond its taps.
+constexpr int64_t kTapsBeyond = 128;
+
+/// Lanes of a panel's row: the lanes [lane, lane + count) are x[at], x[at + stride], ...
+struct PanelSegment {
+  int32_t lane = 0, count = 0;
+  int64_t at = 0;
+};
+
 /// What Kernels::fused takes on, where it is there for such weights and epilogues at all.
 inline bool can_fuse(const PackedWeights& w, const Epilogue& e, bool residual) {
   return w.form == SparseForm::Dense && w.bits == 8 && e.type == DType::U8 && e.multiplier_stride == 1 &&
          e.row_scale == nullptr && e.bias_f == nullptr && e.bounded &&
          (!residual || (e.intermediate && e.residual_type == DType::U8));
 }
+
+/// What LSTM, GRU and RNN do with the sums of a gate.
+struct RecurrentCell {
+  struct Function {
+    dialect::RecurrentFunction kind = dialect::RecurrentFunction::Tanh;
+    float alpha = 0, beta = 0;
+  };
+  int64_t hidden = 0;
+  Function f, g, h;
+  float clip = 0;  // infinity where there is none
+  bool input_forget = false, linear_before_reset = false;
+  const float* peepholes = nullptr;  // [3][hidden]
+};
 
 struct Kernels {
   const char* isa;
@@ -231,6 +292,36 @@ struct Kernels {
   /// y[i] = quantize(the curve at x[i]).
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
 
+  /// A step of one row of an LSTM: x and gates have what the inputs and the state h give to i, o, f, c; the latter is scratch
+  /// then.
+  void (*lstm)(const RecurrentCell& cell, const float* x, float* gates, float* c, float* h);
+
+  /// The first part of a step of one row of a GRU: x and gates are z, r, h, of which z and r become gates; reset is r * h, or r
+  /// times the third of them with linear_before_reset.
+  void (*gru_gates)(const RecurrentCell& cell, const float* x, float* gates, const float* h, float* reset);
+
+  /// The second part: `product` is reset, or its product without linear_before_reset, and scratch then.
+  void (*gru)(const RecurrentCell& cell, const float* x, const float* gates, float* product, float* h);
+
+  /// A step of one row of an RNN; `product` is scratch then.
+  void (*rnn)(const RecurrentCell& cell, const float* x, float* product, float* h);
+
+  /// Rows and panels that gemm_f32 takes at a time.
+  int64_t rows_f32 = 1, panels_f32 = 1;
+
+  /// A float32 product, rows x columns: acc = 0 (`first`) or y[r * ldy + c]; for k in order acc = fma(a[r, k], b[k, c], acc);
+  /// y[r * ldy + c] = acc, or where `e` is given what it makes of acc. So one product may be computed in parts along k.
+  void (*gemm_f32)(const FloatRows& a, int64_t rows, const FloatPanels& b, int64_t columns, int64_t k, bool first,
+                   const FloatEpilogue* e, float* y, int64_t ldy);
+
+  /// The same row of a panel for `channels` channels: y[i * y_step + lane] for all lanes, 0 where no segment has them; the
+  /// segments' x begins at x + i * x_step.
+  void (*gather_f32)(const float* x, int64_t x_step, int64_t channels, const PanelSegment* segments, int64_t count,
+                     int64_t stride, float* y, int64_t y_step);
+
+  /// y[i] for i < n: acc = 0; for t in order acc = fma(w[t], taps[t][i], acc); then `e` as for row 0. Taps may be read up to
+  /// kTapsBeyond floats beyond n.
+  void (*depthwise_f32)(const float* const* taps, const float* w, int64_t count, int64_t n, const FloatEpilogue& e, float* y);
   /// Functions on float32 arrays.
   const Float32Kernels* float32;
 };

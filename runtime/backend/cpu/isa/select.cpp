@@ -22,7 +22,7 @@ struct Isa {
 
 bool always() { return true; }
 #if defined(__x86_64__)
-bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx_vnni() {
   constexpr unsigned kAvxVnni = 1u << 4;  // leaf 7, subleaf 1, EAX
   unsigned a, b, c, d;

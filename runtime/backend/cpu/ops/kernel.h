@@ -28,6 +28,8 @@ struct Context {
   Context(const Workspace& w, const Values& v)
       : values(v), kernels(&w.kernels), pool(&w.pool), scratch(w.scratch), scratch_bytes(w.scratch_bytes), in(v.in), out(v.out) {}
   bool given(size_t i) const { return i < in.size() && in[i] != nullptr; }
+  /// Memory for output i, whose shape the kernel has found in the data (see Op::shape_from_data).
+  Tensor& place(size_t i, const Shape& shape) const { return values.results->place(i, shape); }
   uint8_t* worker_scratch(int worker) const { return scratch + static_cast<size_t>(worker) * scratch_bytes; }
 
   const Values& values;
@@ -69,6 +71,25 @@ class RowKernel : public CpuKernel {
   using CpuKernel::CpuKernel;
 };
 
+/// Call f with the elements of a tensor as a pointer to their type; bools are bytes.
+template <typename F>
+void with_elements(const Tensor& x, F f) {
+  switch (x.type) {
+    case DType::F32:
+      return f(x.as<float>());
+    case DType::I64:
+      return f(x.as<int64_t>());
+    case DType::I32:
+      return f(x.as<int32_t>());
+    case DType::I16:
+      return f(x.as<int16_t>());
+    case DType::I8:
+      return f(x.as<int8_t>());
+    default:
+      return f(x.as<uint8_t>());
+  }
+}
+
 /// Code i of a uint8 or int16 tensor.
 inline int32_t read_code(const Tensor& x, int64_t i) { return x.type == DType::U8 ? x.as<uint8_t>()[i] : x.as<int16_t>()[i]; }
 
@@ -79,18 +100,32 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
 using KernelFactory = std::unique_ptr<Kernel> (*)(const Op&, const OpSource&, const Workspace&);
 using KernelTable = std::vector<std::pair<std::string, KernelFactory>>;
 void add_linear_kernels(KernelTable& table);
+void add_linear_float32_kernels(KernelTable& table);
+void add_einsum_kernels(KernelTable& table);
 void add_conv_kernels(KernelTable& table);
+void add_conv_float32_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);
 void add_pointwise_kernels(KernelTable& table);
 void add_norm_kernels(KernelTable& table);
+void add_norm_float32_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
+void add_pool_float32_kernels(KernelTable& table);
 void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);
-void add_concat_pad_kernels(KernelTable& table);
+void add_concat_kernels(KernelTable& table);
+void add_pad_kernels(KernelTable& table);
+void add_scatter_kernels(KernelTable& table);
+void add_trilu_reverse_kernels(KernelTable& table);
 void add_gather_kernels(KernelTable& table);
 void add_index_kernels(KernelTable& table);
+void add_order_kernels(KernelTable& table);
+void add_grid_kernels(KernelTable& table);
+void add_detection_kernels(KernelTable& table);
+void add_recurrent_kernels(KernelTable& table);
+void add_elementwise_kernels(KernelTable& table);
 void add_resize_kernels(KernelTable& table);
+void add_resize_float32_kernels(KernelTable& table);
 
 /// The factory of kernel K for op O.
 template <typename K, typename O>

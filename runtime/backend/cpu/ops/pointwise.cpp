@@ -4,14 +4,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/ops/broadcast.h"
 #include "backend/cpu/ops/epilogue.h"
 #include "backend/cpu/ops/kernel.h"
-#include "ops/shape.h"
 
 namespace qgraph::cpu {
 namespace {
-
-constexpr int64_t kGrain = 1 << 14;  // elements that are worth handing to another thread
 
 class QuantizeKernel : public CpuKernel {
  public:
@@ -19,7 +17,7 @@ class QuantizeKernel : public CpuKernel {
       : CpuKernel(workspace), op_(op), epilogue_(epilogue_of(op.output)) {}
 
   void compute(const Context& c) override {
-    c.pool->parallel(c.in[0]->size(), kGrain, [&](int64_t begin, int64_t end, int) {
+    c.pool->parallel(c.in[0]->size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
       c.kernels->quantize(c.in[0]->as<float>() + begin, op_.scale, end - begin, epilogue_,
                           c.out[0]->as<uint8_t>() + static_cast<size_t>(begin) * byte_size(epilogue_.type));
     });
@@ -36,7 +34,7 @@ class DequantizeKernel : public CpuKernel {
 
   void compute(const Context& c) override {
     const Tensor& x = *c.in[0];
-    c.pool->parallel(x.size(), kGrain, [&](int64_t begin, int64_t end, int) {
+    c.pool->parallel(x.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
       c.kernels->dequantize(x.as<uint8_t>() + static_cast<size_t>(begin) * byte_size(x.type), x.type, op_.x_zero, op_.scale,
                             end - begin, c.out[0]->as<float>() + begin);
     });
@@ -55,7 +53,7 @@ class RequantizeKernel : public CpuKernel {
     const Tensor& x = *c.in[0];
     const int64_t row = op_.multipliers == 1 ? 1 : op_.multipliers, rows = x.size() / row;
     const size_t in_size = byte_size(x.type), out_size = byte_size(epilogue_.type);
-    c.pool->parallel(rows, std::max<int64_t>(1, kGrain / row), [&](int64_t begin, int64_t end, int) {
+    c.pool->parallel(rows, std::max<int64_t>(1, kElementGrain / row), [&](int64_t begin, int64_t end, int) {
       const int64_t step = op_.multipliers == 1 ? end - begin : 1;
       for (int64_t r = begin; r < end; r += step) {
         const size_t at = static_cast<size_t>(r * row);
@@ -98,7 +96,7 @@ class LookupKernel : public CpuKernel {
     const Tensor& x = *c.in[0];
     const size_t in_size = byte_size(x.type), out_size = op_.entry_bytes;
     if (op_.channels == 1) {
-      c.pool->parallel(x.size(), kGrain, [&](int64_t begin, int64_t end, int) {
+      c.pool->parallel(x.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
         c.kernels->lookup(x.as<uint8_t>() + static_cast<size_t>(begin) * in_size, x.type, op_.table,
                           static_cast<int>(op_.entry_bytes), end - begin,
                           c.out[0]->as<uint8_t>() + static_cast<size_t>(begin) * out_size);
@@ -108,7 +106,7 @@ class LookupKernel : public CpuKernel {
     const int64_t inner = strides_of(x.shape)[static_cast<size_t>(op_.axis)];
     const int64_t rows = inner == 0 ? 0 : x.size() / inner;
     if (inner == 1) {  // channels last: a row of tables, side by side
-      c.pool->parallel(rows / op_.channels, std::max<int64_t>(1, kGrain / 4 / op_.channels),
+      c.pool->parallel(rows / op_.channels, std::max<int64_t>(1, kElementGrain / 4 / op_.channels),
                        [&](int64_t begin, int64_t end, int) {
                          if (out_size == 1) return lookup_rows<uint8_t>(c, begin, end);
                          if (out_size == 2) return lookup_rows<int16_t>(c, begin, end);
@@ -116,14 +114,15 @@ class LookupKernel : public CpuKernel {
                        });
       return;
     }
-    c.pool->parallel(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(inner, 1)), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r) {
-        const uint8_t* table = op_.table + static_cast<size_t>(r % op_.channels * op_.entries) * out_size;
-        c.kernels->lookup(x.as<uint8_t>() + static_cast<size_t>(r * inner) * in_size, x.type, table,
-                          static_cast<int>(op_.entry_bytes), inner,
-                          c.out[0]->as<uint8_t>() + static_cast<size_t>(r * inner) * out_size);
-      }
-    });
+    c.pool->parallel(rows, std::max<int64_t>(1, kElementGrain / std::max<int64_t>(inner, 1)),
+                     [&](int64_t begin, int64_t end, int) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const uint8_t* table = op_.table + static_cast<size_t>(r % op_.channels * op_.entries) * out_size;
+                         c.kernels->lookup(x.as<uint8_t>() + static_cast<size_t>(r * inner) * in_size, x.type, table,
+                                           static_cast<int>(op_.entry_bytes), inner,
+                                           c.out[0]->as<uint8_t>() + static_cast<size_t>(r * inner) * out_size);
+                       }
+                     });
   }
 
  private:
@@ -175,65 +174,24 @@ class BinaryKernel : public CpuKernel {
       : CpuKernel(workspace), op_(op), epilogue_(epilogue_of(op.output)) {}
 
   size_t prepare(const Values& v) override {
-    const Shape& shape = v.out[0]->shape;
-    // the last run of axes that both share, or that one of them broadcasts whole, is one inner loop
-    const size_t rank = shape.size();
-    const Shape pa = padded_shape(v.in[0]->shape, rank), pb = padded_shape(v.in[1]->shape, rank);
-    auto kind = [&](size_t i) { return shape[i] == 1 ? 0 : pa[i] == pb[i] ? 1 : pa[i] == 1 ? 2 : 3; };
-    inner_ = 1;
-    size_t i = rank;
-    int mode = 0;
-    for (; i > 0; --i) {
-      const int k = kind(i - 1);
-      if (k != 0 && mode != 0 && k != mode) break;
-      if (k != 0) mode = k;
-      inner_ *= shape[i - 1];
-    }
-    inner_a_ = mode == 2 ? 0 : 1;
-    inner_b_ = mode == 3 ? 0 : 1;
-    outer_.assign(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(i));
-    const auto sa = strides_of(pa), sb = strides_of(pb);
-    outer_a_.clear();
-    outer_b_.clear();
-    for (size_t d = 0; d < i; ++d) {
-      outer_a_.push_back(pa[d] == 1 ? 0 : sa[d]);
-      outer_b_.push_back(pb[d] == 1 ? 0 : sb[d]);
-    }
+    broadcast_.plan(v.out[0]->shape, {&v.in[0]->shape, &v.in[1]->shape});
     return 0;
   }
   void compute(const Context& c) override {
-    const Tensor &a = *c.in[0], &b = *c.in[1];
-    if (inner_ == 0) return;
-    const size_t a_size = byte_size(a.type), b_size = byte_size(b.type), y_size = byte_size(epilogue_.type);
-    auto part = [&](int64_t row, int64_t from, int64_t n) {
-      int64_t at_a = 0, at_b = 0, rest = row;
-      for (size_t d = outer_.size(); d-- > 0;) {
-        at_a += rest % outer_[d] * outer_a_[d];
-        at_b += rest % outer_[d] * outer_b_[d];
-        rest /= outer_[d];
-      }
-      at_a += from * inner_a_;
-      at_b += from * inner_b_;
-      c.kernels->binary(op_.op, a.as<uint8_t>() + static_cast<size_t>(at_a) * a_size, a.type, op_.a_zero, op_.a_multiplier,
-                        inner_a_, b.as<uint8_t>() + static_cast<size_t>(at_b) * b_size, b.type, op_.b_zero, op_.b_multiplier,
-                        inner_b_, n, epilogue_, c.out[0]->as<uint8_t>() + static_cast<size_t>(row * inner_ + from) * y_size);
-    };
-    const int64_t rows = elements(outer_);
-    if (rows == 1)
-      c.pool->parallel(inner_, kGrain, [&](int64_t begin, int64_t end, int) { part(0, begin, end - begin); });
-    else
-      c.pool->parallel(rows, std::max<int64_t>(1, kGrain / inner_), [&](int64_t begin, int64_t end, int) {
-        for (int64_t r = begin; r < end; ++r) part(r, 0, inner_);
+    const Tensor &a = *c.in[0], &b = *c.in[1], &y = *c.out[0];
+    const auto at = [](const Tensor& t, int64_t i) { return t.as<uint8_t>() + static_cast<size_t>(i) * byte_size(t.type); };
+    c.pool->parallel(y.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+      broadcast_.walk(begin, end, [&](int64_t from, int64_t n, const Broadcast::Offsets& offsets) {
+        c.kernels->binary(op_.op, at(a, offsets[0]), a.type, op_.a_zero, op_.a_multiplier, broadcast_.step(0), at(b, offsets[1]),
+                          b.type, op_.b_zero, op_.b_multiplier, broadcast_.step(1), n, epilogue_, at(y, from));
       });
+    });
   }
 
  private:
   const ops::Binary& op_;
   Epilogue epilogue_;
-  // the innermost loop, and the operands' elements from one of its elements to the next: 0 where an operand is broadcast
-  int64_t inner_ = 1, inner_a_ = 1, inner_b_ = 1;
-  Shape outer_;
-  std::vector<int64_t> outer_a_, outer_b_;
+  Broadcast broadcast_;
 };
 
 }  // namespace

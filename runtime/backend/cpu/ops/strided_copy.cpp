@@ -1,7 +1,8 @@
-// Transpose, Slice, Split, Expand, depth and space: a copy by strides.
+// Transpose, Slice, Split, Expand, Tile, depth and space: a copy by strides.
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/ops/copy.h"
 #include "backend/cpu/ops/kernel.h"
 #include "ops/movement.h"
 #include "ops/shape.h"
@@ -25,11 +26,11 @@ void interleave(const uint8_t* from, int64_t step, int64_t n, uint8_t* to) {
   std::memcpy(to + (n - 1) * N, &all, N);
 }
 
-/// The case of single bytes whose last two axes are a matrix turned: y[..., i, j] = x[... + i + j * step].
-void transpose_bytes(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape& shape, const std::vector<int64_t>& strides,
-                     size_t rank) {
+/// The case of elements whose last two axes are a matrix turned: y[..., i, j] = x[... + i + j * step].
+template <typename T>
+void transpose(ThreadPool& pool, const T* x, T* y, const Shape& shape, const std::vector<int64_t>& strides, size_t rank) {
   const int64_t rows = shape[rank - 2], columns = shape[rank - 1], step = strides[rank - 1];
-  const int64_t tile = columns <= 4 ? 4096 : 64;
+  const int64_t tile = columns <= 4 ? 4096 : 64;  // rows at a time, whose lines stay in the cache
   const Shape outer(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(rank - 2));
   const int64_t tiles = (rows + tile - 1) / tile;
   pool.parallel(elements(outer) * tiles, std::max<int64_t>(1, (1 << 13) / (tile * columns)),
@@ -41,12 +42,14 @@ void transpose_bytes(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape
                       rest /= outer[d];
                     }
                     const int64_t first = t % tiles * tile, last = std::min(rows, first + tile);
-                    const uint8_t* from = x + at;
-                    uint8_t* to = y + t / tiles * rows * columns;
-                    if (columns >= 2 && columns <= 4) {
-                      const auto run = columns == 2 ? interleave<2> : columns == 3 ? interleave<3> : interleave<4>;
-                      run(from + first, step, last - first, to + first * columns);
-                      continue;
+                    const T* from = x + at;
+                    T* to = y + t / tiles * rows * columns;
+                    if constexpr (sizeof(T) == 1) {
+                      if (columns >= 2 && columns <= 4) {
+                        const auto run = columns == 2 ? interleave<2> : columns == 3 ? interleave<3> : interleave<4>;
+                        run(from + first, step, last - first, to + first * columns);
+                        continue;
+                      }
                     }
                     for (int64_t j = 0; j < columns; ++j)
                       for (int64_t i = first; i < last; ++i) to[i * columns + j] = from[i + j * step];
@@ -63,7 +66,10 @@ void copy_strided(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape& s
   size_t rank = shape.size();
   while (rank > 0 && (shape[rank - 1] == 1 || strides[rank - 1] == block)) block *= shape[--rank];
   const size_t bytes = static_cast<size_t>(block) * size;
-  if (rank > 1 && bytes == 1 && strides[rank - 2] == 1) return transpose_bytes(pool, x, y, shape, strides, rank);
+  if (rank > 1 && block == 1 && strides[rank - 2] == 1)
+    return with_word(size, [&]<typename T>(T) {
+      transpose(pool, reinterpret_cast<const T*>(x), reinterpret_cast<T*>(y), shape, strides, rank);
+    });
   const int64_t last = rank > 0 ? shape[rank - 1] : 1, step = rank > 0 ? strides[rank - 1] : 0;
   const Shape outer(shape.begin(), shape.begin() + static_cast<std::ptrdiff_t>(rank > 0 ? rank - 1 : 0));
   const int64_t grain = std::max<int64_t>(1, (1 << 15) / static_cast<int64_t>(bytes * static_cast<size_t>(last)));
@@ -75,12 +81,17 @@ void copy_strided(ThreadPool& pool, const uint8_t* x, uint8_t* y, const Shape& s
         rest /= outer[d];
       }
       uint8_t* to = y + static_cast<size_t>(o * last) * bytes;
-      if (bytes == 1) {
-        for (int64_t i = 0; i < last; ++i) to[i] = x[at + i * step];
-      } else {
+      const uint8_t* from = x + static_cast<std::ptrdiff_t>(at) * static_cast<std::ptrdiff_t>(size);
+      if (block != 1) {
         for (int64_t i = 0; i < last; ++i)
           std::memcpy(to + static_cast<size_t>(i) * bytes,
-                      x + static_cast<std::ptrdiff_t>(at + i * step) * static_cast<std::ptrdiff_t>(size), bytes);
+                      from + static_cast<std::ptrdiff_t>(i * step) * static_cast<std::ptrdiff_t>(size), bytes);
+      } else if (step == 0) {
+        fill_elements(to, from, size, last);
+      } else {
+        with_word(size, [&]<typename T>(T) {
+          for (int64_t i = 0; i < last; ++i) reinterpret_cast<T*>(to)[i] = reinterpret_cast<const T*>(from)[i * step];
+        });
       }
     }
   });
@@ -126,6 +137,7 @@ void add_strided_copy_kernels(KernelTable& table) {
   table.emplace_back("Transpose", make<StridedCopyKernel, ops::Transpose>);
   table.emplace_back("Slice", make<StridedCopyKernel, ops::Slice>);
   table.emplace_back("Expand", make<StridedCopyKernel, ops::Expand>);
+  table.emplace_back("Tile", make<StridedCopyKernel, ops::Tile>);
   table.emplace_back("DepthToSpace", make<StridedCopyKernel, ops::DepthSpace>);
   table.emplace_back("SpaceToDepth", make<StridedCopyKernel, ops::DepthSpace>);
   table.emplace_back("Split", make<SplitKernel, ops::Split>);
