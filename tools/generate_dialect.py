@@ -88,10 +88,12 @@ def _tables() -> Iterator[str]:
     yield "  const char* op;"
     yield "  int input;"
     yield "};"
+    yield "// clang-format off"
     yield "inline constexpr KnownInput kKnownInputs[] = {"
     for kind, spec in KINDS.items():
         yield from (f'    {{"{kind}", {i}}},' for i, row in enumerate(spec.inputs) if row.known)
     yield "};"
+    yield "// clang-format on"
 
 
 def _pascal(member: enum.IntEnum) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 import onnx
 import qgraph.passes  # noqa: F401  fills the registry of the lowering
-from qgraph.passes.lower.registry import RULES
+from qgraph.passes.lower.registry import NESTED_FORMS, RULES
 from qgraph.tools.node_tests import PASSED, Outcome, outcomes
 
 from qgraph.errors import QGraphError
 from qgraph.execute.torch_ops import TORCH_OPS
 from qgraph.ir.axes import AXIS_RULES
 from qgraph.ir.dialects import OPSET
-from qgraph.ir.integer_ops import INTEGER_OPS, OpSpec
+from qgraph.ir.integer_ops import INTEGER, INTEGER_OPS, OpSpec
 from qgraph.ir.io import atomic_path
 from qgraph.ir.op_traits import FOLDED, SMALL, TRAITS, OpTraits, Trait
 
@@ -95,7 +95,7 @@ def _row(row: OpTraits, reasons: Reasons, passed: collections.Counter[str], take
     op = row.op_type
     how = "kernel" if op in RULES else "table" if Trait.TABLE in row.traits else ""
     integer = "as it stands" if row.no_integer == SMALL else reasons.cell(row.no_integer, how)
-    spec = INTEGER_OPS.get(("", op))
+    spec = INTEGER_OPS.get((INTEGER if op in NESTED_FORMS else "", op))
     kinds = _types(spec) if spec else ""
     without = "" if kinds else FOLDED if row.no_integer == FOLDED else row.no_integer or "it runs quantized only"
     cells = [
@@ -113,7 +113,7 @@ def _row(row: OpTraits, reasons: Reasons, passed: collections.Counter[str], take
 
 def _types(spec: OpSpec) -> str:
     """The types of the input that the output's type follows, else of the first."""
-    main = next((row for row in spec.inputs if row.name == spec.outputs[0].same_as), spec.inputs[0])
+    main = next((row for row in spec.inputs if row.name == spec.outputs[0].same_as), spec.inputs[-1 if spec.graphs else 0])
     return " ".join(SHORT.get(t.name.lower(), t.name.lower()) for t in main.types)
 
 

@@ -20,6 +20,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import rewriter
 from onnxscript.optimizer import _constant_folding as folding
+from onnxscript.rewriter._pattern_ir import Constant
 
 from qgraph.errors import QGraphError
 from qgraph.ir.parameters import ROLE, TIED, is_parameter, tie
@@ -35,11 +36,22 @@ LONGEST = 200
 MERGED = 1 << 16
 """Elements of the largest constants that are compared."""
 Parameters = Literal["keep", "fold", "merge"]
+
+
+def _exact(rule: rewriter.RewriteRule) -> rewriter.RewriteRule:
+    """The rule with its numbers taken exactly: by default x + 1e-10 is x + 0, which the logarithm behind it tells apart."""
+    for node in rule._target_pattern._nodes:
+        for value in node.inputs:
+            if isinstance(value, Constant):
+                value._rel_tol = value._abs_tol = 0.0
+    return rule
+
+
 FORCE = {"ConstantOfShape"}  # left alone by default, for models that fill tensors of any size
 # BatchNorm has a pass of its own: training from scratch needs it unfolded
 # and a rule with two outputs is tried on every pair of nodes, which takes quadratic time
 LEFT_OUT = ("BatchNorm", "SlicesSplit")
-RULES = [r for r in rewriter._DEFAULT_REWRITE_RULES if not any(word in str(r.name) for word in LEFT_OUT)]
+RULES = [_exact(r) for r in rewriter._DEFAULT_REWRITE_RULES if not any(word in str(r.name) for word in LEFT_OUT)]
 
 
 def _applicable(model: ir.Model) -> list[rewriter.RewriteRule]:

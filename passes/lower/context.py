@@ -217,11 +217,24 @@ class Lowering:
             found[name] = made
         return found
 
+    def _as_int64(self, node: ir.Node, place: int, value: ir.Value | None) -> ir.Value | None:
+        """``value`` in int64 where it is int32 and the program's op has the one type of the two that ONNX allows."""
+        rows = INTEGER_OPS["", node.op_type].inputs
+        types = rows[min(place, len(rows) - 1)].types
+        if value is None or value.dtype != ir.DataType.INT32 or ir.DataType.INT32 in types or ir.DataType.INT64 not in types:
+            return value
+        if (array := constant(value)) is not None:
+            return self.build.constant(f"{value.name}.int64", array.astype(np.int64))
+        return self.build.add(
+            node, "Cast", [value], name=f"{value.name}_int64", type=ir.DataType.INT64, shape=value.shape, domain=""
+        )
+
     def _copy(self, node: ir.Node) -> None:
         form = FLOAT_FORMS.get(node.op_type)
         inputs, attributes = form(self, node) if form else ([self.any(v) for v in node.inputs], self.attributes(node))
         while inputs and inputs[-1] is None:
             inputs.pop()
+        inputs = [self._as_int64(node, i, value) for i, value in enumerate(inputs)]
         outputs, rows = list(node.outputs), INTEGER_OPS["", node.op_type].outputs
         while len(outputs) > 1 and not outputs[-1].name:
             outputs.pop()

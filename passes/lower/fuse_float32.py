@@ -66,7 +66,7 @@ def _match(graph: ir.Graph, node: ir.Node) -> Match | None:
             return None
         own.pop("beta", None)
     match = Match(node, [], inputs, own)
-    if node.op_type == "MatMul" and _rank(node.inputs[1]) > 1 and (add := match.next("Add")) is not None:
+    if node.op_type != "Conv" and inputs[2] is None and _rank(node.inputs[1]) > 1 and (add := match.next("Add")) is not None:
         other = _other(add, match.value)
         if _is_bias(other, match.value):
             match.inputs[2] = other

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @lowers(
-    "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape", "Slice", "SpaceToDepth", "Squeeze",
-    "Tile", "Transpose", "Unsqueeze",
+    "Compress", "DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape", "ReverseSequence",
+    "Slice", "SpaceToDepth", "Squeeze", "Tile", "Transpose", "Unsqueeze",
 )  # fmt: skip
 def movement(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.operand(node.inputs[0], out)

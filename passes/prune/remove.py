@@ -1,6 +1,6 @@
 """Take units out of a model: slice the weights, and correct what ops say about lengths.
 
-    Reshape(x, [0, 12, 32])   Split(x, [8, 8])   Slice(x, 0:4)   Conv<group=16>   ->   the lengths that are left
+    Reshape(x, [0, 12, 32])   Split(x, [8, 8])   Slice(x, 0:4)   Conv<group=16>   LSTM<hidden_size=8>   ->   what is left
 
 Lengths that are computed from shapes are computed again with the shapes that are left; what then differs is corrected.
 """
@@ -16,6 +16,7 @@ from qgraph.passes.prune.shape_values import ShapeValues
 
 from qgraph.errors import QGraphError
 from qgraph.ir.axes import Axis, Group
+from qgraph.ir.op_traits import family
 from qgraph.ir.patterns import add_initializer, attr, constant, is_op, new_node
 from qgraph.ir.scopes import where
 
@@ -68,6 +69,8 @@ def remove(model: ir.Model, kept: Kept, shapes: Shapes | None = None) -> None:
         elif node.op_type == "GroupNormalization" and node.inputs[0] in touched:
             left, groups = cut.after(node.inputs[0])[1], attr(node, "num_groups", 1)
             node.attributes["num_groups"] = ir.AttrInt64("num_groups", groups * left // cut.before(node.inputs[0])[1])  # type: ignore[operator]
+        elif family(node) == "recurrent" and node.inputs[2] in touched:
+            node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", int(cut.after(node.inputs[2])[2]))  # type: ignore[arg-type]
         elif node.op_type in CORRECTIONS and not node.domain and touched & {*node.inputs, *node.outputs}:
             for index, wanted in CORRECTIONS[node.op_type](cut, node).items():
                 _correct(cut, node, index, wanted)

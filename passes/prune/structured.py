@@ -297,10 +297,9 @@ def latency(model: ir.Model, context: PassContext, shapes: Shapes) -> Callable[[
 
 
 def readers(group: Group) -> set[Family | None]:
-    """The families of linear ops whose weights the group changes."""
-    return {
-        family(u.node) for v, _ in group.weights() for u in v.uses() if has(u.node, Trait.LINEAR) or u.node.op_type == "Einsum"
-    }
+    """The families of linear and recurrent ops whose weights the group changes."""
+    users = [u.node for v, _ in group.weights() for u in v.uses()]
+    return {family(n) for n in users if has(n, Trait.LINEAR) or n.op_type == "Einsum" or family(n) == "recurrent"}
 
 
 @register("prune-channels")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from qgraph.ir.io import stored_values
-from qgraph.ir.op_traits import Trait, has
+from qgraph.ir.op_traits import Trait, family, has
 from qgraph.ir.patterns import attr
 from qgraph.ir.scopes import module_path
 
@@ -75,17 +75,22 @@ def ops(model: ir.Model) -> dict[str, int]:
 
 
 def macs(model: ir.Model, sizes: Mapping[tuple[ir.Value, int], int] | None = None) -> int | None:
-    """Multiply-accumulates of linear ops at the static shapes; symbolic dims count as 1. None when shapes are missing.
+    """Multiply-accumulates of linear and recurrent ops at the static shapes; symbolic dims count as 1. None without shapes.
 
     Args:
         sizes: other lengths of some axes.
     """
-    counts = [node_macs(node, sizes) for node in model.graph if has(node, Trait.LINEAR)]
+    counts = [node_macs(node, sizes) for node in model.graph if has_products(node)]
     return None if None in counts else sum(n for n in counts if n is not None)
 
 
+def has_products(node: ir.Node) -> bool:
+    """Whether ``node`` multiplies with a weight, input 1."""
+    return has(node, Trait.LINEAR) or family(node) == "recurrent"
+
+
 def node_macs(node: ir.Node, sizes: Mapping[tuple[ir.Value, int], int] | None = None) -> int | None:
-    """Multiply-accumulates of one linear op, as ``macs`` counts them."""
+    """Multiply-accumulates of one op that ``has_products``, as ``macs`` counts them."""
     changed = sizes or {}
 
     def dims(value: ir.Value) -> list[int]:
@@ -96,7 +101,9 @@ def node_macs(node: ir.Node, sizes: Mapping[tuple[ir.Value, int], int] | None = 
     if node.outputs[0].shape is None or weight is None or weight.shape is None:
         return None
     out, shape = dims(node.outputs[0]), dims(weight)
-    if node.op_type == "Conv":
+    if family(node) == "recurrent":  # a hidden unit of a step: its rows of W and R
+        depth = shape[1] * (shape[2] + out[-1]) // max(1, out[-1])
+    elif node.op_type == "Conv":
         depth = math.prod(shape[1:])
     elif node.op_type == "ConvTranspose":
         depth = math.prod(shape[1:]) * shape[0] // max(1, shape[1] * attr(node, "group", 1))

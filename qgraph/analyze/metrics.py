@@ -19,7 +19,6 @@ from qgraph.analyze.inputs import input_names, made_inputs
 from qgraph.data import Batch, first_batch
 from qgraph.ir import io
 from qgraph.ir.dialects import QDQ, dialect_of
-from qgraph.ir.op_traits import Trait, has
 from qgraph.ir.patterns import constant, is_op
 from qgraph.ir.snapshot import Snapshot
 
@@ -130,7 +129,7 @@ class AnalyzedModel:
             if reader is not None and tensor is not None and tensor.dtype not in INDICES:
                 self._add(ids[reader], cost.stored_name(value), cost.bits_of(tensor.dtype), tensor.nbytes, masked(value))
         for node, identity in ids.items():
-            if has(node, Trait.LINEAR):
+            if cost.has_products(node):
                 self.metrics[identity].macs = cost.node_macs(node)
 
     def _add(self, identity: str, name: str, bits: float, size: int, array: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 
 from qgraph.capture.branches import resolve_branches
+from qgraph.capture.expand import expand_functions
 from qgraph.capture.fix import Fixed, fix_inputs
 from qgraph.capture.float32 import to_float32
 from qgraph.capture.functions import inline_functions
@@ -91,6 +92,8 @@ def prepare(model: ir.Model, origin: str) -> None:
     resolve_sequences(model, origin)
     verify_origin(model, origin)
     name_and_infer(model)
+    if expand_functions(model):
+        name_and_infer(model)
     if line := to_float32(model, origin):
         model.metadata_props[REMARK] = line
 

@@ -51,6 +51,9 @@ def upgrade(model: ir.Model, origin: str) -> None:
     version = check_opset(model, origin)
     if version >= MIN_OPSET:
         return
+    scans = _everywhere(model, "Scan") if version < 9 else []
+    if scans:
+        raise QGraphError(f"{origin}: {where(scans[0])} of opset {version} runs over batches; export with opset 9 or later")
     _convert(model, version, origin)
     if version <= 10:
         for node in _everywhere(model, "Resize"):

@@ -88,6 +88,7 @@ NORM = T.SAME_SHAPE
 
 FLOAT = "runs in float32: no integer kernel computes it"
 INDICES = "its output are indices or bits, not quantized numbers"
+JOINED = "runs in float32: one scale seldom serves both what it joins, such as the boxes and the scores of a detector"
 FOLDED = "a pass replaces it before the lowering"
 SMALL = "the program runs it on shapes, indices and masks as it stands"
 RARE = "no captured model needs it so far"
@@ -95,7 +96,8 @@ PLACES = "its indices name places that pruning would move"
 WHOLE = "its result depends on whole rows, so no axis of it can be cut"
 NO_TENSOR = "its values are no tensors of numbers"
 RANDOM = "a random result cannot be reproduced bit for bit"
-NESTED = "a program holds one graph"
+NESTED = "it runs graphs of its own"
+INSIDE = "its graphs run in float32"
 
 _ROWS = (
     OpTraits("Det", "linear", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE),
@@ -218,9 +220,9 @@ _ROWS = (
     OpTraits("ReduceSum", "pool", no_integer=FLOAT),
     OpTraits("ReduceSumSquare", "pool", no_integer=FLOAT),
     #
-    OpTraits("CenterCropPad", "movement", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("CenterCropPad", "movement", T.KEEPS_ZERO, no_integer=FLOAT),
     OpTraits("Col2Im", "movement", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("Compress", "movement", no_integer=FLOAT, no_torch="its output's shape depends on data", no_axes=RARE),
+    OpTraits("Compress", "movement", PART, no_torch="its output's shape depends on data", no_axes=RARE),
     OpTraits("Concat", "movement"),
     OpTraits("DepthToSpace", "movement", SHAPED),
     OpTraits("Expand", "movement", PART | T.CARRIES_MASK),
@@ -230,14 +232,14 @@ _ROWS = (
     OpTraits("GatherND", "movement", PART, no_axes=PLACES),
     OpTraits("Pad", "movement", T.MOVES),
     OpTraits("Reshape", "movement", SHAPED | T.CARRIES_MASK),
-    OpTraits("ReverseSequence", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("ScatterElements", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_axes=PLACES),
-    OpTraits("ScatterND", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_axes=PLACES),
+    OpTraits("ReverseSequence", "movement", PART | T.SAME_SHAPE),
+    OpTraits("ScatterElements", "movement", T.SAME_SHAPE | T.KEEPS_ZERO, no_integer=JOINED, no_axes=PLACES),
+    OpTraits("ScatterND", "movement", T.SAME_SHAPE | T.KEEPS_ZERO, no_integer=JOINED, no_axes=PLACES),
     OpTraits("Slice", "movement", PART),
     OpTraits("SpaceToDepth", "movement", SHAPED),
     OpTraits("Split", "movement", PART),
     OpTraits("Squeeze", "movement", SHAPED),
-    OpTraits("TensorScatter", "movement", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("TensorScatter", "movement", T.SAME_SHAPE | T.KEEPS_ZERO, no_integer=JOINED, no_axes=PLACES),
     OpTraits("Tile", "movement", PART),
     OpTraits("Transpose", "movement", SHAPED),
     OpTraits("Trilu", "movement", T.SAME_SHAPE | T.CARRIES_MASK, no_integer=FLOAT, no_axes=WHOLE),
@@ -256,8 +258,8 @@ _ROWS = (
     OpTraits("TopK", "index", no_integer=INDICES),
     OpTraits("Unique", "index", no_integer=INDICES, no_torch="its output's shape depends on data", no_axes=RARE),
     #
-    OpTraits("AffineGrid", "resize", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("GridSample", "resize", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("AffineGrid", "resize", no_integer=FLOAT, no_axes="it makes axes of its own"),
+    OpTraits("GridSample", "resize", T.KEEPS_ZERO, no_integer=FLOAT),
     OpTraits("Resize", "resize"),
 )
 
@@ -288,14 +290,12 @@ _GROUPS = (
         OpTraits("", "quantized", domain="qgraph", no_integer=TAKEN, no_torch=NO_GRADIENT, no_axes=NO_PRUNING),
     ),
     _group("Mask Tap", OpTraits("", "pointwise", T.ELEMENTWISE, domain="qgraph", no_integer=FOLDED)),
+    _group("LSTM GRU RNN", OpTraits("", "recurrent")),
     _group(
-        "LSTM GRU RNN",
-        OpTraits("", "recurrent", no_axes="its weights hold several gates an axis"),
+        "If Loop Scan",
+        OpTraits("", "control", T.CONTROL_FLOW, no_integer=INSIDE, no_torch=NESTED, no_axes=NESTED),
     ),
-    _group(
-        "If Loop Scan SequenceMap",
-        OpTraits("", "control", T.CONTROL_FLOW, no_integer=NESTED, no_torch=NESTED, no_axes=NESTED),
-    ),
+    _group("SequenceMap", OpTraits("", "control", T.CONTROL_FLOW, no_integer=NO_TENSOR, no_torch=NESTED, no_axes=NESTED)),
     _group(
         "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike",
         OpTraits("", "random", no_integer=RANDOM, no_torch=RANDOM, no_axes=RANDOM),
@@ -318,7 +318,7 @@ _GROUPS = (
         OpTraits("", "loss", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
     ),
     _group("NonMaxSuppression", OpTraits("", "detection", no_integer=FLOAT, no_axes=WHOLE)),
-    _group("RoiAlign", OpTraits("", "detection", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE)),
+    _group("RoiAlign", OpTraits("", "detection", T.KEEPS_ZERO, no_integer=FLOAT)),
 )
 
 TRAITS: dict[tuple[str, str], OpTraits] = {(r.domain, r.op_type): r for rows in (_ROWS, *_GROUPS) for r in rows}

@@ -13,9 +13,10 @@ bool within(const std::vector<int64_t>& values, int64_t low) {
 
 }  // namespace
 
-FloatConvBase::FloatConvBase(const OpSource& s, bool transposed)
+FloatConvBase::FloatConvBase(const OpSource& s, bool transposed, size_t bias_place)
     : Op(s),
-      has_bias(s.has(2)),
+      bias(bias_place),
+      has_bias(s.has(bias_place)),
       groups(s.attributes.integer("group", 1)),
       auto_pad_(choice<dialect::AutoPad>(s.attributes, "auto_pad")),
       transposed_(transposed),
@@ -64,7 +65,7 @@ void FloatConvBase::take_inputs(const Values& v) {
     begin[axis] = pads_[axis - first_];
     end[axis] = pads_[axis - first_ + 3 - first_];
   }
-  if (has_bias) require(in(v, 2, {DType::F32}).size() == outputs, "there must be one bias a channel");
+  if (has_bias) require(in(v, bias, {DType::F32}).size() == outputs, "there must be one bias a channel");
 }
 
 void FloatConvBase::set_output(const Values& v) {
@@ -82,6 +83,14 @@ void FloatConvBase::spread(size_t axis, int64_t total) {
   end[axis] = total - begin[axis];
 }
 
+void FloatConvBase::find_places() {
+  for (size_t axis = 0; axis < 3; ++axis) {
+    const int64_t room = size[axis] + begin[axis] + end[axis] - extent(axis);
+    require(room >= 0 || size[axis] == 0, "the input is smaller than the kernel");
+    out_size[axis] = room < 0 ? 0 : room / stride[axis] + 1;
+  }
+}
+
 FloatConv::FloatConv(const OpSource& s) : FloatConvBase(s, false), has_residual(s.has(3)), clamp(read_clamp(s.attributes)) {}
 
 void FloatConv::infer(const Values& v) {
@@ -91,12 +100,27 @@ void FloatConv::infer(const Values& v) {
     if (same)
       spread(axis, std::max<int64_t>(
                        0, ((size[axis] + stride[axis] - 1) / stride[axis] - 1) * stride[axis] + extent(axis) - size[axis]));
-    const int64_t room = size[axis] + begin[axis] + end[axis] - extent(axis);
-    require(room >= 0 || size[axis] == 0, "the input is smaller than the kernel");
-    out_size[axis] = room < 0 ? 0 : room / stride[axis] + 1;
   }
+  find_places();
   set_output(v);
   if (has_residual) require(in(v, 3, {DType::F32}).shape == out(v).shape, "the residual must have the output's shape");
+}
+
+FloatDeformConv::FloatDeformConv(const OpSource& s)
+    : FloatConvBase(s, false, 3), offset_groups(s.attributes.integer("offset_group", 1)), has_mask(s.has(4)) {
+  require(offset_groups >= 1, "bad offset_group");
+}
+
+void FloatDeformConv::infer(const Values& v) {
+  take_inputs(v);
+  require(first_ == 1, "its convolutions have two spatial axes; replace it in the model");
+  require(inputs % offset_groups == 0, "the offset groups do not divide the channels");
+  find_places();
+  set_output(v);
+  const int64_t moved = offset_groups * taps;
+  require(in(v, 2, {DType::F32}).shape == Shape{batch, moved * 2, out_size[1], out_size[2]}, "the offsets do not fit the output");
+  if (has_mask)
+    require(in(v, 4, {DType::F32}).shape == Shape{batch, moved, out_size[1], out_size[2]}, "the mask does not fit the output");
 }
 
 FloatConvTranspose::FloatConvTranspose(const OpSource& s)

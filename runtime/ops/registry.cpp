@@ -4,9 +4,11 @@
 
 #include "ops/attention.h"
 #include "ops/check_attributes.h"
+#include "ops/col2im.h"
 #include "ops/control.h"
 #include "ops/conv.h"
 #include "ops/conv_float32.h"
+#include "ops/det.h"
 #include "ops/detection.h"
 #include "ops/einsum.h"
 #include "ops/grid.h"
@@ -44,10 +46,13 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"Gemm", make<ops::FloatMatMul>},
       {"FusedMatMul", make<ops::FloatMatMul>},
       {"Einsum", make<ops::Einsum>},
+      {"Det", make<ops::Det>},
+      {"Col2Im", make<ops::Col2Im>},
       {"Conv", make<ops::Conv>},
       {"ConvTranspose", make<ops::ConvTranspose>},
       {"ai.onnx.Conv", make<ops::FloatConv>},
       {"FusedConv", make<ops::FloatConv>},
+      {"DeformConv", make<ops::FloatDeformConv>},
       {"ai.onnx.ConvTranspose", make<ops::FloatConvTranspose>},
       {"Attention", make<ops::Attention>},
       {"ai.onnx.LSTM", make<ops::Recurrent>},

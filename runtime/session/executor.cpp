@@ -3,6 +3,22 @@
 #include <algorithm>
 
 namespace qgraph {
+namespace {
+
+class Busy {
+ public:
+  explicit Busy(std::atomic<bool>& flag) : flag_(flag) {
+    if (flag.exchange(true)) throw Error("the session is running already; use one session a thread");
+  }
+  ~Busy() { flag_ = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+};
+
+}  // namespace
 
 Executor::Executor(const std::string& path, std::vector<std::unique_ptr<Backend>> backends, const SessionOptions& options)
     : context_(path, std::move(backends), options),
@@ -20,11 +36,7 @@ void Executor::prepare(const std::vector<Shape>& shapes) {
 }
 
 std::vector<Array> Executor::run(const std::vector<Array>& arrays) {
-  if (busy_.exchange(true)) throw Error("the session is running already; use one session a thread");
-  struct Release {
-    std::atomic<bool>& flag;
-    ~Release() { flag = false; }
-  } release{busy_};
+  const Busy busy(busy_);
   context_.start();
   check_count(inputs_, arrays.size());
   std::vector<Held> values;
@@ -53,6 +65,7 @@ std::vector<Array> Executor::run(const std::vector<Array>& arrays) {
 }
 
 void Executor::bind(const std::string& output, const std::string& input) {
+  const Busy busy(busy_);
   const size_t o = index_of(outputs_, output, "output"), i = index_of(inputs_, input, "input");
   for (const Bound& bound : bound_)
     if (bound.input == i) throw Error("input '" + input + "' is bound to output '" + outputs_[bound.output].name + "' already");
@@ -64,6 +77,7 @@ void Executor::bind(const std::string& output, const std::string& input) {
 }
 
 void Executor::reset() {
+  const Busy busy(busy_);
   for (Bound& bound : bound_) {
     bound.set = false;
     bound.value = {};

@@ -5,6 +5,7 @@
 
 #include "qgraph/runtime_c.h"
 #include "tests/program_maker.h"
+#include "tests/sample_program.h"
 
 namespace qgraph {
 namespace {
@@ -39,7 +40,7 @@ std::string selection() {
   m.op("Transpose", {places}, {turned}, {{"perm", {1, 0}}});
   m.op("GatherND", {x, turned}, {y});
   m.op("Add", {y, y}, {twice});
-  m.op("Reshape", {twice, s}, {r});
+  m.op("Reshape", {twice, s}, {r}, {{"allowzero", {1}}});
   m.spec.inputs = {x, s};
   m.spec.outputs = {y, r, places};
   const std::string path = temporary("selection.qgp");
@@ -130,6 +131,31 @@ TEST(Control, ALoopCarriesValuesThatGrow) {
     }
 }
 
+TEST(Control, TheSampleRuns) {
+  const std::string path = temporary("control_sample.qgp");
+  write_control_sample(path);
+  std::vector<std::vector<uint8_t>> first;
+  for (const auto& isa : available_isas())
+    for (int threads : {1, 2}) {
+      SessionOptions options;
+      options.isa = isa;
+      options.threads = threads;
+      Session session(path, options);
+      session.bind("present", "past");
+      std::vector<std::vector<uint8_t>> got;
+      for (const std::vector<float>& x : {std::vector<float>{0, 2, 0, 1, 5, 3}, {4, 0, 1}, {1, 2, 3, 4}}) {
+        const auto out = session.run({floats(x, {static_cast<int64_t>(x.size())}), {}});
+        for (const Array& a : out) {
+          const auto* data = static_cast<const uint8_t*>(a.data);
+          got.emplace_back(data, data + elements(a.shape) * bits(a.type) / 8);
+        }
+      }
+      if (first.empty()) first = got;
+      EXPECT_EQ(got, first) << isa << ", " << threads << " threads";
+      EXPECT_EQ(session.state("past").shape, (Shape{1, 4 + 2 + 4}));
+    }
+}
+
 TEST(Control, IterationsAreLimited) {
   SessionOptions options;
   options.max_iterations = 9;
@@ -178,7 +204,7 @@ TEST(Control, WhatItsGraphsTakeAndGiveIsChecked) {
 
 TEST(Control, ProgramsLieInOneAnotherToACertainDepth) {
   const auto nested = [](int depth) {
-    GraphSpec graph;
+    GraphSpec graph, leaf;
     for (int i = 0; i < depth; ++i) {
       ProgramMaker m;
       const int c = m.value("c", DType::Bool, {}), x = m.value("x", DType::F32, {-1}), y = m.value("y", DType::F32);
@@ -186,11 +212,12 @@ TEST(Control, ProgramsLieInOneAnotherToACertainDepth) {
         m.op("Neg", {x}, {y});
       } else {
         m.op("If", {c, c, x}, {y});
-        m.spec.ops.back().graphs = {graph, graph};
+        m.spec.ops.back().graphs = {graph, leaf};
       }
       m.spec.inputs = {c, x};
       m.spec.outputs = {y};
       graph = m.spec;
+      if (i == 0) leaf = graph;
     }
     ProgramSpec program;
     static_cast<GraphSpec&>(program) = graph;

@@ -279,6 +279,88 @@ TEST_P(EveryIsa, AttentionRowsEqualTheReference) {
   }
 }
 
+std::vector<float> some_floats(std::mt19937& random, int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> made(static_cast<size_t>(n));
+  for (auto& v : made) v = random() % 40 == 0 ? 1e-40f : normal(random) * std::exp2(static_cast<float>(random() % 20));
+  return made;
+}
+
+struct AnyFloatEpilogue {
+  AnyFloatEpilogue(std::mt19937& random, int64_t rows, int64_t columns)
+      : per_row(some_floats(random, rows)), per_column(some_floats(random, columns)), whole(some_floats(random, rows * columns)) {
+    if (random() % 2) e.row_bias = per_row.data();
+    if (random() % 2) e.column_bias = per_column.data();
+    if (random() % 2) e.residual = whole.data();
+    e.residual_row = columns;
+    e.alpha = random() % 2 ? 1.0f : 0.3f;
+    e.beta = random() % 2 ? 1.0f : -1.7f;
+    e.clamped = random() % 2;
+    e.high = 3e3f;
+  }
+  std::vector<float> per_row, per_column, whole;
+  FloatEpilogue e;
+};
+
+TEST_P(EveryIsa, FloatProductEqualsTheReference) {
+  for (int round = 0; round < 600; ++round) {
+    const int64_t rows = 1 + static_cast<int64_t>(random() % 20), columns = 1 + static_cast<int64_t>(random() % 150),
+                  k = static_cast<int64_t>(random() % 30), first = k / 2;
+    const bool transposed = random() % 2, packed = random() % 2;
+    const auto a = some_floats(random, rows * k);
+    const int64_t wide = round_up(columns, kPanel);
+    const auto b = some_floats(random, wide * k);
+    const AnyFloatEpilogue any(random, rows, columns);
+    std::vector<float> got(static_cast<size_t>(rows * columns)), want(got);
+    auto run = [&](const Kernels& with, std::vector<float>& y) {
+      for (int64_t from : {int64_t{0}, first}) {  // in two parts along k
+        const int64_t row = transposed ? 1 : k, step = transposed ? rows : 1, b_step = packed ? kPanel : wide;
+        with.gemm_f32({a.data() + from * step, row, step}, rows,
+                      {b.data() + from * b_step, packed ? panel_floats(k) : kPanel, b_step}, columns,
+                      from == 0 ? first : k - first, from == 0, from == 0 && first > 0 ? nullptr : &any.e, y.data(), columns);
+        if (first == 0) break;
+      }
+    };
+    run(kernels, got);
+    run(reference, want);
+    ASSERT_EQ(std::memcmp(got.data(), want.data(), got.size() * 4), 0) << rows << " " << columns << " " << k;
+  }
+}
+
+TEST_P(EveryIsa, GatheredPanelsEqualTheReference) {
+  for (int round = 0; round < 400; ++round) {
+    const int64_t stride = 1 + static_cast<int64_t>(random() % 3), channels = 1 + static_cast<int64_t>(random() % 3);
+    std::vector<PanelSegment> segments;
+    int64_t size = 0;
+    for (int32_t lane = static_cast<int32_t>(random() % 4); lane < kPanel;) {
+      const auto count = static_cast<int32_t>(1 + random() % static_cast<unsigned>(kPanel - lane));
+      segments.push_back({lane, count, size});
+      size += (count - 1) * stride + 1;
+      lane += count + static_cast<int32_t>(random() % 3);
+    }
+    const auto x = some_floats(random, size * channels);
+    std::vector<float> got(static_cast<size_t>(channels * 20)), want(got);
+    const auto count = static_cast<int64_t>(segments.size());
+    kernels.gather_f32(x.data(), size, channels, segments.data(), count, stride, got.data(), 20);
+    reference.gather_f32(x.data(), size, channels, segments.data(), count, stride, want.data(), 20);
+    ASSERT_EQ(got, want);
+  }
+}
+
+TEST_P(EveryIsa, SumsOfTapsEqualTheReference) {
+  for (int round = 0; round < 300; ++round) {
+    const int64_t n = 1 + static_cast<int64_t>(random() % 300), count = 1 + static_cast<int64_t>(random() % 12);
+    const auto x = some_floats(random, n + 20 + kTapsBeyond), w = some_floats(random, count);
+    std::vector<const float*> taps(static_cast<size_t>(count));
+    for (auto& tap : taps) tap = x.data() + random() % 20;
+    const AnyFloatEpilogue any(random, 1, n);
+    std::vector<float> got(static_cast<size_t>(n)), want(got);
+    kernels.depthwise_f32(taps.data(), w.data(), count, n, any.e, got.data());
+    reference.depthwise_f32(taps.data(), w.data(), count, n, any.e, want.data());
+    ASSERT_EQ(std::memcmp(got.data(), want.data(), got.size() * 4), 0) << n << " " << count;
+  }
+}
+
 TEST_P(EveryIsa, CurveEqualsItsDefinition) {
   std::normal_distribution<float> normal;
   for (int round = 0; round < 100; ++round) {

@@ -62,4 +62,89 @@ void write_sample(const std::string& path) {
   write_program(m.spec, path);
 }
 
+namespace {
+
+// positive: y -> y * y; otherwise: the indices of y's elements that are not 0, as float32
+GraphSpec branch(bool positive, std::list<std::vector<uint8_t>>& bytes) {
+  ProgramMaker m;
+  const int y = m.value("y", DType::F32, {-1}), n = m.value("n", DType::I64, {}), out = m.value("out", DType::F32, {-1});
+  if (positive) {
+    m.op("Mul", {y, y}, {out});
+  } else {
+    const int places = m.value("places", DType::I64), flat = m.value("flat", DType::I64);
+    m.op("NonZero", {y}, {places});
+    m.op("Reshape", {places, m.constant<int64_t>("all", DType::I64, {1}, {-1})}, {flat});
+    m.op("Cast", {flat}, {out});
+  }
+  m.spec.inputs = {y, n};
+  m.spec.outputs = {out};
+  bytes.splice(bytes.end(), m.bytes);
+  return m.spec;
+}
+
+// total grows by y; a range of i is handed through an If
+GraphSpec loop_body(std::list<std::vector<uint8_t>>& bytes) {
+  ProgramMaker m;
+  const int i = m.value("i", DType::I64, {}), go = m.value("go", DType::Bool, {}), total = m.value("total", DType::F32, {1, -1}),
+            row = m.value("row", DType::F32, {1, -1}), y = m.value("y", DType::F32, {-1}), n = m.value("n", DType::I64, {}),
+            longer = m.value("longer", DType::F32), on = m.value("on", DType::Bool), made = m.value("made", DType::F32),
+            sum = m.value("sum", DType::F32, {});
+  m.op("Concat", {total, row}, {longer}, {{"axis", {1}}});
+  m.op("Less", {i, n}, {on});
+  m.op("If", {on, y, n}, {made});
+  m.spec.ops.back().graphs = {branch(true, bytes), branch(true, bytes)};
+  m.op("Gather", {made, m.constant<int64_t>("first", DType::I64, {}, {0})}, {sum}, {{"axis", {0}}});
+  m.spec.inputs = {i, go, total, row, y, n};
+  m.spec.outputs = {go, longer, sum};
+  bytes.splice(bytes.end(), m.bytes);
+  return m.spec;
+}
+
+GraphSpec scan_body() {
+  ProgramMaker m;
+  const int state = m.value("state", DType::F32, {}), element = m.value("element", DType::F32, {}),
+            next = m.value("next", DType::F32, {}), out = m.value("out", DType::F32, {});
+  m.op("Add", {state, element}, {next});
+  m.op("Mul", {next, element}, {out});
+  m.spec.inputs = {state, element};
+  m.spec.outputs = {next, out};
+  return m.spec;
+}
+
+}  // namespace
+
+void write_control_sample(const std::string& path) {
+  ProgramMaker m;
+  const int x = m.value("x", DType::F32, {-1}), past = m.value("past", DType::F32, {1, -1});
+  m.spec.tensors[0].symbols = {"batch"};
+  m.spec.tensors[1].symbols = {"", "old"};
+  const int places = m.value("places", DType::I64), turned = m.value("turned", DType::I64), y = m.value("y", DType::F32);
+  m.op("NonZero", {x}, {places});
+  m.op("Transpose", {places}, {turned}, {{"perm", {1, 0}}});
+  m.op("GatherND", {x, turned}, {y});
+  const int n = m.value("n", DType::I64), steps = m.value("steps", DType::F32), range = m.value("range", DType::I64);
+  const int zero = m.constant<int64_t>("zero", DType::I64, {}, {0}), one = m.constant<int64_t>("one", DType::I64, {}, {1});
+  m.op("ArgMax", {x}, {n}, {{"axis", {0}}, {"keepdims", {0}}});
+  m.op("Range", {zero, n, one}, {range});
+  m.op("Cast", {range}, {steps});
+  const int row = m.value("row", DType::F32), present = m.value("present", DType::F32);
+  const int wide = m.constant<int64_t>("wide", DType::I64, {2}, {1, -1});
+  m.op("Reshape", {y, wide}, {row});
+  m.op("Concat", {past, row}, {present}, {{"axis", {1}}});
+  const int few = m.value("few", DType::Bool), chosen = m.value("chosen", DType::F32);
+  m.op("Less", {n, m.constant<int64_t>("three", DType::I64, {}, {3})}, {few});
+  m.op("If", {few, y, n}, {chosen});
+  m.spec.ops.back().graphs = {branch(true, m.bytes), branch(false, m.bytes)};
+  const int total = m.value("total", DType::F32), sums = m.value("sums", DType::F32);
+  m.op("Loop", {n, -1, row, row, y, n}, {total, sums}, {{"carried", {1}}});
+  m.spec.ops.back().graphs.push_back(loop_body(m.bytes));
+  const int last = m.value("last", DType::F32), scanned = m.value("scanned", DType::F32);
+  m.op("Scan", {m.constant<float>("start", DType::F32, {}, {0.5f}), chosen}, {last, scanned},
+       {{"carried", {1}}, {"scanned", {1}}, {"scan_input_directions", {1}}, {"scan_output_axes", {0}}});
+  m.spec.ops.back().graphs.push_back(scan_body());
+  m.spec.inputs = {x, past};
+  m.spec.outputs = {present, steps, chosen, total, sums, last, scanned};
+  write_program(m.spec, path);
+}
+
 }  // namespace qgraph

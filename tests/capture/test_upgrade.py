@@ -359,3 +359,12 @@ def test_large_weights_pass_the_converter_untouched(tmp_path: Path) -> None:
     io.save(model, tmp_path / "new.onnx")
     (old,), (new,) = (run(tmp_path / name, {"x": IMAGE}) for name in ("old.onnx", "new.onnx"))
     np.testing.assert_allclose(new, old, rtol=1e-5, atol=1e-6)
+
+
+def test_a_scan_over_batches_is_refused(tmp_path: Path) -> None:
+    from qgraph.tools.node_tests import cases
+
+    case = next(case for case in cases() if case.name == "test_scan_sum")
+    onnx.save(case.model, tmp_path / "scan.onnx")
+    with pytest.raises(QGraphError, match=r"Scan .* of opset 8 runs over batches; export with opset 9 or later"):
+        from_onnx(tmp_path / "scan.onnx")

@@ -207,6 +207,9 @@ def test_planes_side_by_side(tmp_path: Path, planes: int) -> None:
         ("y = LRN<size=3, alpha=0.5>(x)", "2,3,6,8"),
         ("y = Softmax<axis=1>(x)", "2,3,6,8"),
         ("s = DepthToSpace<blocksize=2>(z) y = Relu(s)", "2,1,p,q"),
+        ('y = Resize<mode="cubic", antialias=1>(x, , scales)', "2,3,p,q"),
+        ("y = ReverseSequence<batch_axis=0, time_axis=1>(x, lengths)", "2,3,6,8"),
+        ("c = Compress<axis=3>(x, some) y = Relu(c)", "2,3,6,4"),
     ],
 )
 def test_other_kernels(tmp_path: Path, body: str, out: str) -> None:
@@ -217,6 +220,8 @@ def test_other_kernels(tmp_path: Path, body: str, out: str) -> None:
     text = f"g (float[2,3,6,8] x) => (float[{out}] y) {{ {body} }}"
     constants = {
         "axes": np.array([2, 3]),
+        "lengths": np.array([2, 3]),
+        "some": np.array([True, False, True, True, False, False, True]),
         "scales": np.array([1, 1, 2, 1.5], np.float32),
         "pads": np.array([0, 0, 1, 2, 0, 0, 3, 0]),
         "target": np.array([2, -1]),
@@ -227,7 +232,8 @@ def test_other_kernels(tmp_path: Path, body: str, out: str) -> None:
         "gamma": np.array([1, 2, -1], np.float32),
     }
     used = {k: v for k, v in constants.items() if k in body}
-    declared = "".join(f", {'float' if v.dtype == np.float32 else 'int64'}[d] {k}" for k, v in used.items())
+    kinds = {np.float32: "float", np.bool_: "bool"}
+    declared = "".join(f", {kinds.get(v.dtype.type, 'int64')}[d] {k}" for k, v in used.items())
     text = text.replace(" x) =>", f" x{declared}) =>")
     feed = {"x": normal(2, 3, 6, 8) * 2}
     agree(quantized(text, feed, used), feed, tmp_path)
@@ -264,8 +270,8 @@ def test_a_graph_that_would_overflow_is_refused(tmp_path: Path) -> None:
 def test_unknown_ops_are_refused_by_name(tmp_path: Path) -> None:
     from qgraph.errors import QGraphError
 
-    model = quantized("g (float[2,3] x) => (float[2,3] y) { a = Relu(x) y = Hardmax(a) }", {"x": normal(2, 3)}, {})
-    with pytest.raises(QGraphError, match="Hardmax node"):
+    model = quantized("g (float[2,3] x) => (float[2,3] y) { a = Relu(x) y = Bernoulli(a) }", {"x": normal(2, 3)}, {})
+    with pytest.raises(QGraphError, match="Bernoulli node"):
         compile(model, tmp_path / "no.qgp")
 
 

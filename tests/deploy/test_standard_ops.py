@@ -23,8 +23,12 @@ REFUSED = (E.InvalidArgument, E.Fail, E.RuntimeException, E.NotImplemented, E.In
 OPS = [
     "ai.onnx.Pad", "CenterCropPad", "Trilu", "ReverseSequence", "ScatterElements", "ScatterND", "ai.onnx.Resize",
     "Compress", "TopK", "OneHot", "EyeLike", "Range", "Unique",
-    "GridSample", "AffineGrid", "RoiAlign", "NonMaxSuppression",
+    "GridSample", "AffineGrid", "RoiAlign", "NonMaxSuppression", "Split", "Concat",
+    "Gather", "GatherElements", "GatherND", "Expand", "Tile", "Slice", "Transpose", "SpaceToDepth",
 ]  # fmt: skip
+
+PACKED = ("Gather", 1)
+"""Tables of int4, which ONNX Runtime does not gather from."""
 
 
 def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
@@ -51,7 +55,7 @@ def model_of(op: str, x: Example) -> tuple[ir.Model, dict[str, np.ndarray]]:
     return ir.Model(graph, ir_version=10), feed
 
 
-@pytest.mark.parametrize(("op", "which"), [(op, i) for op in OPS for i in range(len(EXAMPLES[op]))])
+@pytest.mark.parametrize(("op", "which"), [(op, i) for op in OPS for i in range(len(EXAMPLES[op])) if (op, i) != PACKED])
 def test_a_program_computes_what_onnx_runtime_does(op: str, which: int, tmp_path: Path) -> None:
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(EXAMPLES[op][which]())
@@ -72,7 +76,7 @@ def test_a_program_computes_what_onnx_runtime_does(op: str, which: int, tmp_path
 
 def size_of(feed: dict[str, np.ndarray]) -> float:
     """The largest magnitude of what is fed in float32; what it was computed from has errors of this size."""
-    floats = [np.nanmax(np.abs(v), initial=0) for v in feed.values() if v.dtype == np.float32]
+    floats = [np.abs(v[np.isfinite(v)]).max(initial=0) for v in feed.values() if v.dtype == np.float32]
     return float(max(floats, default=0))
 
 

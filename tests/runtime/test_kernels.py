@@ -95,7 +95,7 @@ def test_op(op: str, which: int, tmp_path: Path) -> None:
     run()
 
 
-FLOAT_CONVOLUTIONS = ("ai.onnx.Conv", "FusedConv", "ai.onnx.ConvTranspose")
+FLOAT_CONVOLUTIONS = ("ai.onnx.Conv", "FusedConv", "ai.onnx.ConvTranspose", "DeformConv")
 CONVOLUTIONS = ("Conv", "ConvTranspose", *FLOAT_CONVOLUTIONS)
 DRAWN = {
     ("Linear", "block"): "2^30 columns",
@@ -141,7 +141,8 @@ DRAWN = {
     **{(op, "output_padding"): "2^20 places an axis" for op in ("ConvTranspose", "ai.onnx.ConvTranspose")},
     ("ai.onnx.ConvTranspose", "output_shape"): "2^20 places an axis",
     **{(op, "kernel_shape"): "that of the weights" for op in FLOAT_CONVOLUTIONS},
-    **{(op, "auto_pad"): "says what the output's places are; all are drawn" for op in FLOAT_CONVOLUTIONS},
+    **{(op, "auto_pad"): "says what the output's places are; all are drawn" for op in FLOAT_CONVOLUTIONS[:3]},
+    ("DeformConv", "offset_group"): "2^24 channels",
     **{
         (op, name): "2^20 places an axis"
         for op in (*CONVOLUTIONS, "MaxPool", "AveragePool")
@@ -158,6 +159,7 @@ DRAWN = {
     ("MaxRoiPool", "pooled_shape"): "2^40 places",
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
+    **{("Col2Im", name): "go with the shapes" for name in ("strides", "dilations", "pads")},
     ("Einsum", "equation"): "labels of the axes; all forms are drawn",
     ("Split", "num_outputs"): "as many as there are outputs",
     **{

@@ -114,3 +114,36 @@ def conv_transpose(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarr
                 meets = meets & (reach % strides[axis] == 0).reshape(shape)
             acc[:, own] = np.where(meets, fma(w[c][(slice(None), *k)].reshape(-1, *[1] * n), taken, acc[:, own]), acc[:, own])
     return _channels(acc, bias)
+
+
+@defines("DeformConv")
+def deform_conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, w, offset, bias, mask = (*x, None, None)[:5]
+    assert data is not None and w is not None and offset is not None
+    strides, dilations, pads = _lengths(a, "strides", 1, 2), _lengths(a, "dilations", 1, 2), _lengths(a, "pads", 0, 4)
+    batch, channels, (height, width), (rows, columns) = *data.shape[:2], data.shape[2:], offset.shape[2:]
+    groups, taps, outputs = a["offset_group"], int(np.prod(w.shape[2:])), w.shape[0] // a["group"]
+    moves = offset.reshape(batch, groups, taps, 2, rows, columns)
+    masks = np.ones((batch, groups, taps, rows, columns), F) if mask is None else mask.reshape(batch, groups, taps, rows, columns)
+    acc = np.zeros((batch, w.shape[0], rows, columns), F)
+    around = np.pad(data, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    image = np.arange(batch)[:, None, None]
+    for c in range(channels):
+        own = slice(c // w.shape[1] * outputs, (c // w.shape[1] + 1) * outputs)
+        group = c // (channels // groups)
+        for t, (ky, kx) in enumerate(itertools.product(*(range(k) for k in w.shape[2:]))):
+            down = F(np.arange(rows) * strides[0] - pads[0] + ky * dilations[0])[:, None] + moves[:, group, t, 0]
+            right = F(np.arange(columns) * strides[1] - pads[1] + kx * dilations[1]) + moves[:, group, t, 1]
+            inside = (down > -1) & (down < height) & (right > -1) & (right < width)
+            y, z = np.where(inside, down, F(0)), np.where(inside, right, F(0))
+            i, j = np.floor(y), np.floor(z)
+            d, r = y - i, z - j
+            i, j = i.astype(int) + 1, j.astype(int) + 1
+            s = ((1 - d) * (1 - r)) * around[image, c, i, j]
+            s = s + ((1 - d) * r) * around[image, c, i, j + 1]
+            s = s + (d * (1 - r)) * around[image, c, i + 1, j]
+            s = s + (d * r) * around[image, c, i + 1, j + 1]
+            s = np.where(inside, s, F(0)) * masks[:, group, t]
+            kernel = w[own, c % w.shape[1], ky, kx]
+            acc[:, own] = fma(kernel[:, None, None], s[:, None], acc[:, own])
+    return _channels(acc, bias)

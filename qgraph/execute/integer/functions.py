@@ -31,15 +31,21 @@ def exp(x: Array) -> Array:
     return np.ldexp((p * (r * r) + r) + F(1), np.nan_to_num(n).astype(np.int32))  # type: ignore[no-any-return]
 
 
+def exp_below(x: Array) -> Array:
+    """Of numbers below 0."""
+    return np.where(x < -87, F(0), exp(x))
+
+
 def sigmoid(x: Array) -> Array:
-    e = exp(-np.abs(x))
+    e = exp_below(-np.abs(x))
     return np.where(x < 0, e, F(1)) / (F(1) + e)
 
 
 def tanh(x: Array) -> Array:
     z, size = x * x, np.abs(x)
     p = polynomial(z, 2.14753729e-3, -8.18267423e-3, 2.17029670e-2, -5.39472043e-2, 1.33332098e-1, -3.33333309e-1)
-    far = F(1) - F(2) / (exp(F(2) * size) + F(1))
+    e = exp(F(-2) * np.where(size > 10, F(10), size))
+    far = F(1) - (e + e) / (F(1) + e)
     return np.where(size < F(0.625), (p * z) * x + x, np.copysign(far, x))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -82,9 +81,9 @@ def _contracted(a: np.ndarray, a_labels: str, b: np.ndarray, b_labels: str, kept
     summed = "".join(dict.fromkeys(c for c in a_labels + b_labels if c not in kept))
     x, w = _spread(a, a_labels, kept + summed), _spread(b, b_labels, kept + summed)
     shape = np.broadcast_shapes(x.shape, w.shape)
-    x, w = np.broadcast_to(x, shape), np.broadcast_to(w, shape)
-    places = itertools.product(*(range(n) for n in shape[len(kept) :]))
-    return chain(((x[(..., *i)], w[(..., *i)]) for i in places), shape[: len(kept)])
+    flat = (*shape[: len(kept)], int(np.prod(shape[len(kept) :])))
+    x, w = np.broadcast_to(x, shape).reshape(flat), np.broadcast_to(w, shape).reshape(flat)
+    return chain(((x[..., i], w[..., i]) for i in range(flat[-1])), flat[:-1])
 
 
 def _spread(a: np.ndarray, labels: str, axes: str) -> np.ndarray:
@@ -98,3 +97,27 @@ def _spread(a: np.ndarray, labels: str, axes: str) -> np.ndarray:
             labels = labels[:i] + labels[i + 1 : j] + labels[j + 1 :] + c
     a = a.transpose([labels.index(c) for c in axes if c in labels])
     return a.reshape([a.shape[[d for d in axes if d in labels].index(c)] if c in labels else 1 for c in axes])
+
+
+@defines("Det")
+def det(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data = x[0]
+    assert data is not None
+    made = [_determinant(data[i].astype(np.float64)) for i in np.ndindex(data.shape[:-2])]
+    return np.array(made, np.float64).astype(F).reshape(data.shape[:-2])
+
+
+def _determinant(m: np.ndarray) -> np.float64:
+    product = np.float64(1)
+    for k in range(len(m)):
+        pivot = k
+        for i in range(k + 1, len(m)):
+            pivot = i if abs(m[i, k]) > abs(m[pivot, k]) else pivot
+        if pivot != k:
+            m[[k, pivot]] = m[[pivot, k]]
+            product = -product
+        product = product * m[k, k]
+        if m[k, k] == 0:
+            break
+        m[k + 1 :, k + 1 :] -= (m[k + 1 :, k : k + 1] / m[k, k]) * m[k : k + 1, k + 1 :]
+    return product

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -154,3 +155,21 @@ def compress(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     axis = a.get("axis")
     places = np.flatnonzero(condition[: data.size if axis is None else data.shape[axis]])
     return np.ascontiguousarray(np.take(data.reshape(-1) if axis is None else data, places, axis or 0))
+
+
+@defines("Col2Im")
+def col2im(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, image, block = x
+    assert data is not None and image is not None and block is not None
+    n = len(image)
+    strides, dilations, pads = a.get("strides", [1] * n), a.get("dilations", [1] * n), a.get("pads", [0] * 2 * n)
+    reach = [d * (b - 1) + 1 for d, b in zip(dilations, block, strict=True)]
+    padded = [i + b + e for i, b, e in zip(image, pads[:n], pads[n:], strict=True)]
+    places = [max(0, (p - r) // s + 1) for p, r, s in zip(padded, reach, strides, strict=True)]
+    parts = data.reshape(data.shape[0], -1, int(np.prod(block)), *places)
+    y = np.zeros((*parts.shape[:2], *padded), np.float32)
+    for t, k in enumerate(itertools.product(*(range(b) for b in block))):
+        at = [slice(i * d, i * d + s * p, s) for i, d, s, p in zip(k, dilations, strides, places, strict=True)]
+        seen = y[(slice(None), slice(None), *at)]
+        seen[(slice(None), slice(None), *(slice(p) for p in places))] += parts[:, :, t]
+    return y[(slice(None), slice(None), *(slice(b, b + i) for b, i in zip(pads[:n], image, strict=True)))]

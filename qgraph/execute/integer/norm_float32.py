@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qgraph.execute.integer.common import Arrays, F, defines, ordered_sum
-from qgraph.execute.integer.functions import exp, exp_wide, log_wide
+from qgraph.execute.integer.functions import exp_below, exp_wide, log_wide
 
 Array = np.ndarray
 D = np.float64
@@ -28,7 +28,7 @@ def _back(y: Array, axis: int) -> Array:
 def _exponentials(x: Array) -> tuple[Array, Array, Array]:
     """x less the largest, exp of that, and its sum, along the last axis."""
     t = x - x.max(-1, keepdims=True, initial=-np.inf)
-    e = exp(t)
+    e = exp_below(t)
     return t, e, ordered_sum(e.astype(D))[..., None]
 
 

@@ -189,3 +189,33 @@ def space_to_depth(x: Tensor, blocksize: int, mode: str = "DCR") -> Tensor:
     if mode == "CRD":
         return x.reshape(n, c, h // b, b, w // b, b).permute(0, 1, 3, 5, 2, 4).reshape(n, c * b**2, h // b, w // b)
     return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b**2, h // b, w // b)
+
+
+@op("ReverseSequence")
+def reverse_sequence(x: Tensor, lengths: Tensor, batch_axis: int = 1, time_axis: int = 0) -> Tensor:
+    place = torch.arange(x.shape[time_axis], device=x.device)
+    place = torch.where(place < lengths[:, None], lengths[:, None] - 1 - place, place)  # [batch, time]
+    place = place if batch_axis == 0 else place.T
+    return x.gather(time_axis, place.reshape(*place.shape, *[1] * (x.ndim - 2)).expand_as(x))
+
+
+@op("CenterCropPad", static=(1,))
+def center_crop_pad(x: Tensor, shape: Numbers, axes: list[int] | None = None) -> Tensor:
+    pads = [(0, 0)] * x.ndim
+    for axis, length in zip(axes if axes is not None else range(x.ndim), ints(shape), strict=True):
+        more = length - x.shape[axis]
+        first = more // 2 if more > 0 else -(-more // 2)
+        pads[axis] = (first, more - first)
+    return F.pad(x, [n for pair in reversed(pads) for n in pair])
+
+
+@op("TensorScatter")
+def tensor_scatter(x: Tensor, update: Tensor, starts: Tensor | None = None, axis: int = -2, mode: str = "linear") -> Tensor:
+    along = axis % x.ndim
+    place = torch.arange(update.shape[along], device=x.device).expand(x.shape[0], -1)
+    if starts is not None:
+        place = place + starts[:, None]
+    if mode == "circular":
+        place = place % x.shape[along]
+    form = [d if i in (0, along) else 1 for i, d in enumerate(update.shape)]
+    return x.scatter(along, place.reshape(form).expand_as(update), update)

@@ -1,4 +1,4 @@
-"""Resize, as a weight matrix an axis (ONNX's definition covers more than ``torch.nn.functional.interpolate``)."""
+"""Resize, as a weight matrix an axis (ONNX's definition covers more than ``torch.nn.functional.interpolate``), and sampling."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from qgraph.errors import QGraphError
@@ -118,3 +119,14 @@ def _weights(place: Tensor, size: int, mode: str, a: float, exclude: bool, stret
         weight = weight / weight.sum(1, keepdim=True)
     full = torch.zeros(len(place), size, dtype=weight.dtype)
     return full.scatter_add(1, base.clamp(0, size - 1), weight)
+
+
+@op("GridSample")
+def grid_sample(x: Tensor, grid: Tensor, mode: str = "linear", padding_mode: str = "zeros", align_corners: int = 0) -> Tensor:
+    how = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
+    return F.grid_sample(x, grid, how, padding_mode, bool(align_corners))
+
+
+@op("AffineGrid", static=(1,))
+def affine_grid(theta: Tensor, size: Numbers, align_corners: int = 0) -> Tensor:
+    return F.affine_grid(theta, ints(size), bool(align_corners))

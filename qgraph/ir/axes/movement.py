@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from qgraph.ir.axes.graph import AxisGraph, Choice
-from qgraph.ir.axes.registry import broadcast, rule
+from qgraph.ir.axes.registry import broadcast, keep_whole, rule
 from qgraph.ir.patterns import attr, constant
 from qgraph.ir.scopes import where
 
@@ -266,3 +266,16 @@ def expand(graph: AxisGraph, node: ir.Node) -> None:
             graph.own(out, axis)
         else:
             graph.freeze(out, (axis,), f"{where(node)} is given this length")
+
+
+@rule("ReverseSequence")
+def reverse_sequence(graph: AxisGraph, node: ir.Node) -> None:
+    keep_whole(graph, node, [attr(node, "time_axis", 0), attr(node, "batch_axis", 1)], "reverses sequences")
+
+
+@rule("CenterCropPad")
+def center_crop_pad(graph: AxisGraph, node: ir.Node) -> None:
+    x = node.inputs[0]
+    assert x is not None
+    named = attr(node, "axes", list(range(graph.rank(x))))
+    keep_whole(graph, node, named, "gives this axis another length")

@@ -1,4 +1,4 @@
-"""Resize."""
+"""Resizing and sampling."""
 
 from __future__ import annotations
 
@@ -23,4 +23,9 @@ def resize(graph: AxisGraph, node: ir.Node) -> None:
         for value in (x, node.outputs[0]):
             graph.freeze(value, (0, 1), f"{where(node)} is given sizes, not scales")
         return
+    same_channels(graph, node)
+
+
+@rule("GridSample")
+def grid_sample(graph: AxisGraph, node: ir.Node) -> None:
     same_channels(graph, node)

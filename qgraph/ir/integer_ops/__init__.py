@@ -1,4 +1,4 @@
-"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in ten families.
+"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in twelve families.
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
 attributes that their row names: they compute shapes and masks, and in float32 what is not quantized. The lowering, ``verify``,
@@ -109,6 +109,11 @@ FAMILIES = (
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
+INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
+    (spec.domain, spec.op_type): spec
+    for family in (linear, conv, attention, pointwise, pointwise_float32, norm, norm_float32, pool, movement, index, resize)
+    for spec in family.OPS
+}
 """(domain, op type) -> what it is."""
 
 

@@ -121,4 +121,27 @@ FLOAT_CONV_TRANSPOSE = OpSpec(
     domain="",
 )
 
-OPS = (CONV, CONV_TRANSPOSE, FLOAT_CONV, FUSED_CONV, FLOAT_CONV_TRANSPOSE)
+DEFORM_CONV = OpSpec(
+    "DeformConv",
+    "conv",
+    inputs=(
+        InputSpec("x", (F32,), "[batch, c, height, width]"),
+        FLOAT_W,
+        InputSpec("offset", (F32,), "[batch, offset_group * taps * 2, places...]: down, then right"),
+        FLOAT_BIAS,
+        InputSpec("mask", (F32,), "[batch, offset_group * taps, places...]", optional=True),
+    ),
+    outputs=(FLOAT_Y,),
+    attributes=(*FLOAT_GEOMETRY[1:], AttributeSpec("offset_group", "int", 1, 1 << 24, 1, meaning="divides c")),
+    equation=(
+        "v, u = float(p * stride - begin + k * dilation) + offset[k, p] along each axis; i, j = floor(v), floor(u);\n"
+        "d = v - i; r = u - j; s = 0 where not -1 < v < height and -1 < u < width, else, with x = 0 beyond the image,\n"
+        "s = ((1 - d) * (1 - r)) * x[i, j] + ((1 - d) * r) * x[i, j + 1] + (d * (1 - r)) * x[i + 1, j]\n"
+        "    + (d * r) * x[i + 1, j + 1]\n"
+        "acc[o, p] = chain over the channels c of the group of o, for each over the taps k, of w[o, c, k], s * mask[k, p]\n"
+        "y = acc + bias[o]"
+    ),
+    domain="",
+)
+
+OPS = (CONV, CONV_TRANSPOSE, FLOAT_CONV, FUSED_CONV, FLOAT_CONV_TRANSPOSE, DEFORM_CONV)

@@ -11,11 +11,14 @@ EXP = """\
 exp(x): t = x limited to -104 and 89; n = rne(t * 1.44269504); r = (t - n * 0.693359375) - n * -2.12194440e-4
     ((poly(r; 1.38144630e-3, 8.36878033e-3, 4.16683943e-2, 1.66665201e-1, 4.99999934e-1) * (r * r) + r) + 1) * 2^n     1 ulp"""
 
-SIGMOID = "sigmoid(x): e = exp(-|x|); (x < 0 ? e : 1) / (1 + e)     2.5 ulp\n" + EXP
+EXP_BELOW = "exp0(t) = t < -87 ? 0 : exp(t)\n" + EXP
+
+SIGMOID = "sigmoid(x): e = exp0(-|x|); (x < 0 ? e : 1) / (1 + e)     2.5 ulp\n" + EXP_BELOW
 
 TANH = (
     "tanh(x): |x| < 0.625: (p * z) * x + x with z = x * x and p = poly(z; 2.14753729e-3, -8.18267423e-3, 2.17029670e-2,\n"
-    "    -5.39472043e-2, 1.33332098e-1, -3.33333309e-1); else 1 - 2 / (exp(2 * |x|) + 1) with the sign of x     1.5 ulp\n"
+    "    -5.39472043e-2, 1.33332098e-1, -3.33333309e-1); else 1 - (e + e) / (1 + e) with the sign of x, e = exp(-2 * |x|),\n"
+    "    |x| limited to 10     1.5 ulp\n"
 ) + EXP
 
 ERF = (

@@ -111,10 +111,24 @@ EINSUM = OpSpec(
         AttributeSpec("equation", "ints", 32, 126, required=True, meaning="that of ONNX, as the codes of its characters"),
     ),
     equation=(
-        "t = the first operand; for each next one x: t = chain over the labels of t and x, in the order in which these name\n"
-        "them, that neither a later operand nor the result has, of t, x; one operand alone: x = 1\ny = t"
+        "t = the first operand; for each next one x: t = chain over the labels of t and x that neither a later operand nor the\n"
+        "result has, in the order in which t and x name them, of t, x; one operand alone: x = 1\ny = t"
     ),
     domain="",
 )
 
-OPS = (LINEAR, MATMUL, FLOAT_MATMUL, GEMM, FUSED_MATMUL, EINSUM)
+DET = OpSpec(
+    "Det",
+    "linear",
+    inputs=(InputSpec("x", (F32,), "[..., n, n]"),),
+    outputs=(OutputSpec("y", (F32,), "[...]"),),
+    attributes=(),
+    equation=(
+        "in float64: d = 1; for each column k: the row with the first of the largest |x[i, k]|, i >= k, changes places with row\n"
+        "k, and d = -d where it is another; d = d * x[k, k], the end where x[k, k] = 0; for the rows i and columns j beyond k:\n"
+        "x[i, j] = x[i, j] - (x[i, k] / x[k, k]) * x[k, j]\ny = float32(d)"
+    ),
+    domain="",
+)
+
+OPS = (LINEAR, MATMUL, FLOAT_MATMUL, GEMM, FUSED_MATMUL, EINSUM, DET)

@@ -7,6 +7,7 @@ from qgraph.ir.integer_ops.enums import CacheMode, PadMode, ScatterReduction
 from qgraph.ir.integer_ops.spec import (
     ANY,
     BOOL,
+    F32,
     I4,
     I16,
     I32,
@@ -171,6 +172,30 @@ COMPRESS = _moves(
     equation="the elements, or the slices along axis, whose condition is true, in their order",
 )
 
+_AXES = "one a spatial axis; left out: "
+COL2IM = OpSpec(
+    "Col2Im",
+    "movement",
+    inputs=(
+        InputSpec("x", (F32,), "[batch, c * taps, places]"),
+        InputSpec("image_shape", (I64,), "size of the image along each spatial axis", known=True),
+        InputSpec("block_shape", (I64,), "size of a block along each spatial axis", known=True),
+    ),
+    outputs=(OutputSpec("y", (F32,), "[batch, c, size...]"),),
+    attributes=(
+        AttributeSpec("strides", "ints", 1, common.LENGTH, meaning=f"{_AXES}1"),
+        AttributeSpec("dilations", "ints", 1, common.LENGTH, meaning=f"{_AXES}1"),
+        AttributeSpec(
+            "pads", "ints", 0, common.LENGTH, meaning="at the begin of each spatial axis, then at the ends; left out: 0"
+        ),
+    ),
+    equation=(
+        "y = 0; for each tap k in order and each place p: y[p * stride + k * dilation - begin] = itself + x[k, p], where it lies "
+        "in y"
+    ),
+    domain="",
+)
+
 OPS = (
     RESHAPE,
     SQUEEZE,
@@ -197,4 +222,5 @@ OPS = (
     SCATTER_ND,
     TENSOR_SCATTER,
     COMPRESS,
+    COL2IM,
 )

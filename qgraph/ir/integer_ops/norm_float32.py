@@ -13,7 +13,7 @@ MOMENTS = (
     "mean = float32(m); inverse = float32(1 / sqrt(v + epsilon))\n"
 )
 NORMALISED = "y = ((x - mean) * inverse) * scale + bias, without + bias where there is none"
-SHARES = f"p = the largest x along the axis; s = osum of exp(x - p)\n{{}}\n{functions.EXP}"
+SHARES = f"p = the largest x along the axis; s = osum of exp0(x - p)\n{{}}\n{functions.EXP_BELOW}"
 
 
 def _epsilon() -> AttributeSpec:
@@ -42,7 +42,7 @@ OPS = (
         "Softmax",
         (X,),
         (common.axis(default=-1),),
-        SHARES.format("y = exp(x - p) * float32(1 / s)"),
+        SHARES.format("y = exp0(x - p) * float32(1 / s)"),
     ),
     _op(
         "LogSoftmax",

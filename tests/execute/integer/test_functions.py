@@ -53,6 +53,7 @@ def numbers() -> np.ndarray:
 def test_errors_are_below_those_stated(op: str, numbers: np.ndarray) -> None:
     exact, limit = EXACT[op]
     x = numbers[np.abs(numbers) < 2**20] if op in ("Sin", "Cos", "Tan") else numbers
+    x = x[~(x < -87)] if op == "Sigmoid" else x  # where it is 0
     with np.errstate(all="ignore"):
         found = np.asarray(VALUES[op](x, INTEGER_OPS["", op].defaults), np.float32)
         wanted = exact(x.astype(np.float64))

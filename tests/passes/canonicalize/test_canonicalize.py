@@ -357,3 +357,16 @@ def test_gathered_elements_are_folded_at_any_length(shape: tuple[int, ...], axis
     Pipeline("canonicalize").run(model)
     assert [n.op_type for n in model.graph] == ["Add"] and not caplog.messages
     np.testing.assert_array_equal(run_onnx(model, feed)[0], before)
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div"])
+def test_only_the_neutral_element_itself_falls_out(op: str) -> None:
+    neutral = 0.0 if op in ("Add", "Sub") else 1.0
+    for number in (neutral, neutral + 1e-10, neutral * 1.000005 or 1e-38):
+        value = float(np.float32(number))
+        model = model_of(f"g (float[3] x) => (float[3] y) <float c = {{{value!r}}}> {{ z = {op}(x, c) y = Log(z) }}")
+        x = {"x": np.array([0, 1e-10, 2], np.float32)}
+        wanted = run_onnx(model, x)
+        Pipeline("canonicalize").run(model)
+        np.testing.assert_array_equal(run_onnx(model, x), wanted)
+        assert len(model.graph) == (1 if value == neutral else 2)

@@ -167,9 +167,7 @@ def test_types_that_no_program_computes_are_refused_with_what_to_do(tmp_path: Pa
         "g (float[2,2] x) => (int64[1,2] y) <float[2,2] w = {1, 2, 3, 4}> { h = MatMul(x, w) c = Cast<to=2>(h) y = ArgMax(c) }"
     )
     transform(model, preset="int8", data=[{"x": np.ones((2, 2), np.float32)}])
-    with pytest.raises(
-        QGraphError, match=r"ArgMax node .* allowed are FLOAT, INT64, INT32; replace it in the model, or .*export"
-    ):
+    with pytest.raises(QGraphError, match=r"ArgMax node .* allowed are FLOAT, INT64, INT32; replace it in .*export"):
         compile(model, tmp_path / "m.qgp")
 
 

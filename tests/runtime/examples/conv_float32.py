@@ -107,3 +107,26 @@ def wide_conv_transpose(draw: st.DrawFn, op: str) -> Example:
     case, kernel, stride = Case(draw(SEEDS)), draw(st.integers(2, 4)), draw(st.integers(1, 2))
     arrays: list[np.ndarray | None] = [case.floats((1, 70, 19, 9)), case.floats((70, 70, kernel, kernel)), case.floats((70,))]
     return Example(arrays, {"strides": [stride, stride], "pads": [1] * 4}, ("float32",), constants=draw(CONSTANTS))
+
+
+@example("DeformConv")
+def deform_conv(draw: st.DrawFn, op: str) -> Example:
+    case, window = Case(draw(SEEDS)), draw(windows(2))
+    (inputs, outputs, group), offset_group = (
+        draw(st.sampled_from([(4, 6, 1), (4, 6, 2), (60, 9, 1)])),
+        draw(st.sampled_from([1, 2])),
+    )
+    size = sizes_for(window, [draw(st.integers(0, 6)), draw(st.integers(0, 6))])
+    steps = zip(size, *(window[k] for k in ("begin", "end", "dilations", "kernel", "strides")), strict=True)
+    places = [(n + b + e - d * (k - 1) - 1) // s + 1 for n, b, e, d, k, s in steps]
+    moved = offset_group * int(np.prod(window["kernel"]))
+    offset = (case.rng.standard_normal((2, moved * 2, *places)) * 2).astype(np.float32)
+    arrays: list[np.ndarray | None] = [
+        case.floats((2, inputs, *size)),
+        case.floats((outputs, inputs // group, *window["kernel"])),
+        np.round(offset) if draw(st.booleans()) else offset,
+        case.floats((outputs,)) if draw(st.booleans()) else None,
+        case.floats((2, moved, *places)) if draw(st.booleans()) else None,
+    ]
+    made = {"strides": window["strides"], "dilations": window["dilations"], "pads": window["begin"] + window["end"]}
+    return Example(arrays, made | {"group": group, "offset_group": offset_group}, ("float32",), constants=draw(CONSTANTS)[:1])

@@ -108,3 +108,10 @@ def einsum(draw: st.DrawFn, op: str) -> Example:
     case, equation = Case(draw(SEEDS)), draw(st.sampled_from(list(EQUATIONS)))
     inputs: list[np.ndarray | None] = [case.floats(shape) for shape in EQUATIONS[equation]]
     return Example(inputs, {"equation": [ord(c) for c in equation]}, ("float32",))
+
+
+@example("Det")
+def det(draw: st.DrawFn, op: str) -> Example:
+    case, n = Case(draw(SEEDS)), draw(st.integers(0, 6))
+    x = case.floats((*draw(st.sampled_from([(), (3,), (2, 2), (0,)])), n, n))
+    return Example([np.trunc(x) if draw(st.booleans()) else x], {}, ("float32",))

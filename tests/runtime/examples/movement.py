@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from qgraph.ir.integer_ops import CacheMode, PadMode, ScatterReduction
 from tests.runtime.examples.example import SEEDS, Case, Example, example
+from tests.runtime.examples.pool import sizes_for, windows
 
 ANY = st.sampled_from(["float32", "int64", "int32", "int16", "int8", "uint8", "bool"])
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
@@ -261,3 +262,17 @@ def compress(draw: st.DrawFn, op: str) -> Example:
     longest = x.size if axis is None else shape[axis]
     condition = np.array(draw(st.lists(st.booleans(), max_size=longest)), bool)
     return Example([x, condition], {} if axis is None else {"axis": axis}, (kind,))
+
+
+@example("Col2Im")
+def col2im(draw: st.DrawFn, op: str) -> Example:
+    case, n = Case(draw(SEEDS)), draw(st.integers(1, 3))
+    window = draw(windows(n))
+    image = sizes_for(window, draw(st.lists(st.integers(0, 5), min_size=n, max_size=n)))
+    parts = zip(image, *(window[k] for k in ("begin", "end", "dilations", "kernel", "strides")), strict=True)
+    places = [(i + b + e - d * (k - 1) - 1) // s + 1 for i, b, e, d, k, s in parts]
+    x = case.floats((2, 3 * int(np.prod(window["kernel"])), int(np.prod(places))))
+    attributes = {"strides": window["strides"], "dilations": window["dilations"], "pads": window["begin"] + window["end"]}
+    if draw(st.integers(0, 2)) == 0:
+        attributes = {k: v for k, v in attributes.items() if set(v) != ({0} if k == "pads" else {1})}
+    return Example([x, np.array(image), np.array(window["kernel"])], attributes, ("float32",), constants=(1, 2))

@@ -1,6 +1,7 @@
 // Convolutions of one channel a group. A channel is copied with its pads, the places that have the same remainders by the strides
 // side by side; there every tap of neighbouring outputs is a line of neighbours, across the ends of lines too.
 #include <algorithm>
+#include <vector>
 
 #include "backend/cpu/ops/conv_float32.h"
 
@@ -20,7 +21,9 @@ class FloatDepthwiseKernel : public CpuKernel {
       length_[axis] = std::max<int64_t>(0, (reach + op_.stride[axis] - 1) / op_.stride[axis]);
     }
     plane_ = length_[1] * length_[2];
-    copied_ = length_[0] * op_.stride[0] * op_.stride[1] * op_.stride[2] * plane_ + kTapsBeyond;
+    depth_ = length_[0] * op_.stride[0];
+    copied_ = depth_ * op_.stride[1] * op_.stride[2] * plane_ + kTapsBeyond;
+    find_lines();
     // narrow lines are computed together, with what lies between them
     lines_ =
         op_.out_size[2] >= kNarrow || op_.has_residual ? 1 : std::max<int64_t>(1, kTogether / std::max<int64_t>(1, length_[2]));
@@ -38,29 +41,38 @@ class FloatDepthwiseKernel : public CpuKernel {
   }
 
  private:
-  /// Where the place p of an axis, counted with the pad before it, lies: its remainder and its place among those.
-  int64_t remainder(size_t axis, int64_t p) const { return p % op_.stride[axis]; }
-  int64_t place(size_t axis, int64_t p) const { return p / op_.stride[axis]; }
-  /// Element of the copy: [z][z remainder][y remainder][x remainder][y][x].
+  /// Element of the copy, its place counted with the pads before it: [z][y remainder][x remainder][y][x].
   int64_t index(int64_t z, int64_t y, int64_t x) const {
-    const int64_t part = (z * op_.stride[1] + remainder(1, y)) * op_.stride[2] + remainder(2, x);
-    return part * plane_ + place(1, y) * length_[2] + place(2, x);
+    const int64_t part = (z * op_.stride[1] + y % op_.stride[1]) * op_.stride[2] + x % op_.stride[2];
+    return part * plane_ + y / op_.stride[1] * length_[2] + x / op_.stride[2];
+  }
+
+  void find_lines() {
+    lines_at_.clear();
+    for (int64_t iz = 0; iz < op_.size[0]; ++iz)
+      for (int64_t iy = 0; iy < op_.size[1]; ++iy) {
+        const int64_t z = iz + op_.begin[0], y = iy + op_.begin[1];
+        const bool used = z >= 0 && z < depth_ && y >= 0 && y / op_.stride[1] < length_[1];
+        lines_at_.push_back(used ? index(z, y, 0) : -1);
+      }
+    taps_at_.clear();
+    for (int64_t kz = 0; kz < op_.kernel[0]; ++kz)
+      for (int64_t ky = 0; ky < op_.kernel[1]; ++ky)
+        for (int64_t kx = 0; kx < op_.kernel[2]; ++kx)
+          taps_at_.push_back(index(kz * op_.dilation[0], ky * op_.dilation[1], kx * op_.dilation[2]));
   }
 
   void copy(const float* x, float* to) const {
     std::fill(to, to + copied_, 0.0f);
     const int64_t begin = op_.begin[2], stride = op_.stride[2], width = op_.size[2];
-    for (int64_t iz = 0; iz < op_.size[0]; ++iz)
-      for (int64_t iy = 0; iy < op_.size[1]; ++iy) {
-        const float* line = x + (iz * op_.size[1] + iy) * width;
-        const int64_t z = iz + op_.begin[0], y = iy + op_.begin[1];
-        if (z < 0 || place(0, z) >= length_[0] || y < 0 || place(1, y) >= length_[1]) continue;
-        for (int64_t phase = 0; phase < stride; ++phase) {  // the places i with i + begin = phase + j * stride
-          const int64_t j = begin <= phase ? 0 : (begin - phase + stride - 1) / stride, i = phase + j * stride - begin;
-          const int64_t count = std::min(length_[2] - j, (width - i + stride - 1) / stride);
-          if (i < width && count > 0) strided(line + i, stride, count, to + index(z, y, phase) + j);
-        }
-      }
+    for (int64_t phase = 0; phase < stride; ++phase) {  // the places i with i + begin = phase + j * stride
+      const int64_t j = begin <= phase ? 0 : (begin - phase + stride - 1) / stride, i = phase + j * stride - begin;
+      const int64_t count = std::min(length_[2] - j, (width - i + stride - 1) / stride);
+      if (i >= width || count <= 0) continue;
+      for (size_t line = 0; line < lines_at_.size(); ++line)
+        if (lines_at_[line] >= 0)
+          strided(x + static_cast<int64_t>(line) * width + i, stride, count, to + lines_at_[line] + phase * plane_ + j);
+    }
   }
   static void strided(const float* from, int64_t stride, int64_t count, float* to) {
     if (stride == 1) {
@@ -80,7 +92,8 @@ class FloatDepthwiseKernel : public CpuKernel {
     const int64_t per = op_.outputs / op_.groups, width = op_.out_size[2];
     for (int64_t z = 0; z < op_.out_size[0]; ++z)
       for (int64_t y = 0; y < op_.out_size[1]; y += lines_) {
-        find_taps(copied, z, y, taps);
+        const float* first = copied + z * op_.stride[0] * op_.stride[1] * op_.stride[2] * plane_ + y * length_[2];
+        for (size_t t = 0; t < taps_at_.size(); ++t) taps[t] = first + taps_at_[t];
         const int64_t lines = std::min(lines_, op_.out_size[1] - y);
         for (int64_t o = group * per; o < (group + 1) * per; ++o) {
           const int64_t at = (image * op_.outputs + o) * op_.pixels + (z * op_.out_size[1] + y) * width;
@@ -99,18 +112,11 @@ class FloatDepthwiseKernel : public CpuKernel {
       }
   }
 
-  /// Where the taps of the first output of line (z, y) lie.
-  void find_taps(const float* copied, int64_t z, int64_t y, const float** taps) const {
-    for (int64_t kz = 0; kz < op_.kernel[0]; ++kz)
-      for (int64_t ky = 0; ky < op_.kernel[1]; ++ky)
-        for (int64_t kx = 0; kx < op_.kernel[2]; ++kx)
-          *taps++ = copied + index(z * op_.stride[0] + kz * op_.dilation[0], y * op_.stride[1] + ky * op_.dilation[1],
-                                   kx * op_.dilation[2]);
-  }
-
   const ops::FloatConv& op_;
   ops::Space length_{};  // places that have the same remainder, along each axis
+  int64_t depth_ = 0;    // places along the first axis
   int64_t plane_ = 0, copied_ = 0, lines_ = 1, made_ = 0;
+  std::vector<int64_t> lines_at_, taps_at_;  // where the lines of x lie, or -1, and the taps of the first output
 };
 
 }  // namespace

@@ -52,17 +52,17 @@ void FloatConvProduct::compute(const Kernels& kernels, const Task& task, const F
                                const FloatEpilogue& e, float* y, int64_t y_row, float* scratch) const {
   const int64_t plane = patches_.grid().plane();
   const float* image = x + (task.image * groups_ + task.group) * inputs_ * plane;
-  for (int64_t from = 0; from == 0 || from < inputs_; from += part_channels_) {
-    const int64_t channels = std::min(part_channels_, inputs_ - from), depth = channels * patches_.taps();
-    patches_.gather(kernels, image + from * plane, channels, task.place, task.places, scratch, panel_floats(depth));
-    const bool last = from + channels >= inputs_;
-    for (int64_t r = 0; r < task.rows; r += rows_at_a_time_) {
-      const FloatEpilogue own = part_of(e, r, 0);
-      kernels.gemm_f32(filters.rows(task.group, task.row + r, from * patches_.taps()), std::min(rows_at_a_time_, task.rows - r),
-                       {scratch, panel_floats(depth)}, task.places, depth, from == 0, last ? &own : nullptr, y + r * y_row,
-                       y_row);
-    }
-  }
+  compute_with(
+      [&](int64_t from, int64_t channels, float* panels, int64_t panel) {
+        patches_.gather(kernels, image + from * plane, channels, task.place, task.places, panels, panel);
+      },
+      kernels, task, filters, e, y, y_row, scratch);
+}
+
+void FloatFilters::pack(const float* w, const ops::FloatConvBase& op, const Workspace& workspace) {
+  const int64_t rows = op.outputs / op.groups, inputs = op.inputs / op.groups, depth = inputs * op.taps;
+  pack(op.groups, rows, depth, channels_of_part(inputs, op.taps) * op.taps, workspace.kernels.rows_f32,
+       [&](int64_t g, int64_t o, int64_t k) { return w[(g * rows + o) * depth + k]; });
 }
 
 namespace {
@@ -71,8 +71,7 @@ class FloatConvKernel : public CpuKernel {
  public:
   FloatConvKernel(const ops::FloatConv& op, const OpSource& s, const Workspace& workspace) : CpuKernel(workspace), op_(op) {
     const TensorInfo& w = s.input(1);
-    if (w.data != nullptr && w.shape.size() > 2 && elements(w.shape) > 0)
-      pack(reinterpret_cast<const float*>(w.data), w.shape[0] / op.groups, elements(w.shape) / w.shape[0]);
+    if (w.data != nullptr && elements(w.shape) > 0) filters_.pack(reinterpret_cast<const float*>(w.data), op, workspace);
     constant_ = filters_.given();
   }
 
@@ -92,7 +91,7 @@ class FloatConvKernel : public CpuKernel {
 
   void compute(const Context& c) override {
     if (product_.tasks() == 0) return;
-    if (!constant_) pack(c.in[1]->as<float>(), op_.outputs / op_.groups, product_.depth());
+    if (!constant_) filters_.pack(c.in[1]->as<float>(), op_, workspace_);
     c.pool->parallel(product_.tasks(), product_.small() ? product_.tasks() : 1, [&](int64_t begin, int64_t end, int worker) {
       for (int64_t i = begin; i < end; ++i) {
         const auto task = product_.task(i);
@@ -114,11 +113,6 @@ class FloatConvKernel : public CpuKernel {
   }
 
  private:
-  void pack(const float* w, int64_t rows, int64_t depth) {
-    filters_.pack(op_.groups, rows, depth, channels_of_part(op_.inputs / op_.groups, op_.taps) * op_.taps,
-                  workspace_.kernels.rows_f32, [&](int64_t g, int64_t o, int64_t k) { return w[(g * rows + o) * depth + k]; });
-  }
-
   const ops::FloatConv& op_;
   FloatFilters filters_;
   FloatConvProduct product_;
@@ -137,6 +131,7 @@ std::unique_ptr<Kernel> make_float_conv(const Op& op, const OpSource& source, co
 void add_conv_float32_kernels(KernelTable& table) {
   table.emplace_back("ai.onnx.Conv", make_float_conv);
   table.emplace_back("FusedConv", make_float_conv);
+  table.emplace_back("DeformConv", make_deform_conv);
   table.emplace_back("ai.onnx.ConvTranspose", make_float_transposed);
 }
 

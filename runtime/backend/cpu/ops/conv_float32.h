@@ -11,6 +11,7 @@
 namespace qgraph::cpu {
 
 std::unique_ptr<Kernel> make_float_depthwise(const ops::FloatConv& op, const OpSource& source, const Workspace& workspace);
+std::unique_ptr<Kernel> make_deform_conv(const Op& op, const OpSource& source, const Workspace& workspace);
 std::unique_ptr<Kernel> make_float_transposed(const Op& op, const OpSource& source, const Workspace& workspace);
 
 /// How much of the depth of a product of so many input channels and taps is gathered at a time, in channels.
@@ -20,6 +21,8 @@ int64_t channels_of_part(int64_t inputs, int64_t taps);
 /// [rows_f32 output channels][k][channel], filled up with zeros. Element (o, k) of a group is what `at(group, o, k)` gives.
 class FloatFilters {
  public:
+  /// The weights [groups * rows, depth] of a Conv.
+  void pack(const float* w, const ops::FloatConvBase& op, const Workspace& workspace);
   template <typename F>
   void pack(int64_t groups, int64_t rows, int64_t depth, int64_t part, int64_t step, F&& at) {
     rows_ = rows;
@@ -75,6 +78,23 @@ class FloatConvProduct {
   /// begins at y.
   void compute(const Kernels& kernels, const Task& task, const FloatFilters& filters, const float* x, const FloatEpilogue& e,
                float* y, int64_t y_row, float* scratch) const;
+  /// The same with patches that gather(first channel of the group, channels, panels, floats from one to the next) makes.
+  template <typename F>
+  void compute_with(F&& gather, const Kernels& kernels, const Task& task, const FloatFilters& filters, const FloatEpilogue& e,
+                    float* y, int64_t y_row, float* scratch) const {
+    const int64_t taps = patches_.taps();
+    for (int64_t from = 0; from == 0 || from < inputs_; from += part_channels_) {
+      const int64_t channels = std::min(part_channels_, inputs_ - from), depth = channels * taps;
+      gather(from, channels, scratch, panel_floats(depth));
+      const bool last = from + channels >= inputs_;
+      for (int64_t r = 0; r < task.rows; r += rows_at_a_time_) {
+        const FloatEpilogue own = part_of(e, r, 0);
+        kernels.gemm_f32(filters.rows(task.group, task.row + r, from * taps), std::min(rows_at_a_time_, task.rows - r),
+                         {scratch, panel_floats(depth)}, task.places, depth, from == 0, last ? &own : nullptr, y + r * y_row,
+                         y_row);
+      }
+    }
+  }
 
  private:
   int64_t depth_of_part() const { return part_channels_ * patches_.taps(); }

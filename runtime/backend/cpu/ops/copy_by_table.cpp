@@ -24,11 +24,31 @@ void CopyByTable::plan(const Shape& from, const Shape& to, std::vector<std::vect
     else
       runs_.push_back({i, at, 1});
   }
+  repeats_ = from[last_] > 0 && to[last_] % from[last_] == 0 ? to[last_] / from[last_] : 0;
+  for (int64_t i = 0; i < to[last_] && repeats_ != 0; ++i)
+    if (table[static_cast<size_t>(i)] != i / repeats_) repeats_ = 0;
 }
+
+namespace {
+
+/// y = each of n elements `times` times.
+template <typename T, int64_t kTimes = 0>
+void repeat(const T* x, int64_t n, int64_t times, T* y) {
+  if constexpr (kTimes != 0) times = kTimes;
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < times; ++j) y[i * times + j] = x[i];
+}
+
+}  // namespace
 
 void CopyByTable::row(const uint8_t* from, uint8_t* to, size_t size, const void* fill) const {
   const auto& table = tables_[last_];
   constexpr size_t kShort = 8;
+  if (block_ == 1 && repeats_ > 1)
+    return with_word(size, [&]<typename T>(T) {
+      const auto run = repeats_ == 2 ? repeat<T, 2> : repeats_ == 4 ? repeat<T, 4> : repeat<T>;
+      run(reinterpret_cast<const T*>(from), shape_[last_] / repeats_, repeats_, reinterpret_cast<T*>(to));
+    });
   if (block_ == 1 && runs_.size() * kShort > table.size()) {  // runs too short for calls
     with_word(size, [&]<typename T>(T word) {
       std::memcpy(&word, fill, sizeof(T));

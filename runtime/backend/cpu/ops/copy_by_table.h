@@ -29,6 +29,7 @@ class CopyByTable {
   std::vector<std::vector<int64_t>> tables_;  // of each axis up to the last that changes
   size_t last_ = 0;                           // that axis
   int64_t block_ = 1;                         // elements behind it
+  int64_t repeats_ = 0;                       // where each element stands so often side by side, else 0
   std::vector<Run> runs_;                     // of it; none where no axis changes
 };
 

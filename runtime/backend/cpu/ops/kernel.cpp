@@ -16,6 +16,8 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_linear_kernels(table);
     add_linear_float32_kernels(table);
     add_einsum_kernels(table);
+    add_det_kernels(table);
+    add_col2im_kernels(table);
     add_conv_kernels(table);
     add_conv_float32_kernels(table);
     add_attention_kernels(table);

@@ -102,6 +102,8 @@ using KernelTable = std::vector<std::pair<std::string, KernelFactory>>;
 void add_linear_kernels(KernelTable& table);
 void add_linear_float32_kernels(KernelTable& table);
 void add_einsum_kernels(KernelTable& table);
+void add_det_kernels(KernelTable& table);
+void add_col2im_kernels(KernelTable& table);
 void add_conv_kernels(KernelTable& table);
 void add_conv_float32_kernels(KernelTable& table);
 void add_attention_kernels(KernelTable& table);

@@ -68,8 +68,10 @@ class TopKKernel : public CpuKernel {
     }
     std::make_heap(best, best + k);  // the worst is in front
     for (int64_t p = k; p < op_.split.length; ++p) {
+      const T value = x[p * op_.split.inner], worst = x[best->place * op_.split.inner];
+      if (op_.largest ? value <= worst : value >= worst) continue;  // of equal ones the first
       const Candidate next = candidate(x, p);
-      if (next.key <= best->key) continue;  // of equal ones the first
+      if (next.key <= best->key) continue;  // NaN
       std::pop_heap(best, best + k);
       best[k - 1] = next;
       std::push_heap(best, best + k);

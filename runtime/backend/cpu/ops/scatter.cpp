@@ -7,6 +7,7 @@
 
 #include "backend/cpu/ops/copy.h"
 #include "backend/cpu/ops/kernel.h"
+#include "backend/cpu/ops/places.h"
 #include "ops/shape.h"
 
 namespace qgraph::cpu {
@@ -66,17 +67,6 @@ void with_reduction(ScatterReduction how, DType type, F&& f) {
   }
 }
 
-/// The indices as places of a dim; one out of range is an error.
-void places_of(const Op& op, const Tensor& index, const int64_t* dims, int64_t depth, std::vector<int64_t>& places) {
-  places.resize(static_cast<size_t>(index.size()));
-  for (int64_t i = 0; i < index.size(); ++i) {
-    const int64_t given = index.type == DType::I64 ? index.as<int64_t>()[i] : index.as<int32_t>()[i], dim = dims[i % depth];
-    const int64_t at = given < 0 ? given + dim : given;
-    if (at < 0 || at >= dim) op.fail("index " + std::to_string(given) + " is out of range for a dim of " + std::to_string(dim));
-    places[static_cast<size_t>(i)] = at;
-  }
-}
-
 void copy_data(const Context& c) {
   copy_rows(*c.pool, c.in[0]->as<uint8_t>(), 0, c.out[0]->as<uint8_t>(), 0, static_cast<int64_t>(bytes_of(*c.in[0])), 1);
 }
@@ -88,9 +78,16 @@ class ScatterElementsKernel : public CpuKernel {
 
   void compute(const Context& c) override {
     const Tensor &x = *c.in[0], &index = *c.in[1];
-    places_of(op_, index, &x.shape[op_.axis], 1, places_);
-    copy_data(c);
-    if (index.size() == 0) return;
+    with_places(op_, *c.pool, index, x.shape[op_.axis], [&](const auto* at) {
+      copy_data(c);
+      if (index.size() != 0) write(c, at);
+    });
+  }
+
+ private:
+  template <typename I>
+  void write(const Context& c, const I* places) const {
+    const Tensor &x = *c.in[0], &index = *c.in[1];
     const AxisSplit split = split_at(index.shape, static_cast<int64_t>(op_.axis), op_.what());
     const auto own = strides_of(x.shape);
     // where each line of the indices along the axis begins in the data
@@ -105,23 +102,22 @@ class ScatterElementsKernel : public CpuKernel {
     };
     with_reduction(op_.reduction, x.type,
                    [&]<ScatterReduction kHow, typename T>(std::integral_constant<ScatterReduction, kHow>, T) {
-                     const int64_t step = own[op_.axis], length = split.length, inner = split.inner;
+                     const int64_t step = own[op_.axis], length = split.length, inner = split.inner, dim = x.shape[op_.axis];
                      c.pool->parallel(split.outer * inner, copy_grain(length * 16), [&](int64_t begin, int64_t end, int) {
                        for (int64_t line = begin; line < end; ++line) {
                          const int64_t first = line / inner * length * inner + line % inner;
-                         const int64_t* at = places_.data() + first;
+                         const I* at = places + first;
                          const T* u = c.in[2]->as<T>() + first;
                          T* y = c.out[0]->as<T>() + start(line);
-                         for (int64_t i = 0; i < length; ++i)
-                           y[at[i * inner] * step] = met<kHow, T>(y[at[i * inner] * step], u[i * inner]);
+                         for (int64_t i = 0; i < length; ++i) {
+                           T& to = y[(at[i * inner] < 0 ? at[i * inner] + dim : at[i * inner]) * step];
+                           to = met<kHow, T>(to, u[i * inner]);
+                         }
                        }
                      });
                    });
   }
-
- private:
   const ops::ScatterElements& op_;
-  std::vector<int64_t> places_;
 };
 
 class ScatterNDKernel : public CpuKernel {

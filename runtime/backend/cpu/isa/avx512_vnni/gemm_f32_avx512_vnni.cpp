@@ -34,11 +34,14 @@ struct Floats {
 
   struct EvenMask {
     EvenMask() = default;
-    EvenMask(int from, int count) : lanes(Mask(from, count).lanes) {
-      for (int i = 0; i < kCount; ++i) places |= (lanes >> i & 1u) << (2 * i);
+    EvenMask(int from, int count) : lanes(Mask(from, count).lanes), places(lanes) {
+      places = (places | places << 8) & 0x00ff00ffu;  // a zero behind each bit
+      places = (places | places << 4) & 0x0f0f0f0fu;
+      places = (places | places << 2) & 0x33333333u;
+      places = (places | places << 1) & 0x55555555u;
     }
     __mmask16 lanes;
-    uint32_t places = 0;
+    uint32_t places;
   };
   static Vector merge(Vector x, EvenMask m, const float* p) {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
