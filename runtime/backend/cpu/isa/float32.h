@@ -85,6 +85,15 @@ struct Float32Kernels {
 
   /// A step of one row of an RNN; `product` is scratch then.
   void (*rnn)(const RecurrentCell& cell, const float* x, float* product, float* h);
+  /// Rows joined in order: to[i] = the greatest of rows[r][i * step] over r < count, or NaN if there is one; none: -infinity.
+  /// With a step, rows have one more element than are joined.
+  void (*join_maxima)(const float* const* rows, int64_t count, int64_t n, int64_t step, float* to);
+
+  /// to[i] = the sum of rows[r][i] over r < count, from 0 on.
+  void (*join_sums)(const float* const* rows, int64_t count, int64_t n, double* to);
+
+  /// The same of rows[r][i * step]; with a step, rows have one more element than are joined.
+  void (*join_double_sums)(const double* const* rows, int64_t count, int64_t n, int64_t step, double* to);
 };
 
 namespace reference {
