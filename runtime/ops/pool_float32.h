@@ -1,6 +1,7 @@
-// Reductions over axes, in float32 and on integers; all of the ONNX standard.
+// Pools and reductions over axes, in float32 and on integers; all of the ONNX standard.
 #pragma once
 
+#include "ops/dialect_generated.h"
 #include "ops/index.h"
 
 namespace qgraph::ops {
@@ -23,6 +24,50 @@ class Reduce : public IndexOp {
 
  private:
   bool global_, keep_dims_, noop_;
+};
+
+/// Where the window of a pool stands; one number a spatial axis.
+struct PoolWindow {
+  std::vector<int64_t> kernel, stride, dilation, begin, end, size, places;
+
+  size_t axes() const { return kernel.size(); }
+};
+
+/// MaxPool, with indices where there are two outputs, and AveragePool.
+class WindowPool : public Op {
+ public:
+  explicit WindowPool(const OpSource& s);
+  void infer(const Values& v) override;
+
+  bool average, count_include_pad, first_axis_fastest;
+  PoolWindow window;
+
+ private:
+  dialect::AutoPad auto_pad_;
+  bool ceil_;
+  std::vector<int64_t> pads_;
+};
+
+/// Inputs: x, indices, output_shape.
+class MaxUnpool : public Op {
+ public:
+  explicit MaxUnpool(const OpSource& s);
+  void infer(const Values& v) override;
+
+  Shape counted;  // the shape over which indices are counted, which the output's begins with
+
+ private:
+  std::vector<int64_t> kernel_, strides_, pads_;
+};
+
+/// Inputs: x, rois.
+class MaxRoiPool : public Op {
+ public:
+  explicit MaxRoiPool(const OpSource& s);
+  void infer(const Values& v) override;
+
+  int64_t height, width;
+  float scale;
 };
 
 }  // namespace qgraph::ops

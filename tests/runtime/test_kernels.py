@@ -148,6 +148,14 @@ DRAWN = {
         for name in ("strides", "dilations", "pads")
     },
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
+    **{
+        (op, name): "2^20 places an axis"
+        for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool")
+        for name in ("kernel_shape", "strides", "dilations", "pads")
+    },
+    **{(op, "auto_pad"): "goes with the size; all are drawn" for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool")},
+    **{("MaxUnpool", name): "says how many places there are" for name in ("kernel_shape", "strides", "pads")},
+    ("MaxRoiPool", "pooled_shape"): "2^40 places",
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},
     **{("Col2Im", name): "go with the shapes" for name in ("strides", "dilations", "pads")},

@@ -1,13 +1,17 @@
-"""Reductions in float32 and on integers, from their equations."""
+"""Pools and reductions in float32 and on integers, from their equations."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from qgraph.execute.integer.common import Arrays, defines, ordered_sum
+from qgraph.ir.integer_ops import AutoPad
+from qgraph.ir.padding import padding
 
 Fold = Callable[[np.ndarray], np.ndarray]
 """The result over the last axis."""
@@ -176,3 +180,121 @@ def reduce_prod(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     if dtype == np.float32:
         return _shaped(_over(x[0].astype(np.float64), axes, _ordered_product).astype(np.float32), axes, a)
     return _shaped(x[0].prod(tuple(axes), keepdims=True, dtype=dtype), axes, a)
+
+
+class _Window:
+    """The places of a pool's window over ``x``."""
+
+    def __init__(self, x: np.ndarray, a: Mapping[str, Any]) -> None:
+        n = len(a["kernel_shape"])
+        self.kernel: list[int] = a["kernel_shape"]
+        self.strides: list[int] = a.get("strides") or [1] * n
+        self.dilations: list[int] = a.get("dilations") or [1] * n
+        self.size = x.shape[2:]
+        how = AutoPad(a["auto_pad"]).name
+        self.begin, self.end = padding(how, a.get("pads"), self.size, self.kernel, self.strides, self.dilations)
+        self.places = []
+        for i in range(n):
+            room = self.size[i] + self.begin[i] + self.end[i] - self.dilations[i] * (self.kernel[i] - 1) - 1
+            places = (math.ceil if a["ceil_mode"] else math.floor)(room / self.strides[i]) + 1
+            self.places.append(places - (a["ceil_mode"] and (places - 1) * self.strides[i] >= self.size[i] + self.begin[i]))
+
+    def covered(self, x: np.ndarray, fill: Any) -> np.ndarray:
+        """``x`` with ``fill`` around it, as far as windows reach."""
+        pads = [(0, 0), (0, 0)]
+        for i, begin in enumerate(self.begin):
+            reach = (self.places[i] - 1) * self.strides[i] + (self.kernel[i] - 1) * self.dilations[i] + 1
+            pads.append((begin, max(0, reach - begin - self.size[i])))
+        return np.pad(x, pads, constant_values=fill)
+
+    def tap(self, k: int, axis: int) -> slice:
+        """What tap ``k`` of an axis reads of ``covered``."""
+        start = k * self.dilations[axis]
+        return slice(start, start + (self.places[axis] - 1) * self.strides[axis] + 1, self.strides[axis])
+
+    def count(self, with_padding: bool) -> np.ndarray:
+        """How many taps of each window count."""
+        counts = np.ones([1] * len(self.size), np.int64)
+        for i, places in enumerate(self.places):
+            at = np.arange(places)[:, None] * self.strides[i] - self.begin[i] + np.arange(self.kernel[i]) * self.dilations[i]
+            inside = at < self.size[i] + self.end[i] if with_padding else (at >= 0) & (at < self.size[i])
+            counts = counts * inside.sum(-1).reshape([-1 if j == i else 1 for j in range(len(self.size))])
+        return counts
+
+
+@defines("ai.onnx.MaxPool")
+def max_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    data = x[0]
+    assert data is not None
+    window, n = _Window(data, a), data.ndim - 2
+    lowest = -np.inf if dtype == np.float32 else np.iinfo(dtype).min
+    values = window.covered(data, lowest)
+    on_x = window.covered(np.ones(data.shape, bool), False)
+    numbers = np.arange(data.size).reshape(data.shape)
+    if a["storage_order"]:
+        spatial = np.arange(math.prod(window.size)).reshape(window.size[::-1]).transpose(*reversed(range(n)))
+        numbers = numbers.reshape(*data.shape[:2], -1)[..., :1].reshape(*data.shape[:2], *[1] * n) + spatial
+    numbers = window.covered(numbers, -1)
+    y = np.full((*data.shape[:2], *window.places), lowest, dtype)
+    indices = np.full(y.shape, -1, np.int64)
+    for taps in itertools.product(*map(range, window.kernel)):
+        part = (slice(None), slice(None), *(window.tap(k, i) for i, k in enumerate(taps)))
+        better = on_x[part] & ((indices < 0) | (values[part] > y) | (values[part] != values[part]) & (y == y))
+        y, indices = np.where(better, values[part], y), np.where(better, numbers[part], indices)
+    return (y + np.float32(0) if dtype == np.float32 else y), indices
+
+
+@defines("ai.onnx.AveragePool")
+def average_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    window = _Window(x[0], a)
+    total = _window_sum(x[0].astype(np.float64), window)
+    return (total / np.maximum(window.count(bool(a["count_include_pad"])), 1)).astype(np.float32)
+
+
+def _window_sum(t: np.ndarray, window: _Window) -> np.ndarray:
+    values, last = window.covered(t, 0), len(window.kernel) - 1
+    outer: Any = 0.0
+    for taps in itertools.product(*map(range, window.kernel[:-1])):
+        outer = outer + values[(slice(None), slice(None), *(window.tap(k, i) for i, k in enumerate(taps)))]
+    total: Any = 0.0
+    for k in range(window.kernel[-1]):
+        total = total + outer[..., window.tap(k, last)]
+    return total
+
+
+@defines("MaxUnpool")
+def max_unpool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, indices, shape = x[0], x[1], x[2] if len(x) > 2 else None
+    assert data is not None and indices is not None
+    kernel, n = a["kernel_shape"], data.ndim - 2
+    strides, pads = a.get("strides") or [1] * n, a.get("pads") or [0] * (2 * n)
+    sizes = [(s - 1) * t + k - b - e for s, t, k, b, e in zip(data.shape[2:], strides, kernel, pads[:n], pads[n:], strict=True)]
+    counted = np.zeros([*data.shape[:2], *sizes], np.float32)
+    for at, value in zip(indices.reshape(-1), data.reshape(-1), strict=True):
+        counted.reshape(-1)[at] = value
+    if shape is None:
+        return counted
+    return np.pad(counted, [(0, int(wanted) - had) for wanted, had in zip(shape, counted.shape, strict=True)])
+
+
+@defines("MaxRoiPool")
+def max_roi_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    data, rois = x[:2]
+    assert data is not None and rois is not None
+    y = np.zeros((len(rois), data.shape[1], *a["pooled_shape"]), np.float32)
+    for r, roi in enumerate(rois):
+        scaled = roi[1:] * np.float32(a["spatial_scale"])
+        scaled = np.where(scaled > -1e9, np.minimum(scaled, 1e9), -1e9)
+        corners = [int(math.copysign(math.floor(abs(float(v)) + 0.5), v)) for v in scaled]
+        bins = []
+        for start, end, pooled, size in zip(corners[1::-1], corners[:1:-1], a["pooled_shape"], data.shape[2:], strict=True):
+            step = np.float32(max(end - start + 1, 1)) / np.float32(pooled)
+            edges = [(math.floor(np.float32(i) * step), math.ceil(np.float32(i + 1) * step)) for i in range(pooled)]
+            bins.append([tuple(min(max(edge + start, 0), size) for edge in both) for both in edges])
+        for i, (top, bottom) in enumerate(bins[0]):
+            for j, (left, right) in enumerate(bins[1]):
+                found = data[int(roi[0]), :, top:bottom, left:right]
+                if found.size:
+                    y[r, :, i, j] = found.max((1, 2)) + np.float32(0)
+    return y

@@ -1,10 +1,11 @@
-"""Reductions over axes in float32 and on integers; all of the ONNX standard."""
+"""Pools and reductions over axes, in float32 and on integers; all of the ONNX standard."""
 
 from __future__ import annotations
 
 from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops.enums import AutoPad
 from qgraph.ir.integer_ops.index import NUMBERS
-from qgraph.ir.integer_ops.spec import ANY, F32, I64, AttributeSpec, InputSpec, OpSpec, OutputSpec, Types
+from qgraph.ir.integer_ops.spec import ANY, F32, I8, I64, U8, AttributeSpec, InputSpec, OpSpec, OutputSpec, Types
 
 
 def _reduction(op: str, types: Types, equation: str) -> OpSpec:
@@ -52,4 +53,89 @@ GLOBAL_POOLS = (
     _global("GlobalAveragePool", f"y = float(osum(x) / n), n at least 1{ORDER}"),
     _global("GlobalMaxPool", "y = the largest element, NaN if there is one, a zero is +0; none: -infinity"),
 )
-OPS = (*REDUCTIONS, *GLOBAL_POOLS)
+
+
+def _lengths(name: str, low: int, meaning: str, required: bool = False) -> AttributeSpec:
+    return AttributeSpec(name, "ints", low, common.LENGTH, required=required, meaning=meaning)
+
+
+KERNEL = _lengths("kernel_shape", 1, "one a spatial axis, of which there are up to 6; up to 32768 taps in all", required=True)
+STRIDES = _lengths("strides", 1, "one a spatial axis; left out: 1")
+PADS = _lengths("pads", 0, "at the begin of each spatial axis, then at the ends; left out: 0")
+WINDOW = (
+    KERNEL,
+    STRIDES,
+    _lengths("dilations", 1, "one a spatial axis; left out: 1"),
+    PADS,
+    AttributeSpec("auto_pad", "int", 0, 3, 0, enum=AutoPad, meaning="pads so that there are size / stride places, or none"),
+    common.flag("ceil_mode", "1: places are rounded up, without those whose window begins beyond x and its begin"),
+)
+PLACES = "places = (size + begin + end - dilation * (kernel - 1) - 1) / stride + 1, rounded down or up\n"
+SUM = (
+    "\nwhere a window is summed in double: for each column the taps of the other axes, from 0 on and in row-major order, then "
+    "the columns from the first to the last"
+)
+
+
+def _pool(op: str, types: Types, outputs: tuple[OutputSpec, ...], equation: str, *attributes: AttributeSpec) -> OpSpec:
+    y = OutputSpec("y", types, "[batch, c, places...]", same_as="x")
+    x = InputSpec("x", types, "[batch, c, size...]")
+    return OpSpec(op, "pool", (x,), (y, *outputs), (*WINDOW, *attributes), PLACES + equation, domain="")
+
+
+POOLS = (
+    _pool(
+        "MaxPool",
+        (F32, I8, U8),
+        (OutputSpec("indices", (I64,), "of the elements of y in x, counted over all of x", optional=True),),
+        "y = the largest element under the window that lies on x, NaN if there is one, a zero is +0\n"
+        "none: -infinity or the lowest\n"
+        "indices: the first such element in row-major order; none: -1",
+        common.flag("storage_order", "1: indices count the first spatial axis fastest, then the second"),
+    ),
+    _pool(
+        "AveragePool",
+        (F32,),
+        (),
+        "y = float(the sum of the taps that lie on x / count), count being how many these are, or with count_include_pad those "
+        "on x and its padding; at least 1" + SUM,
+        common.flag("count_include_pad", "1: the padding counts"),
+    ),
+)
+MAX_UNPOOL = OpSpec(
+    "MaxUnpool",
+    "pool",
+    inputs=(
+        InputSpec("x", (F32,), "[batch, c, size...]"),
+        InputSpec("indices", (I64,), "of the shape of x"),
+        InputSpec("output_shape", (I64,), "at least the size that follows; left out: as much", optional=True, known=True),
+    ),
+    outputs=(OutputSpec("y", (F32,)),),
+    attributes=(KERNEL, STRIDES, PADS),
+    equation=(
+        "size that follows = (size - 1) * stride + kernel - begin - end\n"
+        "y = 0 everywhere, then y[indices[i]] = x[i] for each i in order, counted as if y had the size that follows"
+    ),
+    domain="",
+)
+MAX_ROI_POOL = OpSpec(
+    "MaxRoiPool",
+    "pool",
+    inputs=(
+        InputSpec("x", (F32,), "[batch, c, height, width]"),
+        InputSpec("rois", (F32,), "[n, 5]: the image, then left, top, right, bottom"),
+    ),
+    outputs=(OutputSpec("y", (F32,), "[n, c, *pooled_shape]"),),
+    attributes=(
+        _lengths("pooled_shape", 1, "height and width", required=True),
+        common.number("spatial_scale", "from a place in rois to one in x", 1.0),
+    ),
+    equation=(
+        "corner = round(roi * spatial_scale between -10^9 and 10^9), halves away from 0; NaN is the lowest\n"
+        "length = max(end - start + 1, 1); bin = float(length) / float(pooled)\n"
+        "bin i is the places floor(float(i) * bin) to ceil(float(i + 1) * bin), without it, from start on, cut to x\n"
+        "y = the largest element in a bin of rows and one of columns, NaN if there is one, a zero is +0; none: 0"
+    ),
+    domain="",
+)
+OPS = (*REDUCTIONS, *GLOBAL_POOLS, *POOLS, MAX_UNPOOL, MAX_ROI_POOL)
