@@ -98,7 +98,6 @@ FAMILIES = (
     pointwise,
     pointwise_float32,
     norm,
-    norm_float32,
     pool,
     pool_float32,
     movement,
@@ -106,14 +105,10 @@ FAMILIES = (
     resize,
     detection,
     control,
+    norm_float32,
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}
-INTEGER_OPS: dict[tuple[str, str], OpSpec] = {
-    (spec.domain, spec.op_type): spec
-    for family in (linear, conv, attention, pointwise, pointwise_float32, norm, norm_float32, pool, movement, index, resize)
-    for spec in family.OPS
-}
 """(domain, op type) -> what it is."""
 
 
