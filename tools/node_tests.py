@@ -31,6 +31,8 @@ RANDOM = {
     "test_training_dropout_mask",
 }
 """Their values come from NumPy's random generator."""
+NOT_ROUNDED = {"test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners"}
+"""They take 2.4 for the length of an axis of 4 that is scaled by 0.6; ONNX's text and ONNX Runtime take 2, which it then has."""
 OTHER_TYPES = "types that no program holds"
 PASSED = "passed"
 
@@ -86,6 +88,8 @@ def run_program(case: Any, folder: Path) -> Outcome:
     op = op_of(case)
     if case.name in RANDOM:
         return Outcome(case.name, op, "random")
+    if case.name in NOT_ROUNDED:
+        return Outcome(case.name, op, "ONNX Runtime gives other values")
     values = [*case.model.graph.input, *case.model.graph.output]
     if any(value.type.WhichOneof("value") != "tensor_type" for value in values):
         return Outcome(case.name, op, "sequences or optional values at the border")

@@ -10,7 +10,10 @@ with the names of all such nodes.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -181,6 +184,17 @@ def _output(low: Lowering, value: ir.Value) -> ir.Value:
     return low.build.add(like, "Identity", [made], name=name, type=made.dtype, shape=value.shape, domain="")
 
 
+@contextlib.contextmanager
+def _recursion(nodes: int) -> Iterator[None]:
+    """Room for a value that is computed from so many nodes one behind the other: each asks the one before it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 1000 + 20 * nodes))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 @register("lower")
 class Lower(Pass):
     """Turn a quantized model into an integer program's graph; refuses nodes without an integer kernel."""
@@ -211,7 +225,8 @@ class Lower(Pass):
     def apply(self, model: ir.Model, report: PassReport) -> None:
         common.InlinePass(criteria=lambda function: function.domain not in ("qgraph",))(model)
         common.TopologicalSortPass()(model)
-        model.graph, lowering = lower(model)
+        with _recursion(len(model.graph)):
+            model.graph, lowering = lower(model)
         layout.sink(model.graph)
         fused = layout.fuse_add(model.graph)
         if behind := fuse_float32.fuse(model.graph):

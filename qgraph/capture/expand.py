@@ -7,26 +7,30 @@ So planner, lowering and training see products and a softmax where a model has a
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 
-from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.op_traits import RARE, TRAITS
+from qgraph.ir.op_traits import EXPANDED, TRAITS
 
+BY_OTHERS = {op for (domain, op), row in TRAITS.items() if not domain and row.no_torch == EXPANDED}
 DOMAIN = "qgraph.expanded"
 """Domain of the bodies until they are inlined."""
 
 
 def expand_functions(model: ir.Model) -> bool:
-    """Replace every such node of ``model`` in place, and say whether there was one."""
-    found = [(node, body) for node in model.graph.all_nodes() if _lacks_form(node) and (body := _body(node)) is not None]
+    """Replace every such node of ``model`` in place, and say whether there was one; bodies may hold such nodes again."""
+    opset = model.graph.opset_imports[""]
+    nodes = [node for node in model.graph.all_nodes() if not node.domain and node.op_type in BY_OTHERS]
+    found = [(node, body) for node in nodes if (body := _body(node, opset)) is not None]
     for i, (node, proto) in enumerate(found):
         _name_outputs(node)
-        schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=model.graph.opset_imports[""])
+        schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset)
         for name, attribute in schema.attributes.items():
             if name not in node.attributes and attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
-                node.attributes[name] = ir.from_proto(attribute.default_value)
+                node.attributes[name] = ir.serde.deserialize_attribute(attribute.default_value)
         for k, inner in enumerate(proto.node):
             inner.name = f"{node.name}/{inner.op_type}_{k}"
         proto.domain, proto.name = DOMAIN, f"{node.op_type}_{i}"
@@ -38,13 +42,7 @@ def expand_functions(model: ir.Model) -> bool:
         model.graph.opset_imports[DOMAIN] = 1
         common.InlinePass(criteria=lambda function: function.domain == DOMAIN)(model)
         model.graph.opset_imports.pop(DOMAIN, None)
-        common.RemoveUnusedNodesPass()(model)
     return bool(found)
-
-
-def _lacks_form(node: ir.Node) -> bool:
-    row = TRAITS.get((node.domain, node.op_type))
-    return not node.domain and row is not None and row.no_torch == RARE and ("", node.op_type) not in INTEGER_OPS
 
 
 def _name_outputs(node: ir.Node) -> None:
@@ -53,17 +51,16 @@ def _name_outputs(node: ir.Node) -> None:
         value.name = value.name or f"{node.name}.{i}"
 
 
-def _body(node: ir.Node) -> onnx.FunctionProto | None:
+def _body(node: ir.Node, opset: int) -> onnx.FunctionProto | None:
     """The function that ONNX defines the op of ``node`` by, for the types of its inputs; None where there is none."""
-    schema = onnx.defs.get_schema(node.op_type)
+    schema: Any = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset)
+    proto: onnx.FunctionProto | None = None
     if schema.has_function:
         proto = schema.function_body
     elif schema.has_context_dependent_function:
         types = [_type(v) for v in node.inputs]
-        made = schema.get_context_dependent_function(ir.to_proto(node).SerializeToString(), types)
-        proto = onnx.FunctionProto.FromString(made) if made else None
-    else:
-        proto = None
+        body = schema.get_context_dependent_function(ir.to_proto(node).SerializeToString(), types)
+        proto = onnx.FunctionProto.FromString(body) if body else None
     if proto is None or any(attribute.HasField("g") for n in proto.node for attribute in n.attribute):
         return None
     copy = onnx.FunctionProto()

@@ -92,7 +92,7 @@ def prepare(model: ir.Model, origin: str) -> None:
     resolve_sequences(model, origin)
     verify_origin(model, origin)
     name_and_infer(model)
-    if expand_functions(model):
+    while expand_functions(model):
         name_and_infer(model)
     if line := to_float32(model, origin):
         model.metadata_props[REMARK] = line

@@ -90,6 +90,7 @@ FLOAT = "runs in float32: no integer kernel computes it"
 INDICES = "its output are indices or bits, not quantized numbers"
 JOINED = "runs in float32: one scale seldom serves both what it joins, such as the boxes and the scores of a detector"
 FOLDED = "a pass replaces it before the lowering"
+EXPANDED = "the capture replaces it by the ops that ONNX defines it by"
 SMALL = "the program runs it on shapes, indices and masks as it stands"
 RARE = "no captured model needs it so far"
 PLACES = "its indices name places that pruning would move"
@@ -110,9 +111,9 @@ _ROWS = (
     OpTraits("ConvTranspose", "conv", T.LINEAR, weight_axes=(0, 1), channel_axis=1),
     OpTraits("DeformConv", "conv", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
     #
-    OpTraits("Attention", "attention", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("Attention", "attention", no_integer=EXPANDED, no_torch=EXPANDED, no_axes=EXPANDED),
     OpTraits("LinearAttention", "attention", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("RotaryEmbedding", "attention", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("RotaryEmbedding", "attention", T.SAME_SHAPE, no_integer=EXPANDED, no_torch=EXPANDED, no_axes=EXPANDED),
     #
     OpTraits("Abs", "pointwise", ODD),
     OpTraits("Acos", "pointwise", FUNCTION),
@@ -179,7 +180,7 @@ _ROWS = (
     OpTraits("Sqrt", "pointwise", ODD),
     OpTraits("Sub", "pointwise", ODD | T.CARRIES_MASK),
     OpTraits("Sum", "pointwise", ODD),
-    OpTraits("SwiGLU", "pointwise", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("SwiGLU", "pointwise", no_integer=EXPANDED, no_torch=EXPANDED, no_axes=EXPANDED),
     OpTraits("Swish", "pointwise", ODD),
     OpTraits("Tan", "pointwise", ODD),
     OpTraits("Tanh", "pointwise", ODD),
@@ -315,7 +316,7 @@ _GROUPS = (
     ),
     _group(
         "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss",
-        OpTraits("", "loss", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+        OpTraits("", "loss", no_integer=EXPANDED, no_torch=EXPANDED, no_axes=EXPANDED),
     ),
     _group("NonMaxSuppression", OpTraits("", "detection", no_integer=FLOAT, no_axes=WHOLE)),
     _group("RoiAlign", OpTraits("", "detection", T.KEEPS_ZERO, no_integer=FLOAT)),

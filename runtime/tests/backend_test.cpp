@@ -213,5 +213,33 @@ TEST(Guarded, RunsARealProgramTogetherWithTheCpu) {
   expect_equal_program(path);
 }
 
+// Values of a guarded backend that a later segment reads, there and on the host.
+TEST(Backends, SegmentsHandValuesOnThroughTheHost) {
+  ProgramMaker m;
+  const int x = m.value("x", DType::F32, {-1, 4}), shape = m.value("shape", DType::I64, {2});
+  const int q = m.value("q", DType::U8), turned = m.value("turned", DType::U8), other = m.value("other", DType::U8),
+            again = m.value("again", DType::U8), sum = m.value("sum", DType::I16), y = m.value("y", DType::F32);
+  m.op("Quantize", {x}, {q}, {{"y_zero", {120}}}, {{"scale", {0.05f}}});
+  m.op("Transpose", {q}, {turned}, {{"perm", {1, 0}}});
+  m.op("Reshape", {turned, shape}, {other});
+  m.op("Transpose", {other}, {again}, {{"perm", {1, 0}}});
+  m.op("Binary", {again, again}, {sum}, {{"op", {0}}}, {{"a_multiplier", {3.0f}}, {"b_multiplier", {1.0f}}});
+  m.op("Dequantize", {sum}, {y}, {}, {{"scale", {0.5f}}});
+  m.spec.inputs = {x, shape};
+  m.spec.outputs = {y, turned};
+  const std::string path = testing::TempDir() + "/segments.qgp";
+  write_program(m.spec, path);
+  for (const auto& kinds : {std::set<std::string>{"Quantize", "Transpose", "Binary"}, {"Transpose"}, {"Binary", "Dequantize"}}) {
+    Executor executor(path, backends(std::make_unique<GuardedBackend>("guarded", kinds), cpu_backend()), {}),
+        alone(path, backends(cpu_backend()), {});
+    for (const std::vector<int64_t>& s : {std::vector<int64_t>{2, 6}, {2, 6}, {12, 1}, {3, 4}}) {
+      std::vector<float> data(12);
+      for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<float>(i) - 5.0f;
+      const std::vector<Array> inputs{{DType::F32, {3, 4}, data.data()}, {DType::I64, {2}, s.data()}};
+      EXPECT_EQ(bytes_of_run(executor, inputs), bytes_of_run(alone, inputs));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qgraph

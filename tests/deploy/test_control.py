@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,3 +194,18 @@ def test_what_a_body_has_no_kernel_for_is_named(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), tmp_path / "m.onnx")
     with pytest.raises(QGraphError, match="no program has Bernoulli"):
         compile(tmp_path / "m.onnx", tmp_path / "m.qgp")
+
+
+def test_ctrl_c_ends_an_endless_loop(tmp_path: Path) -> None:
+    text = (
+        "g (float[N] x) => (float[N] y) <bool yes = {1}> { y = Loop(, yes, x)<body = l (int64 i, bool go, float[N] v) => "
+        "(bool on, float[N] v2) { v2 = Neg(v) on = Identity(go) }> }"
+    )
+    onnx.save(onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}'), tmp_path / "m.onnx")
+    compile(tmp_path / "m.onnx", tmp_path / "m.qgp")
+    session = Session(tmp_path / "m.qgp")
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        session.run(np.ones(3, F32))
+    timer.join()

@@ -132,8 +132,8 @@ def deform_conv(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
         own = slice(c // w.shape[1] * outputs, (c // w.shape[1] + 1) * outputs)
         group = c // (channels // groups)
         for t, (ky, kx) in enumerate(itertools.product(*(range(k) for k in w.shape[2:]))):
-            down = F(np.arange(rows) * strides[0] - pads[0] + ky * dilations[0])[:, None] + moves[:, group, t, 0]
-            right = F(np.arange(columns) * strides[1] - pads[1] + kx * dilations[1]) + moves[:, group, t, 1]
+            down = (np.arange(rows) * strides[0] - pads[0] + ky * dilations[0]).astype(F)[:, None] + moves[:, group, t, 0]
+            right = (np.arange(columns) * strides[1] - pads[1] + kx * dilations[1]).astype(F) + moves[:, group, t, 1]
             inside = (down > -1) & (down < height) & (right > -1) & (right < width)
             y, z = np.where(inside, down, F(0)), np.where(inside, right, F(0))
             i, j = np.floor(y), np.floor(z)

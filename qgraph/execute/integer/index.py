@@ -167,13 +167,6 @@ def _place(x: Arrays, a: Mapping[str, Any], better: np.ufunc) -> np.ndarray:
     return np.expand_dims(at, a["axis"]) if a["keepdims"] else at
 
 
-@defines("Range")
-def range_(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
-    start, limit, delta = (np.asarray(v).reshape(()) for v in x)
-    n = max(0, math.ceil((float(limit) - float(start)) / float(delta)))
-    return np.asarray(start + np.arange(n).astype(dtype) * delta, dtype)
-
-
 @defines("ConstantOfShape")
 def constant_of_shape(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     shape, value = x[:2]

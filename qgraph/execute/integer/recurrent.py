@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from qgraph.execute.integer.common import Arrays, F, defines
+from qgraph.execute.integer.chain import chain
+from qgraph.execute.integer.common import DEFINITIONS, Arrays, F, defines
+from qgraph.execute.integer.functions import limited, tanh
 from qgraph.execute.integer.pointwise import quantize_tokens
 from qgraph.ir.integer_ops import RecurrentDirection, RecurrentFunction, kind_of
 from qgraph.ir.integer_ops.recurrent import FUNCTIONS, GATES
@@ -19,68 +21,9 @@ Product = Callable[[Array, slice], Array]
 """A state [batch, hidden] and rows of R make [batch, rows]."""
 
 
-def fma(a: Array, b: Array, c: Array) -> Array:
-    """float32(a * b + c), rounded once: the product is exact in float64, and the sum is rounded to odd before float32."""
-    p, c = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
-    s = np.asarray(p + c)
-    back = s - p
-    lost = (p - (s - back)) + (c - back)
-    bits = s.view(np.int64)
-    away = np.where((lost > 0) == (s > 0), 1, -1)
-    odd = np.where((lost != 0) & np.isfinite(lost) & (bits & 1 == 0), bits + away, bits)
-    return odd.view(np.float64).astype(np.float32)
-
-
-def chain(x: Array, w: Array) -> Array:
-    """The product of x [..., k] and w [n, k]: fma after fma."""
-    acc = np.zeros((*x.shape[:-1], len(w)), np.float32)
-    for k in range(x.shape[-1]):
-        acc = fma(x[..., k, None], w[:, k], acc)
-    return acc
-
-
-def polynomial(x: Array, *coefficients: float) -> Array:
-    """Horner's rule; the coefficient of the highest power comes first."""
-    p = np.full_like(x, coefficients[0])
-    for c in coefficients[1:]:
-        p = p * x + F(c)
-    return p
-
-
-def exp_below(t: Array) -> Array:
-    """exp of numbers that are not above 0, nor below -87."""
-    t = np.where(t < F(-87), F(-87), t)
-    n = np.rint(t * F(1.44269504))
-    r = (t - n * F(0.693359375)) - n * F(-2.12194440e-4)
-    p = polynomial(r, 1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-    return np.ldexp((p * (r * r) + r) + F(1), n.astype(np.int32))  # type: ignore[no-any-return]
-
-
-def sigmoid(x: Array) -> Array:
-    e = exp_below(-np.abs(x))
-    return np.where(x < 0, e, F(1)) / (F(1) + e)
-
-
-def tanh(x: Array) -> Array:
-    e, s = exp_below(F(-2) * np.abs(x)), x * x
-    p = polynomial(s, -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
-    return np.where(np.abs(x) < F(0.625), (p * s) * x + x, np.copysign((F(1) - e) / (F(1) + e), x))
-
-
-def softplus(x: Array) -> Array:
-    e = exp_below(-np.abs(x))
-    u = F(1) + e
-    lost = e - (u - F(1))
-    half = u > F(1.41421356)
-    m = np.where(half, u * F(0.5), u) - F(1)
-    s = m * m
-    p = polynomial(
-        m,
-        *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
-        *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
-    )
-    y = ((p * m) * s - F(0.5) * s) + m
-    return np.where(x < 0, F(0), x) + (np.where(half, y + F(0.69314718), y) + lost / u)
+def product_of(x: Array, w: Array) -> Array:
+    """x [..., k] times w [n, k]."""
+    return chain(((x[..., k, None], w[:, k]) for k in range(x.shape[-1])), (*x.shape[:-1], len(w)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,30 +36,13 @@ class Function:
 
     def __call__(self, x: Array, limit: np.float32 | None = None) -> Array:
         if limit is not None:
-            x = np.where(x < -limit, -limit, x)
-            x = np.where(x > limit, limit, x)
-        return _VALUES[self.kind](x, self.alpha, self.beta)
-
-
-def _bounded(y: Array) -> Array:
-    y = np.where(y < 0, F(0), y)
-    return np.where(y > 1, F(1), y)
-
-
-_K = RecurrentFunction
-_VALUES: dict[RecurrentFunction, Callable[[Array, np.float32, np.float32], Array]] = {
-    _K.AFFINE: lambda x, a, b: a * x + b,
-    _K.RELU: lambda x, a, b: np.where(x < 0, F(0), x),
-    _K.LEAKYRELU: lambda x, a, b: np.where(x < 0, a * x, x),
-    _K.THRESHOLDEDRELU: lambda x, a, b: np.where(x > a, x, F(0)),
-    _K.TANH: lambda x, a, b: tanh(x),
-    _K.SCALEDTANH: lambda x, a, b: a * tanh(b * x),
-    _K.SIGMOID: lambda x, a, b: sigmoid(x),
-    _K.HARDSIGMOID: lambda x, a, b: _bounded(a * x + b),
-    _K.ELU: lambda x, a, b: np.where(x < 0, a * (exp_below(np.where(x < 0, x, F(0))) - F(1)), x),
-    _K.SOFTSIGN: lambda x, a, b: x / (F(1) + np.abs(x)),
-    _K.SOFTPLUS: lambda x, a, b: softplus(x),
-}
+            x = limited(x, -float(limit), float(limit))
+        if self.kind == RecurrentFunction.AFFINE:
+            return np.asarray(self.alpha * x + self.beta)
+        if self.kind == RecurrentFunction.SCALEDTANH:
+            return np.asarray(self.alpha * tanh(self.beta * x))
+        name = next(name for name in DEFINITIONS if name.upper() == self.kind.name)
+        return np.asarray(DEFINITIONS[name]([x], {"alpha": self.alpha, "beta": self.beta}, x.dtype))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +129,7 @@ def _float(op: str, x: Arrays, a: Mapping[str, Any]) -> tuple[Array, ...]:
     data, w, r, b, *rest = (*x, *[None] * 8)[:8]
     assert data is not None and w is not None and r is not None
     hidden, width = r.shape[2], r.shape[1]
-    inputs = np.stack([chain(_time_first(data, a), part) for part in w], 2)
+    inputs = np.stack([product_of(_time_first(data, a), part) for part in w], 2)
     apart = np.arange(width) >= (2 * hidden if a.get("linear_before_reset") else width)
     if b is not None:
         wb, rb = np.split(b, 2, axis=1)
@@ -211,7 +137,7 @@ def _float(op: str, x: Arrays, a: Mapping[str, Any]) -> tuple[Array, ...]:
 
     def product(d: int) -> Product:
         def multiply(h: Array, rows: slice) -> Array:
-            made = chain(h, r[d, rows])
+            made = product_of(h, r[d, rows])
             return made if b is None else np.where(apart[rows], made + rb[d, rows], made)
 
         return multiply

@@ -179,3 +179,11 @@ def test_transposed_convolutions_over_three_axes_are_refused_by_name(tmp_path: P
     transform(model, preset="int8", data=[{"x": np.ones((1, 1, 2, 2, 2), np.float32)}])
     with pytest.raises(QGraphError, match="has 3 spatial axes; the integer runtime takes one or two"):
         compile(model, tmp_path / "m.qgp")
+
+
+def test_a_chain_of_thousands_of_float_ops(tmp_path: Path) -> None:
+    steps = "".join(f"v{i + 1} = Neg(v{i}) " for i in range(4001))
+    model = model_of(f"g (float[2] v0) => (float[2] v4001) {{ {steps} }}")
+    compile(model, tmp_path / "m.qgp")
+    x = np.array([1, -2], np.float32)
+    np.testing.assert_array_equal(Session(tmp_path / "m.qgp").run({"v0": x})["v4001"], -x)

@@ -9,12 +9,12 @@ namespace qgraph {
 /// What is summed: x, x * x or |x|, each exact in double.
 enum class SumOf { Values, Squares, Magnitudes };
 
-/// Functions of one value, by the names of their ops; GeluTanh is Gelu with approximate = tanh.
+/// Functions of one value, by the names of their ops or of the activations of LSTM; GeluTanh is Gelu with approximate = tanh.
 // clang-format off
 enum class Function {
   Exp, Log, Sqrt, Reciprocal, Sin, Cos, Tan, Sinh, Cosh, Asin, Acos, Atan, Asinh, Acosh, Atanh, Tanh, Erf, Sigmoid, Softplus,
   Softsign, Elu, Selu, Celu, LeakyRelu, ThresholdedRelu, HardSigmoid, HardSwish, Mish, Gelu, GeluTanh, Swish, Shrink, Ceil,
-  Floor, Round, Sign, Abs, Neg, Relu, Clip
+  Floor, Round, Sign, Abs, Neg, Relu, Clip, Affine, ScaledTanh
 };
 // clang-format on
 
@@ -24,6 +24,19 @@ enum class Comparison { Equal, Greater, Less, GreaterOrEqual, LessOrEqual };
 
 /// Shares of a row: e / sum of e with e = exp(x - max x), or their logarithms.
 enum class Shares { Softmax, LogSoftmax };
+
+/// What LSTM, GRU and RNN do with the sums of their gates.
+struct RecurrentCell {
+  struct Activation {
+    Function function = Function::Tanh;
+    float alpha = 0, beta = 0;
+  };
+  int64_t hidden = 0;
+  Activation f, g, h;
+  float clip = 0;  // infinity where there is none
+  bool input_forget = false, linear_before_reset = false;
+  const float* peepholes = nullptr;  // [3][hidden]
+};
 
 struct Float32Kernels {
   /// The sum of n elements in the order of ordered_sum.h.
@@ -59,6 +72,19 @@ struct Float32Kernels {
   void (*response_norm)(const float* x, int64_t n, int64_t stride, int64_t first, int64_t last, double factor, double bias,
                         double beta, float* y);
 
+  /// A step of one row of an LSTM: x and gates have what the inputs and the state h give to i, o, f, c; the latter is scratch
+  /// then.
+  void (*lstm)(const RecurrentCell& cell, const float* x, float* gates, float* c, float* h);
+
+  /// The first part of a step of one row of a GRU: x and gates are z, r, h, of which z and r become gates; reset is r * h, or r
+  /// times the third of them with linear_before_reset.
+  void (*gru_gates)(const RecurrentCell& cell, const float* x, float* gates, const float* h, float* reset);
+
+  /// The second part: `product` is reset, or its product without linear_before_reset, and scratch then.
+  void (*gru)(const RecurrentCell& cell, const float* x, const float* gates, float* product, float* h);
+
+  /// A step of one row of an RNN; `product` is scratch then.
+  void (*rnn)(const RecurrentCell& cell, const float* x, float* product, float* h);
   /// Rows joined in order: to[i] = the greatest of rows[r][i * step] over r < count, or NaN if there is one; none: -infinity.
   /// With a step, rows have one more element than are joined.
   void (*join_maxima)(const float* const* rows, int64_t count, int64_t n, int64_t step, float* to);

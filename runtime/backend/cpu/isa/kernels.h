@@ -183,19 +183,6 @@ inline bool can_fuse(const PackedWeights& w, const Epilogue& e, bool residual) {
          (!residual || (e.intermediate && e.residual_type == DType::U8));
 }
 
-/// What LSTM, GRU and RNN do with the sums of a gate.
-struct RecurrentCell {
-  struct Function {
-    dialect::RecurrentFunction kind = dialect::RecurrentFunction::Tanh;
-    float alpha = 0, beta = 0;
-  };
-  int64_t hidden = 0;
-  Function f, g, h;
-  float clip = 0;  // infinity where there is none
-  bool input_forget = false, linear_before_reset = false;
-  const float* peepholes = nullptr;  // [3][hidden]
-};
-
 struct Kernels {
   const char* isa;
 
@@ -291,20 +278,6 @@ struct Kernels {
 
   /// y[i] = quantize(the curve at x[i]).
   void (*curve)(const int16_t* x, const Curve& curve, int64_t n, const Epilogue& e, void* y);
-
-  /// A step of one row of an LSTM: x and gates have what the inputs and the state h give to i, o, f, c; the latter is scratch
-  /// then.
-  void (*lstm)(const RecurrentCell& cell, const float* x, float* gates, float* c, float* h);
-
-  /// The first part of a step of one row of a GRU: x and gates are z, r, h, of which z and r become gates; reset is r * h, or r
-  /// times the third of them with linear_before_reset.
-  void (*gru_gates)(const RecurrentCell& cell, const float* x, float* gates, const float* h, float* reset);
-
-  /// The second part: `product` is reset, or its product without linear_before_reset, and scratch then.
-  void (*gru)(const RecurrentCell& cell, const float* x, const float* gates, float* product, float* h);
-
-  /// A step of one row of an RNN; `product` is scratch then.
-  void (*rnn)(const RecurrentCell& cell, const float* x, float* product, float* h);
 
   /// Rows and panels that gemm_f32 takes at a time.
   int64_t rows_f32 = 1, panels_f32 = 1;

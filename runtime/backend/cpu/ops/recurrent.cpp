@@ -19,6 +19,35 @@ constexpr int64_t kProjected = 64;                               // rows of inpu
 constexpr int64_t kAPiece = 128;                                 // columns that are worth a task
 constexpr int64_t kWorthTasks = 1 << 18, kWorthAStep = 1 << 19;  // multiply-accumulates that are worth several threads
 
+Function function_of(ops::RecurrentFunction f) {
+  using F = ops::RecurrentFunction;
+  switch (f) {
+    case F::Affine:
+      return Function::Affine;
+    case F::Relu:
+      return Function::Relu;
+    case F::Leakyrelu:
+      return Function::LeakyRelu;
+    case F::Thresholdedrelu:
+      return Function::ThresholdedRelu;
+    case F::Tanh:
+      return Function::Tanh;
+    case F::Scaledtanh:
+      return Function::ScaledTanh;
+    case F::Sigmoid:
+      return Function::Sigmoid;
+    case F::Hardsigmoid:
+      return Function::HardSigmoid;
+    case F::Elu:
+      return Function::Elu;
+    case F::Softsign:
+      return Function::Softsign;
+    case F::Softplus:
+      return Function::Softplus;
+  }
+  return Function::Tanh;
+}
+
 // Rows of R that make one product: all, or those of GRU's z and r, and those of h.
 struct Part {
   int64_t first, count;  // of a direction
@@ -219,8 +248,9 @@ class RecurrentKernel : public CpuKernel {
     RecurrentCell cell;
     cell.hidden = op_.hidden;
     const Op::Activation* chosen = op_.activations.data() + direction * op_.functions();
-    RecurrentCell::Function* functions[] = {&cell.f, &cell.g, &cell.h};
-    for (int64_t i = 0; i < op_.functions(); ++i) *functions[i] = {chosen[i].function, chosen[i].alpha, chosen[i].beta};
+    RecurrentCell::Activation* functions[] = {&cell.f, &cell.g, &cell.h};
+    for (int64_t i = 0; i < op_.functions(); ++i)
+      *functions[i] = {function_of(chosen[i].function), chosen[i].alpha, chosen[i].beta};
     cell.clip = op_.clip;
     cell.input_forget = op_.input_forget;
     cell.linear_before_reset = op_.linear_before_reset;
@@ -307,7 +337,7 @@ class RecurrentKernel : public CpuKernel {
       if (op_.cell == Cell::Gru && whole) multiply(c, task, 1, task.h, task.gates + 2 * h, n);
       if (op_.cell == Cell::Gru)
         for (int64_t r = 0; r < task.rows; ++r)
-          c.kernels->gru_gates(cell, input(r), task.gates + r * n, task.h + r * h, task.reset + r * h);
+          c.kernels->float32->gru_gates(cell, input(r), task.gates + r * n, task.h + r * h, task.reset + r * h);
       if (!whole) multiply(c, task, 1, task.reset, task.product, h);
     }
     float* y = c.out[0]->as<float>();
@@ -319,11 +349,11 @@ class RecurrentKernel : public CpuKernel {
       }
       float* gates = task.gates + r * n;
       if (op_.cell == Cell::Lstm)
-        c.kernels->lstm(cell, input(r), gates, task.c + r * h, state);
+        c.kernels->float32->lstm(cell, input(r), gates, task.c + r * h, state);
       else if (op_.cell == Cell::Gru)
-        c.kernels->gru(cell, input(r), gates, (op_.linear_before_reset ? task.reset : task.product) + r * h, state);
+        c.kernels->float32->gru(cell, input(r), gates, (op_.linear_before_reset ? task.reset : task.product) + r * h, state);
       else
-        c.kernels->rnn(cell, input(r), gates, state);
+        c.kernels->float32->rnn(cell, input(r), gates, state);
       std::copy_n(state, h, to);
     }
   }
