@@ -15,8 +15,11 @@ Fold fold_of(std::string kind) {
                                                  {"ReduceL1", Fold::L1},
                                                  {"ReduceL2", Fold::L2},
                                                  {"ReduceSumSquare", Fold::SumSquare},
+                                                 {"ReduceLogSum", Fold::LogSum},
+                                                 {"ReduceLogSumExp", Fold::LogSumExp},
                                                  {"GlobalAveragePool", Fold::Mean},
-                                                 {"GlobalMaxPool", Fold::Max}};
+                                                 {"GlobalMaxPool", Fold::Max},
+                                                 {"GlobalLpPool", Fold::Lp}};
   const std::string prefix = "ai.onnx.";
   if (kind.rfind(prefix, 0) == 0) kind.erase(0, prefix.size());
   return folds.at(kind);
@@ -46,7 +49,10 @@ Reduce::Reduce(const OpSource& s)
       fold(fold_of(kind())),
       global_(kind().rfind("Global", 0) == 0),
       keep_dims_(s.attributes.integer("keepdims", 1) != 0),
-      noop_(s.attributes.integer("noop_with_empty_axes", 0) != 0) {}
+      noop_(s.attributes.integer("noop_with_empty_axes", 0) != 0) {
+  if (fold == Fold::Lp) p = s.attributes.integer("p", 2);
+  if (fold == Fold::Lp && p <= 2) fold = p == 1 ? Fold::L1 : Fold::L2;
+}
 
 void Reduce::infer(const Values& v) {
   const Tensor& x = in(v, 0);
@@ -80,9 +86,8 @@ void Reduce::infer(const Values& v) {
     count *= length;
     last = first;
   }
-  if (stages.empty()) stages.push_back({0, 1, 1, x.size()});
-  for (AxisSplit& s : stages)
-    if (s.length == 1) s = {0, 1, 1, s.outer * s.inner};  // side by side
+  std::erase_if(stages, [](const AxisSplit& s) { return s.length == 1; });
+  if (stages.empty()) stages.push_back({0, 1, 1, x.size()});  // each element by itself, side by side
   for (size_t i = 0; i < x.shape.size(); ++i)
     if (!reduced[i] || keep_dims_) shape.push_back(reduced[i] ? 1 : x.shape[i]);
   out(v).shape = shape;
@@ -90,9 +95,12 @@ void Reduce::infer(const Values& v) {
 
 WindowPool::WindowPool(const OpSource& s)
     : Op(s),
-      average(kind() == "ai.onnx.AveragePool"),
+      how(kind() == "ai.onnx.AveragePool" ? How::Mean
+          : kind() == "LpPool"            ? How::Norm
+                                          : How::Largest),
       count_include_pad(s.attributes.integer("count_include_pad", 0) != 0),
       first_axis_fastest(s.attributes.integer("storage_order", 0) != 0),
+      p(s.attributes.integer("p", 2)),
       auto_pad_(choice<dialect::AutoPad>(s.attributes, "auto_pad")),
       ceil_(s.attributes.integer("ceil_mode", 0) != 0) {
   window.kernel = kernel_of(s);
@@ -103,7 +111,7 @@ WindowPool::WindowPool(const OpSource& s)
 }
 
 void WindowPool::infer(const Values& v) {
-  const Tensor& x = average ? in(v, 0, {DType::F32}) : in(v, 0, {DType::F32, DType::I8, DType::U8});
+  const Tensor& x = how == How::Largest ? in(v, 0, {DType::F32, DType::I8, DType::U8}) : in(v, 0, {DType::F32});
   const size_t n = window.axes();
   require(x.shape.size() == n + 2, "the input does not fit the window");
   require(out(v).type == x.type, "the output's type must be the input's");
@@ -130,7 +138,7 @@ void WindowPool::infer(const Values& v) {
   }
   out(v).shape = shape;
   if (v.out.size() < 2) return;
-  require(!average && out(v, 1).type == DType::I64, "the indices must be int64");
+  require(how == How::Largest && out(v, 1).type == DType::I64, "the indices must be int64");
   out(v, 1).shape = shape;
 }
 

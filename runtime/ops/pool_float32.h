@@ -6,17 +6,18 @@
 
 namespace qgraph::ops {
 
-enum class Fold { Max, Min, Sum, Mean, Prod, L1, L2, SumSquare };
+enum class Fold { Max, Min, Sum, Mean, Prod, L1, L2, Lp, SumSquare, LogSum, LogSumExp };
 
 /// Inputs: data, axes; or x alone, whose axes behind the first two are reduced (GlobalAveragePool and its like).
 class Reduce : public IndexOp {
  public:
   explicit Reduce(const OpSource& s);
   void infer(const Values& v) override;
-  /// Several stages need scratch, which there is none of yet while shapes are inferred.
-  bool foldable(const Values& v) const override { return stages.size() == 1 && IndexOp::foldable(v); }
+  /// What needs scratch is not: there is none yet while shapes are inferred.
+  bool foldable(const Values& v) const override { return stages.size() == 1 && fold != Fold::LogSumExp && IndexOp::foldable(v); }
 
   Fold fold;
+  int64_t p = 2;  // the exponent of Lp
   /// Adjacent axes that are reduced as one, the last ones first; each split is of the shape that those before it leave. There is
   /// always one.
   std::vector<AxisSplit> stages;
@@ -33,13 +34,16 @@ struct PoolWindow {
   size_t axes() const { return kernel.size(); }
 };
 
-/// MaxPool, with indices where there are two outputs, and AveragePool.
+/// MaxPool, with indices where there are two outputs, AveragePool and LpPool.
 class WindowPool : public Op {
  public:
   explicit WindowPool(const OpSource& s);
   void infer(const Values& v) override;
 
-  bool average, count_include_pad, first_axis_fastest;
+  enum class How { Largest, Mean, Norm };
+  How how;
+  bool count_include_pad, first_axis_fastest;
+  int64_t p;  // the exponent of a norm
   PoolWindow window;
 
  private:

@@ -12,7 +12,7 @@ from qgraph.passes.lower.registry import RULES
 from qgraph.execute.integer.common import DEFINITIONS
 from qgraph.execute.torch_ops import TORCH_OPS
 from qgraph.ir.axes import AXIS_RULES
-from qgraph.ir.integer_ops import INTEGER_OPS
+from qgraph.ir.integer_ops import INTEGER_OPS, KINDS
 from qgraph.ir.op_traits import TRAITS, OpTraits, Trait, ops
 
 Rows = Mapping[tuple[str, str], OpTraits]
@@ -74,6 +74,10 @@ def test_functions_stand_in_the_file_of_their_family() -> None:
 @pytest.mark.parametrize("op", [op for domain, op in INTEGER_OPS if domain])
 def test_every_integer_op_has_a_numpy_definition(op: str) -> None:
     assert op in DEFINITIONS
+
+
+def test_every_definition_is_of_an_op() -> None:
+    assert set(DEFINITIONS) <= set(KINDS)
 
 
 def test_linear_ops_have_weight_axes() -> None:

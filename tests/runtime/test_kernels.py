@@ -150,10 +150,10 @@ DRAWN = {
     **{(op, "kernel"): "2^20 places an axis" for op in ("MaxPool", "AveragePool")},
     **{
         (op, name): "2^20 places an axis"
-        for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool")
+        for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool", "LpPool")
         for name in ("kernel_shape", "strides", "dilations", "pads")
     },
-    **{(op, "auto_pad"): "goes with the size; all are drawn" for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool")},
+    **{(op, "auto_pad"): "goes with the size; all are drawn" for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool", "LpPool")},
     **{("MaxUnpool", name): "says how many places there are" for name in ("kernel_shape", "strides", "pads")},
     ("MaxRoiPool", "pooled_shape"): "2^40 places",
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qgraph.execute.integer.common import Arrays, defines, ordered_sum
+from qgraph.execute.integer.functions import exp, exp_wide, log_wide
 from qgraph.ir.integer_ops import AutoPad
 from qgraph.ir.padding import padding
 
@@ -93,7 +94,7 @@ def reduce_max(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     return _extreme(x, _axes(x, a), a, np.maximum)
 
 
-@defines("ai.onnx.ReduceMin")
+@defines("ReduceMin")
 def reduce_min(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     return _extreme(x, _axes(x, a), a, np.minimum)
 
@@ -171,6 +172,52 @@ def reduce_l2(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     if dtype == np.float32:
         return _shaped(np.sqrt(total).astype(np.float32), axes, a)
     return _shaped(_whole(np.sqrt(total.view(np.int64).astype(np.float64)), dtype), axes, a)
+
+
+@defines("ReduceLogSum")
+def reduce_log_sum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    axes = _axes(x, a)
+    total = _sums(x[0], axes, dtype, _values)
+    if dtype == np.float32:
+        return _shaped(log_wide(total).astype(np.float32), axes, a)
+    return _shaped(_whole(log_wide(total.view(np.int64).astype(np.float64)), dtype), axes, a)
+
+
+@defines("ReduceLogSumExp")
+def reduce_log_sum_exp(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    axes, t = _axes(x, a), x[0].astype(np.float32)
+    m = np.maximum.reduce(t, axis=tuple(axes), keepdims=True, initial=-np.inf)
+    total = _sums(exp(t - m), axes, np.dtype(np.float32), _values)
+    y = np.where(np.isfinite(m), m + log_wide(total), m).astype(np.float32)
+    return _shaped(y if dtype == np.float32 else _whole(y.astype(np.float64), dtype), axes, a)
+
+
+@defines("GlobalLpPool")
+def global_lp_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    total = _over(_powers(x[0], a["p"]), _spatial(x), ordered_sum)
+    return _root(total, a["p"])
+
+
+@defines("LpPool")
+def lp_pool(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    assert x[0] is not None
+    return _root(_window_sum(_powers(x[0], a["p"]), _Window(x[0], a)), a["p"])
+
+
+def _powers(x: np.ndarray, p: int) -> np.ndarray:
+    made, square = np.ones(x.shape), np.abs(x.astype(np.float64))
+    while p:
+        made = made * square if p % 2 else made
+        square, p = square * square, p // 2
+    return made
+
+
+def _root(total: np.ndarray, p: int) -> np.ndarray:
+    made = total if p == 1 else np.sqrt(total) if p == 2 else exp_wide(log_wide(total) / p)
+    return made.astype(np.float32)
 
 
 @defines("ReduceProd")

@@ -98,7 +98,6 @@ FAMILIES = (
     pointwise,
     pointwise_float32,
     norm,
-    norm_float32,
     pool,
     pool_float32,
     movement,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qgraph.ir.integer_ops import common
+from qgraph.ir.integer_ops import common, functions
 from qgraph.ir.integer_ops.enums import AutoPad
 from qgraph.ir.integer_ops.index import NUMBERS
 from qgraph.ir.integer_ops.spec import ANY, F32, I8, I64, U8, AttributeSpec, InputSpec, OpSpec, OutputSpec, Types
@@ -37,7 +37,11 @@ ORDER = "\nAdjacent axes are summed as one, the last ones first, with osum; the 
 WHOLE = "; integers modulo 2^64, then 2^bits"
 TRUNCATED = "towards 0 and saturated for integers, NaN is 0"
 P = AttributeSpec("p", "int", 1, 64, 2, meaning="the exponent")
-NORM = "y = float(osum(|x|^p))^(1 / p); p = 1: y = float(osum(|x|)); p = 2: y = float(sqrt(osum(x * x)))"
+NORM = (
+    "y = float(root(s)); root(s) = s for p = 1, sqrt(s) for p = 2, else exp(log(s) / p)\n"
+    "|x|^p by squaring: r = 1, b = |x|; from the lowest bit of p on, r = r * b where it is 1, b = b * b\n"
+    f"{functions.LOG_WIDE}\n{functions.EXP_WIDE}"
+)
 
 REDUCTIONS = (
     _reduction("ReduceMax", ANY, "y = the largest element, NaN if there is one, a zero is +0; none: -infinity or the lowest"),
@@ -48,10 +52,18 @@ REDUCTIONS = (
     _reduction("ReduceL1", NUMBERS, f"y = float(osum(|x|)){WHOLE}{ORDER}"),
     _reduction("ReduceL2", NUMBERS, f"y = float(sqrt(osum(x * x))), {TRUNCATED}{ORDER}"),
     _reduction("ReduceSumSquare", NUMBERS, f"y = float(osum(x * x)){WHOLE}{ORDER}"),
+    _reduction("ReduceLogSum", NUMBERS, f"y = float(log(osum(x))), {TRUNCATED}{ORDER}\n{functions.LOG_WIDE}"),
+    _reduction(
+        "ReduceLogSumExp",
+        NUMBERS,
+        f"m = the largest float(x), s = osum(exp(float(x) - m))\ny = float(m + log(s)), {TRUNCATED}; m where it is no finite "
+        f"number{ORDER}\n{functions.LOG_WIDE}\n{functions.EXP}",
+    ),
 )
 GLOBAL_POOLS = (
     _global("GlobalAveragePool", f"y = float(osum(x) / n), n at least 1{ORDER}"),
     _global("GlobalMaxPool", "y = the largest element, NaN if there is one, a zero is +0; none: -infinity"),
+    _global("GlobalLpPool", f"s = osum(|x|^p); {NORM}{ORDER}", (P,)),
 )
 
 
@@ -101,6 +113,7 @@ POOLS = (
         "on x and its padding; at least 1" + SUM,
         common.flag("count_include_pad", "1: the padding counts"),
     ),
+    _pool("LpPool", (F32,), (), f"s = the sum of |x|^p over the taps that lie on x; {NORM}{SUM}", P),
 )
 MAX_UNPOOL = OpSpec(
     "MaxUnpool",

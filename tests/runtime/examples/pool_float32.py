@@ -39,10 +39,11 @@ def reduction(draw: st.DrawFn, op: str) -> Example:
 @example(*(spec.op_type for spec in GLOBAL_POOLS))
 def global_pool(draw: st.DrawFn, op: str) -> Example:
     shape = draw(st.sampled_from([(2, 3, 5, 4), (2, 3), (1, 70, 9), (2, 2, 2, 3, 4), (2, 3, 0)]))
-    return Example([numbers(draw, shape, "float32")], {}, ("float32",))
+    attributes = {"p": draw(st.integers(1, 5))} if op == "GlobalLpPool" else {}
+    return Example([numbers(draw, shape, "float32")], attributes, ("float32",))
 
 
-@example("ai.onnx.MaxPool", "ai.onnx.AveragePool")
+@example("ai.onnx.MaxPool", "ai.onnx.AveragePool", "LpPool")
 def pool(draw: st.DrawFn, op: str) -> Example:
     spatial, kind = draw(st.integers(1, 3)), draw(st.sampled_from(types(op.removeprefix("ai.onnx."))))
     window = draw(windows(spatial))
@@ -58,8 +59,8 @@ def pool(draw: st.DrawFn, op: str) -> Example:
     attributes |= draw(st.sampled_from([{}, {"strides": window["strides"]}]))
     if draw(st.booleans()):
         attributes["dilations"] = window["dilations"]
-    option = "count_include_pad" if op == "ai.onnx.AveragePool" else "storage_order"
-    attributes[option] = draw(st.integers(0, 1))
+    option, high = {"ai.onnx.AveragePool": ("count_include_pad", 1), "LpPool": ("p", 4)}.get(op, ("storage_order", 1))
+    attributes[option] = draw(st.integers(op == "LpPool", high))
     indices = ("int64",) if op == "ai.onnx.MaxPool" and draw(st.booleans()) else ()
     x = numbers(draw, (2, 2, *size), kind)
     return Example([np.round(x) if kind == "float32" and draw(st.booleans()) else x], attributes, (kind, *indices))

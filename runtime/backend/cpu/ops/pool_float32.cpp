@@ -9,6 +9,7 @@
 
 #include "backend/cpu/isa/join_rows.h"
 #include "backend/cpu/ops/kernel.h"
+#include "backend/cpu/ops/norms.h"
 
 namespace qgraph::cpu {
 namespace {
@@ -30,7 +31,7 @@ class WindowPoolKernel : public CpuKernel {
     const size_t last = w.axes() - 1;
     width_ = std::max(w.begin[last] + w.size[last], w.places[last] * w.stride[last] + (w.kernel[last] - 1) * w.dilation[last]);
     counts_.clear();
-    for (int64_t place = 0; op_.average && place < w.places[last]; ++place)
+    for (int64_t place = 0; op_.how == ops::WindowPool::How::Mean && place < w.places[last]; ++place)
       counts_.push_back(static_cast<double>(taps(last, place).counted));
     int64_t taps = 1;
     for (size_t i = 0; i < last; ++i) taps *= w.kernel[i];
@@ -42,7 +43,9 @@ class WindowPoolKernel : public CpuKernel {
     if (c.out.size() > 1) return with_indices(c);
     switch (c.in[0]->type) {
       case DType::F32:
-        return op_.average ? means(c) : largest<float>(c);
+        return op_.how == ops::WindowPool::How::Mean   ? means(c)
+               : op_.how == ops::WindowPool::How::Norm ? norms(c)
+                                                       : largest<float>(c);
       case DType::I8:
         return largest<int8_t>(c);
       default:
@@ -187,6 +190,23 @@ class WindowPoolKernel : public CpuKernel {
           for (size_t i = 0; i + 1 < op_.window.axes(); ++i) count *= static_cast<double>(place.taps[i].counted);
           const double* each = counts_.data();
           for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(made[i] / std::max(count * each[i], 1.0));
+        });
+  }
+
+  void norms(const Context& c) const {
+    const int64_t n = op_.window.places.back(), p = op_.p;
+    pool<float>(
+        c, 0.0,
+        [=](const float* const* rows, int64_t count, int64_t size, double* to) {
+          std::fill(to, to + size, 0.0);
+          for (int64_t r = 0; r < count; ++r)
+            for (int64_t i = 0; i < size; ++i) to[i] = to[i] + power(rows[r][i], p);
+        },
+        [&](const double* const* rows, int64_t count, int64_t length, int64_t step, double* to) {
+          c.kernels->float32->join_double_sums(rows, count, length, step, to);
+        },
+        [=](const double* made, float* y, const Place&) {
+          for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(root(made[i], p));
         });
   }
 
@@ -335,7 +355,7 @@ class MaxRoiPoolKernel : public CpuKernel {
 }  // namespace
 
 void add_pool_float32_kernels(KernelTable& table) {
-  for (const char* kind : {"ai.onnx.MaxPool", "ai.onnx.AveragePool"})
+  for (const char* kind : {"ai.onnx.MaxPool", "ai.onnx.AveragePool", "LpPool"})
     table.emplace_back(kind, make<WindowPoolKernel, ops::WindowPool>);
   table.emplace_back("MaxUnpool", make<MaxUnpoolKernel, ops::MaxUnpool>);
   table.emplace_back("MaxRoiPool", make<MaxRoiPoolKernel, ops::MaxRoiPool>);

@@ -6,6 +6,7 @@
 
 #include "backend/cpu/isa/ordered_sum.h"
 #include "backend/cpu/ops/kernel.h"
+#include "backend/cpu/ops/norms.h"
 #include "ops/pool_float32.h"
 
 namespace qgraph::cpu {
@@ -137,21 +138,24 @@ class ReduceKernel : public CpuKernel {
  public:
   ReduceKernel(const ops::Reduce& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
 
-  /// The results of all stages but the last, up to 8 bytes each, one after the other in the scratch of all workers.
-  size_t prepare(const Values&) override {
-    int64_t results = 0;
-    for (size_t i = 0; i + 1 < op_.stages.size(); ++i) results += padded(op_.stages[i]);
-    return static_cast<size_t>(round_up(results * 8 / workspace_.pool.size() + 64, 64));
+  /// In the scratch of all workers, one after the other: the results of all stages but the last, up to 8 bytes each; then what
+  /// ReduceLogSumExp needs.
+  size_t prepare(const Values& v) override {
+    int64_t bytes = 0;
+    for (size_t i = 0; i + 1 < op_.stages.size(); ++i) bytes += padded(op_.stages[i]) * 8;
+    staged_ = bytes;
+    if (op_.fold == Fold::LogSumExp) bytes += round_up(v.out[0]->size() * 4, 64) + v.in[0]->size() * 4;
+    return static_cast<size_t>(round_up(bytes / workspace_.pool.size() + 64, 64));
   }
 
   void compute(const Context& c) override {
     switch (c.in[0]->type) {
       case DType::F32:
-        return extreme() ? extremes<float>(c) : op_.fold == Fold::Prod ? product(c) : sums(c);
+        return extreme() ? extremes<float>(c) : op_.fold == Fold::LogSumExp ? log_sum_exp<float>(c) : floats(c);
       case DType::I64:
-        return extreme() ? extremes<int64_t>(c) : integers<int64_t>(c);
+        return extreme() ? extremes<int64_t>(c) : op_.fold == Fold::LogSumExp ? log_sum_exp<int64_t>(c) : integers<int64_t>(c);
       case DType::I32:
-        return extreme() ? extremes<int32_t>(c) : integers<int32_t>(c);
+        return extreme() ? extremes<int32_t>(c) : op_.fold == Fold::LogSumExp ? log_sum_exp<int32_t>(c) : integers<int32_t>(c);
       case DType::I16:
         return extremes<int16_t>(c);
       case DType::I8:
@@ -165,12 +169,10 @@ class ReduceKernel : public CpuKernel {
   bool extreme() const { return op_.fold == Fold::Max || op_.fold == Fold::Min; }
   static int64_t padded(const AxisSplit& stage) { return round_up(stage.outer * stage.inner, 8); }
 
-  /// Run the stages. first(x, layout, made) makes results of the input, `next` the same of results, and finish(r) an output of
-  /// one of the last ones.
-  template <typename T, typename Result, typename First, typename Next, typename Finish>
-  void run(const Context& c, First first, Next next, Finish finish) const {
-    const T* x = c.in[0]->as<T>();
-    T* y = c.out[0]->as<T>();
+  /// Run the stages over x. first(x, layout, made) makes results of it, `next` the same of results, and finish(r, at) element
+  /// `at` of y of one of the last ones.
+  template <typename Result, typename T, typename Out, typename First, typename Next, typename Finish>
+  void run(const Context& c, const T* x, Out* y, First first, Next next, Finish finish) const {
     const Result* from = nullptr;
     auto* to = reinterpret_cast<Result*>(c.scratch);
     for (const AxisSplit& stage : op_.stages) {
@@ -179,7 +181,7 @@ class ReduceKernel : public CpuKernel {
       };
       if (&stage == &op_.stages.back())
         return each_block<Result>(c, stage, make, [&](int64_t at, int64_t n, const Result* made) {
-          for (int64_t i = 0; i < n; ++i) y[at + i] = finish(made[i]);
+          for (int64_t i = 0; i < n; ++i) y[at + i] = finish(made[i], at + i);
         });
       each_block<Result>(c, stage, make, [&](int64_t at, int64_t n, const Result* made) { std::copy(made, made + n, to + at); });
       from = to;
@@ -223,7 +225,7 @@ class ReduceKernel : public CpuKernel {
   void extremes(const Context& c) const {
     const auto best = extremes_of<kLargest, T>;
     const bool logic = c.in[0]->type == DType::Bool;
-    run<T, T>(c, best, best, [&](T r) {
+    run<T>(c, c.in[0]->as<T>(), c.out[0]->as<T>(), best, best, [&](T r, int64_t) {
       if constexpr (std::is_floating_point_v<T>)
         return r + 0.0f;
       else
@@ -231,55 +233,110 @@ class ReduceKernel : public CpuKernel {
     });
   }
 
-  void sums(const Context& c) const {
+  /// Run the stages of an ordered sum; finish(sum, at) is element `at` of y.
+  template <typename Out, typename Finish>
+  void sums(const Context& c, const float* x, Out* y, Finish finish) const {
     const Float32Kernels& kernels = *c.kernels->float32;
     const SumOf of = op_.fold == Fold::L1                                  ? SumOf::Magnitudes
                      : op_.fold == Fold::L2 || op_.fold == Fold::SumSquare ? SumOf::Squares
                                                                            : SumOf::Values;
+    const int64_t p = op_.p;
     const auto plus = [](double a, double b) { return a + b; };
-    const auto first = [&](const float* x, const Layout& l, double* made) {
-      if (!l.rows()) return kernels.column_sums(of, x, l.n, l.stride, l.results, made);
+    const auto first = [&](const float* from, const Layout& l, double* made) {
+      if (op_.fold == Fold::Lp)
+        return fold_lanes<kSumLanes>(from, l, 0.0, [=](double a, float b) { return a + power(b, p); }, plus, made);
+      if (!l.rows()) return kernels.column_sums(of, from, l.n, l.stride, l.results, made);
       if (l.n > kSumLanes) {
-        for (int64_t r = 0; r < l.results; ++r) made[r] = kernels.sum(of, x + r * l.step, l.n);
+        for (int64_t r = 0; r < l.results; ++r) made[r] = kernels.sum(of, from + r * l.step, l.n);
       } else if (of == SumOf::Squares) {
-        fold_lanes<kSumLanes>(x, l, 0.0, [](double a, float b) { return a + static_cast<double>(b) * b; }, plus, made);
+        fold_lanes<kSumLanes>(from, l, 0.0, [](double a, float b) { return a + static_cast<double>(b) * b; }, plus, made);
       } else if (of == SumOf::Magnitudes) {
-        fold_lanes<kSumLanes>(x, l, 0.0, [](double a, float b) { return a + std::fabs(b); }, plus, made);
+        fold_lanes<kSumLanes>(from, l, 0.0, [](double a, float b) { return a + std::fabs(b); }, plus, made);
       } else {
-        fold_lanes<kSumLanes>(x, l, 0.0, plus, plus, made);
+        fold_lanes<kSumLanes>(from, l, 0.0, plus, plus, made);
       }
     };
     const auto next = [=](const double* t, const Layout& l, double* made) { fold_lanes<kSumLanes>(t, l, 0.0, plus, plus, made); };
-    const auto count = static_cast<double>(std::max<int64_t>(op_.count, 1));
-    if (op_.fold == Fold::Mean)
-      run<float, double>(c, first, next, [=](double sum) { return static_cast<float>(sum / count); });
-    else if (op_.fold == Fold::L2)
-      run<float, double>(c, first, next, [](double sum) { return static_cast<float>(std::sqrt(sum)); });
-    else
-      run<float, double>(c, first, next, [](double sum) { return static_cast<float>(sum); });
+    run<double>(c, x, y, first, next, finish);
   }
 
-  void product(const Context& c) const {
+  void floats(const Context& c) const {
+    const float* x = c.in[0]->as<float>();
+    float* y = c.out[0]->as<float>();
+    const auto count = static_cast<double>(std::max<int64_t>(op_.count, 1));
+    const int64_t p = op_.p;
+    switch (op_.fold) {
+      case Fold::Prod:
+        return product(c, x, y);
+      case Fold::Mean:
+        return sums(c, x, y, [=](double sum, int64_t) { return static_cast<float>(sum / count); });
+      case Fold::L2:
+      case Fold::Lp:
+        return sums(c, x, y, [=](double sum, int64_t) { return static_cast<float>(root(sum, p)); });
+      case Fold::LogSum:
+        return sums(c, x, y, [](double sum, int64_t) { return static_cast<float>(log_of(sum)); });
+      default:
+        return sums(c, x, y, [](double sum, int64_t) { return static_cast<float>(sum); });
+    }
+  }
+
+  void product(const Context& c, const float* x, float* y) const {
     const auto times = [](double a, double b) { return a * b; };
-    const auto made_of = [=](const auto* x, const Layout& l, double* made) {
-      fold_lanes<kSumLanes>(x, l, 1.0, times, times, made);
+    const auto made_of = [=](const auto* from, const Layout& l, double* made) {
+      fold_lanes<kSumLanes>(from, l, 1.0, times, times, made);
     };
-    run<float, double>(c, made_of, made_of, [](double r) { return static_cast<float>(r); });
+    run<double>(c, x, y, made_of, made_of, [](double r, int64_t) { return static_cast<float>(r); });
+  }
+
+  template <typename T>
+  void log_sum_exp(const Context& c) const {
+    const T* x = c.in[0]->as<T>();
+    auto* largest = reinterpret_cast<float*>(c.scratch + staged_);
+    auto* e = reinterpret_cast<float*>(c.scratch + staged_ + round_up(c.out[0]->size() * 4, 64));
+    c.pool->parallel(c.in[0]->size(), 1 << 14, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) e[i] = static_cast<float>(x[i]);
+    });
+    const auto best = extremes_of<true, float>;
+    run<float>(c, e, largest, best, best, [](float r, int64_t) { return r; });
+    const AxisSplit& s = op_.stages[0];
+    c.pool->parallel(s.outer, (1 << 12) / std::max<int64_t>(1, s.length * s.inner), [&](int64_t begin, int64_t end, int) {
+      for (int64_t o = begin; o < end; ++o) {
+        int64_t at = o * s.inner;
+        for (size_t i = 1; i < op_.stages.size(); ++i) {
+          const AxisSplit& next = op_.stages[i];
+          at = at / (next.length * next.inner) * next.inner + at % next.inner;
+        }
+        float* t = e + o * s.length * s.inner;
+        for (int64_t k = 0; k < s.length; ++k)
+          for (int64_t i = 0; i < s.inner; ++i) t[k * s.inner + i] = t[k * s.inner + i] - largest[at + i];
+        c.kernels->float32->function(Function::Exp, 0, 0, t, s.length * s.inner, t);
+      }
+    });
+    sums(c, e, c.out[0]->as<T>(), [=](double sum, int64_t at) {
+      const auto m = static_cast<double>(largest[at]);
+      const double y = std::isfinite(m) ? m + log_of(sum) : m;
+      if constexpr (std::is_floating_point_v<T>)
+        return static_cast<T>(y);
+      else
+        return whole<T>(static_cast<double>(static_cast<float>(y)));
+    });
   }
 
   template <typename T>
   void integers(const Context& c) const {
     const Fold fold = op_.fold;
     const auto count = std::max<int64_t>(op_.count, 1);
-    const auto finish = [=](uint64_t r) {
+    const auto finish = [=](uint64_t r, int64_t) {
       const auto sum = static_cast<int64_t>(r);
+      if (fold == Fold::LogSum) return whole<T>(log_of(static_cast<double>(sum)));
       if (fold == Fold::L2) return whole<T>(std::sqrt(static_cast<double>(sum)));
       return static_cast<T>(fold == Fold::Mean ? sum / count : sum);
     };
     const auto over = [&](uint64_t start, auto join) {
       const auto first = [=](uint64_t a, T b) { return join(a, term(fold, b)); };
-      run<T, uint64_t>(
-          c, [=](const T* x, const Layout& l, uint64_t* made) { fold_lanes<1>(x, l, start, first, join, made); },
+      run<uint64_t>(
+          c, c.in[0]->as<T>(), c.out[0]->as<T>(),
+          [=](const T* x, const Layout& l, uint64_t* made) { fold_lanes<1>(x, l, start, first, join, made); },
           [=](const uint64_t* x, const Layout& l, uint64_t* made) { fold_lanes<1>(x, l, start, join, join, made); }, finish);
     };
     if (fold == Fold::Prod)
@@ -289,13 +346,15 @@ class ReduceKernel : public CpuKernel {
   }
 
   const ops::Reduce& op_;
+  int64_t staged_ = 0;
 };
 
 }  // namespace
 
 void add_reduce_float32_kernels(KernelTable& table) {
-  for (const char* kind : {"ai.onnx.ReduceMax", "ReduceMin", "ReduceSum", "ai.onnx.ReduceMean", "ReduceProd", "ReduceL1",
-                           "ReduceL2", "ReduceSumSquare", "GlobalAveragePool", "GlobalMaxPool"})
+  for (const char* kind :
+       {"ai.onnx.ReduceMax", "ReduceMin", "ReduceSum", "ai.onnx.ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2",
+        "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"})
     table.emplace_back(kind, make<ReduceKernel, ops::Reduce>);
 }
 
