@@ -60,7 +60,11 @@ def agree(model: ir.Model, feed: dict[str, np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize(("op", "direction"), itertools.product(GATES, ["forward", "reverse", "bidirectional"]))
-@pytest.mark.parametrize("given", [set(), {"b"}, {"b", "lengths"}, {"b", "h", "c"}, {"b", "lengths", "h", "c", "p"}], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [set(), {"b"}, {"b", "lengths"}, {"b", "h", "c"}, {"b", "lengths", "h", "c", "p"}],
+    ids=lambda given: " ".join(sorted(given)) or "none",
+)
 def test_directions_lengths_and_states(op: str, direction: str, given: set[str]) -> None:
     agree(*model_of(op, 1 + (direction == "bidirectional"), given, {"direction": direction}))
 
