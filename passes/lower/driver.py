@@ -42,7 +42,7 @@ from qgraph.errors import QGraphError
 from qgraph.ir.bit_types import program_number
 from qgraph.ir.dialects import INTEGER, QDQ, dialect_of
 from qgraph.ir.integer_ops import INTEGER_OPS
-from qgraph.ir.op_traits import traits
+from qgraph.ir.op_traits import family, traits
 from qgraph.ir.patterns import is_op
 from qgraph.ir.scopes import where
 from qgraph.ir.weights import Weight, quantizer_params, read_weight
@@ -184,6 +184,13 @@ def _output(low: Lowering, value: ir.Value) -> ir.Value:
     return low.build.add(like, "Identity", [made], name=name, type=made.dtype, shape=value.shape, domain="")
 
 
+def _is_quantized(value: ir.Value) -> bool:
+    """Whether ``value`` holds codes: a quantizer makes it, or a DequantizeLinear reads it."""
+    maker = value.producer()
+    around = [use.node for use in value.uses()] + ([] if maker is None else [maker])
+    return any(node.op_type in QDQ or family(node) == "quantized" for node in around)
+
+
 @contextlib.contextmanager
 def _recursion(nodes: int) -> Iterator[None]:
     """Room for a value that is computed from so many nodes one behind the other: each asks the one before it."""
@@ -211,7 +218,7 @@ class Lower(Pass):
             raise QGraphError("pass 'lower': the model is in the integer dialect already; take 'lower' out")
         for what, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
             for value in values:
-                if value.dtype == ir.DataType.INT8:
+                if value.dtype == ir.DataType.INT8 and _is_quantized(value):
                     raise QGraphError(
                         f"pass 'lower': {what} {value.name!r} is int8 and a program's codes are uint8; quantize with uint8, let "
                         "the model take and give float32, or deploy with 'qgraph export' on ONNX Runtime"

@@ -56,7 +56,7 @@ void Elementwise::infer(const Values& v) {
   require(out(v).type == (compares_ || logic_ ? DType::Bool : a.type), "the output has the wrong type");
   if (logic_)
     require(a.type == DType::Bool, "logic needs bool operands");
-  else if (is_one_of(kind(), {"BitwiseAnd", "BitwiseOr", "BitwiseXor"}) || (kind() == "Mod" && !fmod))
+  else if (is_one_of(kind(), {"BitwiseAnd", "BitwiseOr", "BitwiseXor"}))
     require(is_whole(a.type), "it needs integers");
   else if (kind() == "BitShift")
     require(a.type == DType::U8, "it needs uint8");

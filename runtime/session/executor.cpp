@@ -40,15 +40,16 @@ std::vector<Array> Executor::run(const std::vector<Array>& arrays) {
   context_.start();
   check_count(inputs_, arrays.size());
   std::vector<Held> values;
+  values.reserve(arrays.size());
   for (const Array& array : arrays) values.push_back({{array.type, array.shape, const_cast<void*>(array.data)}, nullptr});
   for (const Bound& bound : bound_)
     if (arrays[bound.input].data == nullptr) values[bound.input] = bound.set ? bound.value : first_value(bound, arrays);
-  std::vector<Shape> shapes;
-  for (size_t i = 0; i < values.size(); ++i) {
-    check_type(inputs_[i], values[i].tensor.type);
-    shapes.push_back(values[i].tensor.shape);
+  for (size_t i = 0; i < values.size(); ++i) check_type(inputs_[i], values[i].tensor.type);
+  if (!graph_.planned_for(values)) {
+    std::vector<Shape> shapes;
+    for (const Held& value : values) shapes.push_back(value.tensor.shape);
+    check_shapes(inputs_, shapes);
   }
-  check_shapes(inputs_, shapes);
   graph_.run(std::move(values));
   std::vector<Held> next;
   for (const Bound& bound : bound_) next.push_back(next_value(bound));
@@ -57,8 +58,9 @@ std::vector<Array> Executor::run(const std::vector<Array>& arrays) {
     bound_[i].set = true;
   }
   std::vector<Array> results;
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    const Tensor tensor = graph_.output(i).tensor;
+  results.reserve(outputs_.size());
+  for (int t : graph_.graph().outputs) {
+    const Tensor& tensor = graph_.tensor(static_cast<size_t>(t));
     results.push_back({tensor.type, tensor.shape, tensor.data});
   }
   return results;

@@ -198,10 +198,17 @@ void GraphExecutor::count_work(const Segment& segment) {
   }
 }
 
+bool GraphExecutor::planned_for(const std::vector<Held>& inputs) const {
+  return ready() && std::equal(inputs.begin(), inputs.end(), current_.begin(), current_.end(),
+                               [](const Held& input, const Shape& shape) { return input.tensor.shape == shape; });
+}
+
 void GraphExecutor::run(std::vector<Held> inputs) {
-  std::vector<Shape> shapes;
-  for (const Held& input : inputs) shapes.push_back(input.tensor.shape);
-  prepare(shapes);
+  if (!planned_for(inputs)) {
+    std::vector<Shape> shapes;
+    for (const Held& input : inputs) shapes.push_back(input.tensor.shape);
+    prepare(shapes);
+  }
   inputs_ = std::move(inputs);
   for (const Segment& segment : segments_)
     for (size_t t : segment.wanted) tensors()[t].known = false;

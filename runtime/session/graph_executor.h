@@ -21,6 +21,8 @@ class GraphExecutor {
   /// Plan the first segment.
   void prepare(const std::vector<Shape>& shapes);
   void run(std::vector<Held> inputs);
+  /// Whether inputs have the shapes that the first segment is planned for.
+  bool planned_for(const std::vector<Held>& inputs) const;
   /// Output i of the last run.
   Held output(size_t i) const;
   /// The value of the last run with `keep`.

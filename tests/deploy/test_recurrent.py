@@ -49,7 +49,11 @@ def agree(model: ir.Model, feed: dict[str, np.ndarray], folder: Path, atol: floa
 
 
 @pytest.mark.parametrize(("op", "direction"), itertools.product(GATES, ["forward", "reverse", "bidirectional"]))
-@pytest.mark.parametrize("given", [set(), {"b"}, {"b", "lengths"}, {"b", "h", "c"}, {"b", "lengths", "h", "c", "p"}], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [set(), {"b"}, {"b", "lengths"}, {"b", "h", "c"}, {"b", "lengths", "h", "c", "p"}],
+    ids=lambda given: " ".join(sorted(given)) or "none",
+)
 def test_directions_lengths_and_states(op: str, direction: str, given: set[str], tmp_path: Path) -> None:
     agree(*model_of(op, 1 + (direction == "bidirectional"), given, {"direction": direction}), tmp_path)
 
@@ -129,7 +133,7 @@ def test_threads_share_a_step_that_is_large(batch: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("op", "direction"), itertools.product(GATES, ["forward", "reverse", "bidirectional"]))
 @pytest.mark.parametrize("preset", ["int8", "int8-dynamic"])
-@pytest.mark.parametrize("given", [set(), {"b", "lengths", "h", "c", "p"}], ids=str)
+@pytest.mark.parametrize("given", [set(), {"b", "lengths", "h", "c", "p"}], ids=lambda given: " ".join(sorted(given)) or "none")
 @pytest.mark.parametrize("before", [0, 1])
 def test_quantized(op: str, direction: str, preset: str, given: set[str], before: int, tmp_path: Path) -> None:
     """The program has the bytes of ``to_torch(exact=True)`` and is close to ONNX Runtime and to the module that is trained."""

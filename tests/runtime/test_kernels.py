@@ -124,7 +124,6 @@ DRAWN = {
     ("MeanVarianceNormalization", "axes"): "axes of the input",
     ("GroupNormalization", "num_groups"): "2^24 channels",
     **{(op, "axis"): "axes of the input; all are drawn" for op in ("ArgMax", "ArgMin")},
-    ("Mod", "fmod"): "float32 needs 1; both are drawn",
     ("Lookup", "axis"): "the axis of the channels",
     ("Flatten", "axis"): "axes of the input; all are drawn",
     ("Split", "axis"): "axes of the input; all are drawn",

@@ -63,7 +63,7 @@ def _wrapped(whole: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def modulo(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
     p, q = _pair(x)
     if dtype == np.float32:
-        return np.asarray(np.fmod(p, q))
+        return np.asarray(np.fmod(p, q) if a["fmod"] else np.mod(p, q))
     safe = np.where(q == 0, 1, q)
     return np.where(q == 0, 0, np.fmod(p, safe) if a["fmod"] else np.mod(p, safe)).astype(dtype)
 

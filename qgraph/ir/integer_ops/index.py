@@ -95,8 +95,9 @@ OPS = (
     _pair(
         "Mod",
         ALL_NUMBERS,
-        "y = a - b * floor(a / b); with fmod towards 0 in place of floor, exact; integers: 0 where b is 0",
-        attributes=(common.flag("fmod", "1: the sign is that of a, and not that of b; float32 needs it"),),
+        "r = a - b * (a / b towards 0), without fmod r + b where r is not 0 and its sign is not that of b, and the 0 of b's"
+        " sign where r is 0; integers: 0 where b is 0",
+        attributes=(common.flag("fmod", "1: the sign is that of a, and not that of b"),),
     ),
     _small(
         "Pow",

@@ -18,8 +18,8 @@ enum class Function {
 };
 // clang-format on
 
-/// Functions of two values, by the names of their ops.
-enum class Pair { Add, Sub, Mul, Div, Max, Min, Mod, Pow, PRelu };
+/// Functions of two values, by the names of their ops; FloorMod is Mod without fmod.
+enum class Pair { Add, Sub, Mul, Div, Max, Min, Mod, FloorMod, Pow, PRelu };
 enum class Comparison { Equal, Greater, Less, GreaterOrEqual, LessOrEqual };
 
 /// Shares of a row: e / sum of e with e = exp(x - max x), or their logarithms.

@@ -127,7 +127,7 @@ const std::unordered_map<std::string, Function> kFunctions{
     {"Abs", Function::Abs}, {"Neg", Function::Neg}, {"Relu", Function::Relu}};
 // clang-format on
 
-std::optional<Pair> float_pair(Kind kind) {
+std::optional<Pair> float_pair(Kind kind, bool fmod) {
   switch (kind) {
     case Kind::Add:
       return Pair::Add;
@@ -138,7 +138,7 @@ std::optional<Pair> float_pair(Kind kind) {
     case Kind::Div:
       return Pair::Div;
     case Kind::Mod:
-      return Pair::Mod;
+      return fmod ? Pair::Mod : Pair::FloorMod;
     case Kind::Pow:
       return Pair::Pow;
     case Kind::PRelu:
@@ -232,7 +232,7 @@ void any_pair(const Context& c, const Op& op, Kind kind, bool flag, const Tensor
               const Tensor& b, int64_t b_at, int64_t b_step, int64_t n, const Tensor& y, int64_t y_at) {
   if (a.type == DType::F32) {
     const float *p = a.as<float>() + a_at, *q = b.as<float>() + b_at;
-    if (const auto found = float_pair(kind))
+    if (const auto found = float_pair(kind, flag))
       return c.kernels->float32->pair(*found, p, a_step, q, b_step, n, y.as<float>() + y_at);
     if (const auto found = comparison(kind))
       return c.kernels->float32->compare(*found, p, a_step, q, b_step, n, y.as<uint8_t>() + y_at);
