@@ -311,7 +311,11 @@ _GROUPS = (
         OpTraits("", "text", no_integer=NO_TENSOR, no_torch=NO_TENSOR, no_axes=NO_TENSOR),
     ),
     _group(
-        "BitCast BlackmanWindow DFT HammingWindow HannWindow MelWeightMatrix STFT",
+        "BlackmanWindow HammingWindow HannWindow",
+        OpTraits("", "signal", no_integer=EXPANDED, no_torch=EXPANDED, no_axes=EXPANDED),
+    ),
+    _group(
+        "BitCast DFT MelWeightMatrix STFT",
         OpTraits("", "signal", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE),
     ),
     _group(

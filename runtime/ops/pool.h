@@ -50,7 +50,7 @@ class ReduceMean : public Reduction {
   float multiplier;
 };
 
-/// Inputs: x, axis.
+/// CumSum and CumProd. Inputs: x, axis.
 class CumSum : public Op {
  public:
   explicit CumSum(const OpSource& s);

@@ -27,6 +27,7 @@
 #include "ops/resize.h"
 #include "ops/resize_float32.h"
 #include "ops/scatter.h"
+#include "ops/signal_float32.h"
 
 namespace qgraph {
 namespace {
@@ -205,6 +206,11 @@ const std::unordered_map<std::string, Factory>& factories() {
       {"ArgMax", make<ops::ArgExtreme>},
       {"ArgMin", make<ops::ArgExtreme>},
       {"CumSum", make<ops::CumSum>},
+      {"CumProd", make<ops::CumSum>},
+      {"DFT", make<ops::Fourier>},
+      {"STFT", make<ops::Fourier>},
+      {"MelWeightMatrix", make<ops::MelWeightMatrix>},
+      {"BitCast", make<ops::BitCast>},
       {"Where", make<ops::Where>},
       {"If", make<ops::If>},
       {"Loop", make<ops::Loop>},

@@ -155,6 +155,7 @@ DRAWN = {
     },
     **{(op, "auto_pad"): "goes with the size; all are drawn" for op in ("ai.onnx.MaxPool", "ai.onnx.AveragePool", "LpPool")},
     **{("MaxUnpool", name): "says how many places there are" for name in ("kernel_shape", "strides", "pads")},
+    **{("DFT", name): "says which x there may be; both are drawn" for name in ("inverse", "onesided")},
     ("MaxRoiPool", "pooled_shape"): "2^40 places",
     **{(op, "staged"): "comes with the attributes of its codes; both are drawn" for op in ("Linear", "Conv")},
     **{(op, name): "says how an operand lies; both are drawn" for op in ("Gemm", "FusedMatMul") for name in ("transA", "transB")},

@@ -26,6 +26,7 @@ from qgraph.execute.integer import (  # noqa: F401
     pool_float32,
     recurrent,
     resize,
+    signal_float32,
 )
 from qgraph.execute.integer.common import DEFINITIONS, Arrays
 from qgraph.ir.dialects import OPSET

@@ -67,16 +67,25 @@ def reduce_mean(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 
 @defines("CumSum")
 def cum_sum(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    return _running(x, a, dtype, np.add, 0)
+
+
+@defines("CumProd")
+def cum_prod(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
+    return _running(x, a, dtype, np.multiply, 1)
+
+
+def _running(x: Arrays, a: Mapping[str, Any], dtype: np.dtype, join: np.ufunc, start: int) -> np.ndarray:
     data, axis = x[:2]
     assert data is not None and axis is not None
     rows = np.moveaxis(data, int(axis.reshape(())), 0)
     rows = rows[::-1] if a["reverse"] else rows
-    total, sums = np.zeros(rows.shape[1:], dtype), []
+    total, results = np.full(rows.shape[1:], start, dtype), []
     for i, row in enumerate(rows):
         before = total
-        total = row if i == 0 else total + row
-        sums.append(before if a["exclusive"] else total)
-    made = np.array(sums, dtype).reshape(rows.shape)
+        total = row if i == 0 else join(total, row)
+        results.append(before if a["exclusive"] else total)
+    made = np.array(results, dtype).reshape(rows.shape)
     return np.ascontiguousarray(np.moveaxis(made[::-1] if a["reverse"] else made, 0, int(axis.reshape(()))))
 
 

@@ -1,4 +1,4 @@
-"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in twelve families.
+"""The integer dialect: every op that a program can hold, one row an op (``INTEGER_OPS``), in thirteen families.
 
 Ops of the domain ``qgraph.integer`` are the fused kernels; those of the standard domain keep ONNX's meaning, with the types and
 attributes that their row names: they compute shapes and masks, and in float32 what is not quantized. The lowering, ``verify``,
@@ -27,6 +27,7 @@ from qgraph.ir.integer_ops import (
     pool_float32,
     recurrent,
     resize,
+    signal_float32,
 )
 from qgraph.ir.integer_ops.enums import (
     ENUMS,
@@ -98,14 +99,15 @@ FAMILIES = (
     pointwise,
     pointwise_float32,
     norm,
+    norm_float32,
     pool,
     pool_float32,
+    signal_float32,
     movement,
     index,
     resize,
     detection,
     control,
-    norm_float32,
 )
 
 INTEGER_OPS: dict[tuple[str, str], OpSpec] = {(spec.domain, spec.op_type): spec for family in FAMILIES for spec in family.OPS}

@@ -93,4 +93,17 @@ CUM_SUM = OpSpec(
     domain="",
 )
 
-OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN, REDUCE_MAX, CUM_SUM)
+CUM_PROD = OpSpec(
+    "CumProd",
+    "pool",
+    inputs=CUM_SUM.inputs,
+    outputs=CUM_SUM.outputs,
+    attributes=(
+        common.flag("exclusive", "1: y[i] is the product before x[i], from 1 on"),
+        common.flag("reverse", "1: from the end of the axis to its begin"),
+    ),
+    equation="y[0] = x[0]; y[i] = y[i - 1] * x[i] along the axis, one IEEE operation, or integers modulo 2^bits",
+    domain="",
+)
+
+OPS = (MAX_POOL, AVERAGE_POOL, REDUCE_MEAN, REDUCE_MAX, CUM_SUM, CUM_PROD)

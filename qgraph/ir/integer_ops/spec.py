@@ -17,8 +17,9 @@ INTEGER = "qgraph.integer"
 """Domain of the fused integer kernels."""
 
 Family = Literal[
-    "linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "movement", "index", "resize", "detection", "control"
-]
+    "linear", "conv", "attention", "recurrent", "pointwise", "norm", "pool", "signal", "movement", "index", "resize", "detection",
+    "control",
+]  # fmt: skip
 Types = tuple[ir.DataType, ...]
 
 F32, I64, I32, BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL

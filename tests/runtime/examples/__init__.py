@@ -18,6 +18,7 @@ from tests.runtime.examples import (  # noqa: F401
     pool_float32,
     recurrent,
     resize,
+    signal_float32,
 )
 from tests.runtime.examples.example import EXAMPLES, Example
 

@@ -60,8 +60,8 @@ def reduce_max(draw: st.DrawFn, op: str) -> Example:
     return Example([case.codes((2, 3, 5, 4), kind)], attributes, (kind,))
 
 
-@example("CumSum")
-def cum_sum(draw: st.DrawFn, op: str) -> Example:
+@example("CumSum", "CumProd")
+def running(draw: st.DrawFn, op: str) -> Example:
     case, kind, axis = Case(draw(SEEDS)), draw(st.sampled_from(["float32", "int64", "int32"])), draw(st.integers(-3, 2))
     attributes = {"exclusive": draw(st.integers(0, 1)), "reverse": draw(st.integers(0, 1))}
     shape = draw(st.sampled_from([(2, 4, 3), (1, 1, 5), (2, 0, 3)]))

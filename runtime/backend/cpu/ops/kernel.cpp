@@ -26,6 +26,7 @@ std::unique_ptr<Kernel> make_kernel(const Op& op, const OpSource& source, const 
     add_norm_float32_kernels(table);
     add_pool_kernels(table);
     add_pool_float32_kernels(table);
+    add_signal_float32_kernels(table);
     add_reduce_float32_kernels(table);
     add_view_kernels(table);
     add_strided_copy_kernels(table);

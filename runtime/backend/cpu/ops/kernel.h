@@ -112,6 +112,7 @@ void add_norm_kernels(KernelTable& table);
 void add_norm_float32_kernels(KernelTable& table);
 void add_pool_kernels(KernelTable& table);
 void add_pool_float32_kernels(KernelTable& table);
+void add_signal_float32_kernels(KernelTable& table);
 void add_reduce_float32_kernels(KernelTable& table);
 void add_view_kernels(KernelTable& table);
 void add_strided_copy_kernels(KernelTable& table);

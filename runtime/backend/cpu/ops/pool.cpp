@@ -218,30 +218,50 @@ class CumSumKernel : public CpuKernel {
   CumSumKernel(const ops::CumSum& op, const OpSource&, const Workspace& workspace) : CpuKernel(workspace), op_(op) {}
 
   void compute(const Context& c) override {
-    switch (c.in[0]->type) {
-      case DType::F32:
-        return typed<float, float>(c);
-      case DType::I64:
-        return typed<int64_t, uint64_t>(c);
-      default:
-        return typed<int32_t, uint32_t>(c);
-    }
+    if (op_.kind() == "CumProd")
+      over(c, 1, [](auto a, auto b) { return a * b; });
+    else
+      over(c, 0, [](auto a, auto b) { return a + b; });
   }
 
  private:
-  template <typename T, typename Sum>  // integers wrap
-  void typed(const Context& c) const {
-    for (int64_t o = 0; o < op_.split.outer; ++o)
-      for (int64_t i = 0; i < op_.split.inner; ++i) {
-        const int64_t start = o * op_.split.length * op_.split.inner + i;
-        Sum total = 0;
-        for (int64_t k = 0; k < op_.split.length; ++k) {
-          const int64_t at = start + (op_.reverse ? op_.split.length - 1 - k : k) * op_.split.inner;
-          const Sum before = total, x = static_cast<Sum>(c.in[0]->as<T>()[at]);
-          total = k == 0 ? x : total + x;
-          c.out[0]->as<T>()[at] = static_cast<T>(op_.exclusive ? before : total);
+  template <typename Join>
+  void over(const Context& c, int start, Join join) const {
+    switch (c.in[0]->type) {
+      case DType::F32:
+        return typed<float, float>(c, static_cast<float>(start), join);
+      case DType::I64:
+        return typed<int64_t, uint64_t>(c, static_cast<uint64_t>(start), join);
+      default:
+        return typed<int32_t, uint32_t>(c, static_cast<uint32_t>(start), join);
+    }
+  }
+  template <typename T, typename Result, typename Join>  // integers wrap
+  void typed(const Context& c, Result start, Join join) const {
+    constexpr int64_t kColumns = 64;
+    const AxisSplit& s = op_.split;
+    if (s.inner == 0) return;
+    const int64_t blocks = (s.inner + kColumns - 1) / kColumns,
+                  work = std::max<int64_t>(1, s.length * std::min(s.inner, kColumns));
+    c.pool->parallel(s.outer * blocks, (1 << 14) / work, [&](int64_t begin, int64_t end, int) {
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t column = block % blocks * kColumns, n = std::min(kColumns, s.inner - column);
+        const int64_t first = block / blocks * s.length * s.inner + column;
+        Result total[kColumns];
+        std::fill(total, total + n, start);
+        for (int64_t k = 0; k < s.length; ++k) {
+          const int64_t at = first + (op_.reverse ? s.length - 1 - k : k) * s.inner;
+          const T* x = c.in[0]->as<T>() + at;
+          T* y = c.out[0]->as<T>() + at;
+          if (op_.exclusive) std::copy(total, total + n, y);
+          if (k == 0)
+            for (int64_t i = 0; i < n; ++i) total[i] = static_cast<Result>(x[i]);
+          else
+            for (int64_t i = 0; i < n; ++i) total[i] = join(total[i], static_cast<Result>(x[i]));
+          if (!op_.exclusive) std::copy(total, total + n, y);
         }
       }
+    });
   }
 
   const ops::CumSum& op_;
@@ -253,7 +273,7 @@ void add_pool_kernels(KernelTable& table) {
   table.emplace_back("MaxPool", make<PoolKernel, ops::Pool>);
   table.emplace_back("AveragePool", make<PoolKernel, ops::Pool>);
   table.emplace_back("ReduceMean", make<ReduceMeanKernel, ops::ReduceMean>);
-  table.emplace_back("CumSum", make<CumSumKernel, ops::CumSum>);
+  for (const char* kind : {"CumSum", "CumProd"}) table.emplace_back(kind, make<CumSumKernel, ops::CumSum>);
   table.emplace_back("ReduceMax", make<ReduceMaxKernel, ops::ReduceMax>);
 }
 

@@ -9,7 +9,7 @@
 
 #include "backend/cpu/isa/join_rows.h"
 #include "backend/cpu/ops/kernel.h"
-#include "backend/cpu/ops/norms.h"
+#include "backend/cpu/ops/wide_functions.h"
 
 namespace qgraph::cpu {
 namespace {

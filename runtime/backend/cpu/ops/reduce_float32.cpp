@@ -6,7 +6,7 @@
 
 #include "backend/cpu/isa/ordered_sum.h"
 #include "backend/cpu/ops/kernel.h"
-#include "backend/cpu/ops/norms.h"
+#include "backend/cpu/ops/wide_functions.h"
 #include "ops/pool_float32.h"
 
 namespace qgraph::cpu {

@@ -1,4 +1,4 @@
-// The norms of pools and reductions.
+// Functions of doubles, and the norms that pools and reductions make with them.
 #pragma once
 
 #include <cmath>
