@@ -55,7 +55,7 @@ def compile(
 def _lower(model: ir.Model) -> None:
     """Bring a model into the integer dialect, in place; one of another tool, which may need it, in canonical form."""
     if dialect_of(model) == "float":
-        Pipeline("canonicalize{parameters=merge},lower").run(model)
+        Pipeline("canonicalize{parameters=merge},fold-batchnorm,lower").run(model)
         return
     try:
         Pipeline("lower").run(model)
