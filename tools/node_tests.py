@@ -71,14 +71,21 @@ def array_of(value: Any) -> np.ndarray:
     return numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
 
 
+def absolute_tolerance(wanted: np.ndarray, case: Any) -> float:
+    """That of the test, and in floats the rounding of the largest number, which sums that cancel are off by."""
+    if wanted.dtype.kind != "f":
+        return float(case.atol)
+    sizes = np.abs(wanted[np.isfinite(wanted)].astype(np.float64))
+    return max(float(case.atol), 2**-24 * float(sizes.max(initial=0.0)))
+
+
 def is_close(found: np.ndarray, wanted: np.ndarray, case: Any) -> str:
     """What is wrong with ``found``; empty where it is ``wanted`` within the test's tolerance."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         return f"{found.dtype}{list(found.shape)} in place of {wanted.dtype}{list(wanted.shape)}"
-    got, want = found.astype(np.float64), wanted.astype(np.float64)
-    finite = np.abs(want[np.isfinite(want)])
-    rounding = 2**-24 * finite.max(initial=0.0) if wanted.dtype.kind == "f" else 0.0  # of the largest: sums that cancel have it
-    same = np.isclose(got, want, rtol=case.rtol, atol=max(case.atol, rounding), equal_nan=True)
+    same = np.isclose(
+        found.astype(np.float64), wanted.astype(np.float64), rtol=case.rtol, atol=absolute_tolerance(wanted, case), equal_nan=True
+    )
     return "" if same.all() else f"{(~same).sum()} of {same.size} elements differ"
 
 

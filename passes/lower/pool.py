@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx_ir as ir
 from qgraph.passes.lower import layout
 from qgraph.passes.lower.registry import lowers
@@ -26,22 +27,33 @@ def window(node: ir.Node, spatial: int) -> dict[str, Any]:
     }
 
 
+def has_kernel(node: ir.Node, spatial: int) -> bool:
+    """Whether the integer kernels have windows like these; others are those of ONNX's op."""
+    return spatial <= 2 and attr(node, "auto_pad", "NOTSET") in ("NOTSET", "VALID")
+
+
 @lowers("MaxPool")
 def max_pool(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
     if x is None or len(node.outputs) > 1:
         return None
     spatial = len(attr(node, "kernel_shape"))
-    made = layout.emit(low.build, node, "MaxPool", [x.value], x.spec, window(node, spatial), value, spatial + 2)
+    if has_kernel(node, spatial):
+        made = layout.emit(low.build, node, "MaxPool", [x.value], x.spec, window(node, spatial), value, spatial + 2)
+    elif x.spec.type == ir.DataType.UINT8:
+        made = low.moved(node, [x.value], value, x.spec.type)
+        low.build.note(made, x.spec)
+    else:
+        return None
     return low.requantized(QuantizedValue(made, x.spec), node, value, out)
 
 
 @lowers("AveragePool")
 def average_pool(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
-    if x is None:
-        return None
     spatial = len(attr(node, "kernel_shape"))
+    if x is None or not has_kernel(node, spatial):
+        return None
     attributes = {**window(node, spatial), "x_zero": x.zero_point, "multiplier": f32(x.scale / out.scale)}
     return layout.emit(low.build, node, "AveragePool", [x.value], out, attributes, value, spatial + 2)
 
@@ -68,6 +80,21 @@ def largest(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir
         return low.requantized(x, node, value, out)
     name = value.name or "max"
     made = low.build.add(node, "ReduceMax", [x.value], reduction, name=name, type=x.spec.type, shape=value.shape)
+    low.build.note(made, x.spec)
+    return low.requantized(QuantizedValue(made, x.spec), node, value, out)
+
+
+@lowers("ReduceMin")
+def smallest(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
+    x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
+    reduction = reduced_axes(node)
+    if x is None or reduction is None:
+        return None
+    if not reduction["axes"]:
+        return low.requantized(x, node, value, out)
+    name, keep = value.name or "min", {"keepdims": reduction["keepdims"]}
+    axes = low.build.constant(f"{name}.axes", np.array(reduction["axes"], np.int64))
+    made = low.build.add(node, "ReduceMin", [x.value, axes], keep, name=name, type=x.spec.type, shape=value.shape, domain="")
     low.build.note(made, x.spec)
     return low.requantized(QuantizedValue(made, x.spec), node, value, out)
 

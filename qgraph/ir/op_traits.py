@@ -87,6 +87,8 @@ PART = T.MOVES | T.KEEPS_ZERO
 NORM = T.SAME_SHAPE
 
 FLOAT = "runs in float32: no integer kernel computes it"
+SUMS = "runs in float32: norms and shares divide by it, and 8 bits of so wide a range would lose them"
+PRODUCTS = "runs in float32: its range spans orders of magnitude, which no scale covers"
 INDICES = "its output are indices or bits, not quantized numbers"
 JOINED = "runs in float32: one scale seldom serves both what it joins, such as the boxes and the scores of a detector"
 FOLDED = "a pass replaces it before the lowering"
@@ -201,25 +203,25 @@ _ROWS = (
     OpTraits("Softmax", "norm", NORM),
     #
     OpTraits("AveragePool", "pool", T.KEEPS_ZERO),
-    OpTraits("CumProd", "pool", T.SAME_SHAPE, no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("CumProd", "pool", T.SAME_SHAPE, no_integer=PRODUCTS, no_axes=RARE),
     OpTraits("CumSum", "pool", T.SAME_SHAPE, no_integer=SMALL),
     OpTraits("GlobalAveragePool", "pool", T.KEEPS_ZERO),
-    OpTraits("GlobalLpPool", "pool", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
+    OpTraits("GlobalLpPool", "pool", no_integer=SUMS, no_axes=RARE),
     OpTraits("GlobalMaxPool", "pool", PART),
-    OpTraits("LpPool", "pool", no_integer=FLOAT),
+    OpTraits("LpPool", "pool", no_integer=SUMS),
     OpTraits("MaxPool", "pool", PART),
     OpTraits("MaxRoiPool", "pool", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("MaxUnpool", "pool", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
-    OpTraits("ReduceL1", "pool", no_integer=FLOAT),
-    OpTraits("ReduceL2", "pool", no_integer=FLOAT),
-    OpTraits("ReduceLogSum", "pool", no_integer=FLOAT),
-    OpTraits("ReduceLogSumExp", "pool", no_integer=FLOAT),
+    OpTraits("MaxUnpool", "pool", no_integer=FLOAT, no_axes=RARE),
+    OpTraits("ReduceL1", "pool", T.KEEPS_ZERO, no_integer=SUMS),
+    OpTraits("ReduceL2", "pool", T.KEEPS_ZERO, no_integer=SUMS),
+    OpTraits("ReduceLogSum", "pool", no_integer=SUMS),
+    OpTraits("ReduceLogSumExp", "pool", no_integer=SUMS),
     OpTraits("ReduceMax", "pool", PART),
     OpTraits("ReduceMean", "pool", T.KEEPS_ZERO),
-    OpTraits("ReduceMin", "pool", no_integer=FLOAT),
-    OpTraits("ReduceProd", "pool", no_integer=FLOAT),
-    OpTraits("ReduceSum", "pool", no_integer=FLOAT),
-    OpTraits("ReduceSumSquare", "pool", no_integer=FLOAT),
+    OpTraits("ReduceMin", "pool", PART),
+    OpTraits("ReduceProd", "pool", no_integer=PRODUCTS),
+    OpTraits("ReduceSum", "pool", T.KEEPS_ZERO, no_integer=SUMS),
+    OpTraits("ReduceSumSquare", "pool", T.KEEPS_ZERO, no_integer=SUMS),
     #
     OpTraits("CenterCropPad", "movement", T.KEEPS_ZERO, no_integer=FLOAT),
     OpTraits("Col2Im", "movement", no_integer=FLOAT, no_torch=RARE, no_axes=RARE),
@@ -315,7 +317,11 @@ _GROUPS = (
         OpTraits("", "signal", no_integer=EXPANDED, no_torch=EXPANDED, no_axes=EXPANDED),
     ),
     _group(
-        "BitCast DFT MelWeightMatrix STFT",
+        "BitCast DFT STFT",
+        OpTraits("", "signal", no_integer=FLOAT, no_axes=WHOLE),
+    ),
+    _group(
+        "MelWeightMatrix",
         OpTraits("", "signal", no_integer=FLOAT, no_torch=RARE, no_axes=WHOLE),
     ),
     _group(

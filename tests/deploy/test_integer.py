@@ -184,6 +184,18 @@ def test_planes_side_by_side(tmp_path: Path, planes: int) -> None:
     assert turned.inputs[0] is not None and turned.inputs[0].dtype == ir.DataType.UINT8
 
 
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_pools_that_integer_kernels_lack(tmp_path: Path, op: str) -> None:
+    """Three spatial axes, and padding that follows from a size that is not known."""
+    text = f"g (float[2,3,6,7,6] x) => (float[2,3,p,q,r] y) {{ h = Relu(x) y = {op}<kernel_shape=[2,2,3], strides=[2,1,2]>(h) }}"
+    feed = {"x": normal(2, 3, 6, 7, 6)}
+    agree(quantized(text, feed, {}), feed, tmp_path)
+    window = '<kernel_shape=[2,3], auto_pad="SAME_LOWER">'
+    text = f"g (float[2,3,h,w] x) => (float[2,3,p,q] y) {{ h = Relu(x) y = {op}{window}(h) }}"
+    feed = {"x": normal(2, 3, 6, 7)}
+    agree(quantized(text, feed, {}), feed, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("body", "out"),
     [
@@ -195,6 +207,7 @@ def test_planes_side_by_side(tmp_path: Path, planes: int) -> None:
         ("y = GlobalMaxPool(x)", "2,3,1,1"),
         ("y = ReduceMean<keepdims=0>(x, axes)", "2,3"),
         ("y = ReduceMax<keepdims=0>(x, axes)", "2,3"),
+        ("y = ReduceMin<keepdims=0>(x, axes)", "2,3"),
         ('y = Resize<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , scales)', "2,3,p,q"),
         ('y = Resize<mode="linear">(x, , scales)', "2,3,p,q"),
         ('y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , scales)', "2,3,p,q"),

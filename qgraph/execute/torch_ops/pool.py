@@ -230,3 +230,39 @@ def cum_sum(x: Tensor, axis: Numbers, exclusive: int = 0, reverse: int = 0) -> T
         return cum_sum(x.flip(along), along, exclusive).flip(along)
     summed = torch.cumsum(x, along, dtype=x.dtype)
     return summed - x if exclusive else summed
+
+
+@op("CumProd", static=(1,))
+def cum_prod(x: Tensor, axis: Numbers, exclusive: int = 0, reverse: int = 0) -> Tensor:
+    along = number(axis)
+    if reverse:
+        return cum_prod(x.flip(along), along, exclusive).flip(along)
+    if exclusive:
+        ones = torch.ones_like(x.narrow(along, 0, min(1, x.shape[along])))
+        x = torch.cat([ones, x.narrow(along, 0, max(0, x.shape[along] - 1))], along)
+    return torch.cumprod(x, along, dtype=x.dtype)
+
+
+@op("GlobalLpPool")
+def global_lp_pool(x: Tensor, p: int = 2) -> Tensor:
+    return (x.abs() ** p).sum(tuple(range(2, x.ndim)), keepdim=True) ** (1 / p)
+
+
+@op("MaxUnpool", static=(2,))
+def max_unpool(
+    x: Tensor,
+    indices: Tensor,
+    output_shape: Numbers | None = None,
+    *,
+    kernel_shape: list[int],
+    pads: list[int] | None = None,
+    strides: list[int] | None = None,
+) -> Tensor:
+    n = len(kernel_shape)
+    before, after, steps = (pads or [0] * 2 * n)[:n], (pads or [0] * 2 * n)[n:], strides or [1] * n
+    places = zip(x.shape[2:], steps, kernel_shape, before, after, strict=True)
+    size = [*x.shape[:2], *((s - 1) * t + k - b - e for s, t, k, b, e in places)]
+    y = torch.zeros(math.prod(size), dtype=x.dtype, device=x.device).scatter(0, indices.reshape(-1), x.reshape(-1)).reshape(size)
+    if output_shape is None:
+        return y
+    return pad_axes(y, [0] * n, [wanted - had for wanted, had in zip(ints(output_shape)[2:], size[2:], strict=True)], 0)

@@ -238,7 +238,7 @@ class CumSumKernel : public CpuKernel {
   }
   template <typename T, typename Result, typename Join>  // integers wrap
   void typed(const Context& c, Result start, Join join) const {
-    constexpr int64_t kColumns = 64;
+    constexpr int64_t kColumns = 512;
     const AxisSplit& s = op_.split;
     if (s.inner == 0) return;
     const int64_t blocks = (s.inner + kColumns - 1) / kColumns,
