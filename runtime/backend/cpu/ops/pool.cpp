@@ -238,27 +238,28 @@ class CumSumKernel : public CpuKernel {
   }
   template <typename T, typename Result, typename Join>  // integers wrap
   void typed(const Context& c, Result start, Join join) const {
-    constexpr int64_t kColumns = 512;
+    constexpr int64_t kColumns = 1024;
     const AxisSplit& s = op_.split;
-    if (s.inner == 0) return;
     const int64_t blocks = (s.inner + kColumns - 1) / kColumns,
                   work = std::max<int64_t>(1, s.length * std::min(s.inner, kColumns));
+    const int64_t shift = op_.exclusive ? 1 : 0, step = op_.reverse ? -s.inner : s.inner;
     c.pool->parallel(s.outer * blocks, (1 << 14) / work, [&](int64_t begin, int64_t end, int) {
       for (int64_t block = begin; block < end; ++block) {
         const int64_t column = block % blocks * kColumns, n = std::min(kColumns, s.inner - column);
-        const int64_t first = block / blocks * s.length * s.inner + column;
-        Result total[kColumns];
-        std::fill(total, total + n, start);
-        for (int64_t k = 0; k < s.length; ++k) {
-          const int64_t at = first + (op_.reverse ? s.length - 1 - k : k) * s.inner;
-          const T* x = c.in[0]->as<T>() + at;
-          T* y = c.out[0]->as<T>() + at;
-          if (op_.exclusive) std::copy(total, total + n, y);
-          if (k == 0)
-            for (int64_t i = 0; i < n; ++i) total[i] = static_cast<Result>(x[i]);
+        const int64_t first = (block / blocks * s.length + (op_.reverse ? s.length - 1 : 0)) * s.inner + column;
+        const T* x = c.in[0]->as<T>() + first;
+        T* y = c.out[0]->as<T>() + first;
+        if (shift == 1 && s.length > 0) std::fill(y, y + n, static_cast<T>(start));
+        if (shift < s.length) std::copy(x, x + n, y + shift * step);
+        Result last = s.length > 0 ? static_cast<Result>(*x) : start;
+        for (int64_t k = shift + 1; k < s.length; ++k) {
+          const T* from = x + (k - shift) * step;
+          T* to = y + k * step;
+          if (n == 1)
+            *to = static_cast<T>(last = join(last, static_cast<Result>(*from)));
           else
-            for (int64_t i = 0; i < n; ++i) total[i] = join(total[i], static_cast<Result>(x[i]));
-          if (!op_.exclusive) std::copy(total, total + n, y);
+            for (int64_t i = 0; i < n; ++i)
+              to[i] = static_cast<T>(join(static_cast<Result>(to[i - step]), static_cast<Result>(from[i])));
         }
       }
     });
