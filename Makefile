@@ -26,7 +26,7 @@ test: test-cpp test-python
 
 test-python: setup
 	@sh tools/setup_system.sh chromium chromium-driver
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-cpp: system
 	cmake -S runtime -B $(BUILD) -DQGRAPH_TESTS=ON -DQGRAPH_SANITIZE=ON > /dev/null

@@ -220,7 +220,6 @@ def test_a_pipeline_that_succeeds_changes_the_model_that_was_given() -> None:
     [
         ("calibrate,bias-correction", "needs the float model; put it behind 'quantize'"),
         ("canonicalize,quantize", "has no measured range; put 'calibrate' (with data) before 'quantize'"),
-        ("canonicalize,lower", "needs a quantized model and this one is float (MatMul node"),
         ("canonicalize,calibrate,quantize,lower,lower", "is in the integer dialect already; take 'lower' out"),
         ("canonicalize,calibrate,quantize,prune-magnitude", "put it in front of 'quantize'"),
         ("canonicalize,prune-magnitude,calibrate,quantize{latent=true},finalize-pruning", "run 'bake', which folds them"),

@@ -72,9 +72,10 @@ def _number(program: Path, name: str) -> int:
 
 def test_one_attribute_of_a_program(sides: tuple[Path, Path]) -> None:
     def change(parts: list[Any]) -> None:
-        kind, name, sources, results, ints, floats = parts[1][2]
+        kind, name, sources, results, ints, floats, graphs = parts[1][2]
         assert ("clamp_min", [0]) in ints
-        parts[1][2] = (kind, name, sources, results, [(k, [1] if k == "clamp_min" else v) for k, v in ints], floats)
+        ints = [(k, [1] if k == "clamp_min" else v) for k, v in ints]
+        parts[1][2] = (kind, name, sources, results, ints, floats, graphs)
 
     rewrite(sides[1] / NAME / "int8.qgp", change)
     code, text = compared(*sides)

@@ -56,7 +56,7 @@ def divide(x: Arrays, a: Mapping[str, Any], dtype: np.dtype) -> np.ndarray:
 def _wrapped(whole: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Integers of any length, modulo 2^bits."""
     bits = 8 * dtype.itemsize
-    return np.asarray(whole % (1 << bits), object).astype(np.uint64).astype(f"uint{bits}").view(dtype)
+    return np.asarray(np.asarray(whole, object) % (1 << bits), object).astype(np.uint64).astype(f"uint{bits}").view(dtype)
 
 
 @defines("Mod")
