@@ -115,6 +115,7 @@ class Lowering:
         """A data movement op of the old graph on codes."""
         name = value.name or node.op_type
         attributes = self.attributes(node)
+        inputs = [self._as_int64(node, i, given) for i, given in enumerate(inputs)]
         return self.build.add(node, node.op_type, inputs, attributes, name=name, type=type, shape=value.shape, domain="")
 
     def tokens(self, value: ir.Value | None) -> tuple[ir.Value, ir.Value] | None:

@@ -10,6 +10,7 @@ import pytest
 from qgraph.deploy.program import compile
 from qgraph.deploy.session import Session
 from qgraph.pipeline import PassContext, Pipeline
+from qgraph.workflow import transform
 from tests.conftest import run_onnx
 from tests.passes.graphs import model_of
 
@@ -47,3 +48,8 @@ def test_bounds_of_a_slice_may_be_int32(start: str, tmp_path: Path) -> None:
     wanted = run_onnx(model, {"x": x})[0]
     compile(model, tmp_path / "m.qgp")
     np.testing.assert_array_equal(Session(tmp_path / "m.qgp").run({"x": x})["y"], wanted)
+
+    model = model_of(text)  # and on codes
+    transform(model, preset="int8", data=[{"x": x}])
+    compile(model, tmp_path / "int8.qgp")
+    np.testing.assert_allclose(Session(tmp_path / "int8.qgp").run({"x": x})["y"], wanted, atol=0.03)
