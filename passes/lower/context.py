@@ -233,8 +233,6 @@ class Lowering:
     def _copy(self, node: ir.Node) -> None:
         form = FLOAT_FORMS.get(node.op_type)
         inputs, attributes = form(self, node) if form else ([self.any(v) for v in node.inputs], self.attributes(node))
-        while inputs and inputs[-1] is None:
-            inputs.pop()
         inputs = [self._as_int64(node, i, value) for i, value in enumerate(inputs)]
         outputs, rows = list(node.outputs), INTEGER_OPS["", node.op_type].outputs
         while len(outputs) > 1 and not outputs[-1].name:

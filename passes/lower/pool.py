@@ -11,6 +11,7 @@ from qgraph.passes.lower.registry import lowers
 from qgraph.passes.lower.values import QuantizedValue, QuantSpec, f32
 from qgraph.passes.lower.windows import geometry
 
+from qgraph.ir.dialects import INTEGER
 from qgraph.ir.patterns import attr, constant, rank
 
 if TYPE_CHECKING:
@@ -70,31 +71,20 @@ def mean(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Va
     return low.build.kernel(node, "ReduceMean", [x.value], out, attributes, value)
 
 
-@lowers("GlobalMaxPool", "ReduceMax")
-def largest(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
+@lowers("GlobalMaxPool", "ReduceMax", "ReduceMin")
+def extreme(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
     x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
     reduction = reduced_axes(node)
     if x is None or reduction is None:
         return None
     if not reduction["axes"]:
         return low.requantized(x, node, value, out)
-    name = value.name or "max"
-    made = low.build.add(node, "ReduceMax", [x.value], reduction, name=name, type=x.spec.type, shape=value.shape)
-    low.build.note(made, x.spec)
-    return low.requantized(QuantizedValue(made, x.spec), node, value, out)
-
-
-@lowers("ReduceMin")
-def smallest(low: Lowering, node: ir.Node, value: ir.Value, out: QuantSpec) -> ir.Value | None:
-    x = low.codes.get(node.inputs[0])  # type: ignore[arg-type]
-    reduction = reduced_axes(node)
-    if x is None or reduction is None:
-        return None
-    if not reduction["axes"]:
-        return low.requantized(x, node, value, out)
-    name, keep = value.name or "min", {"keepdims": reduction["keepdims"]}
-    axes = low.build.constant(f"{name}.axes", np.array(reduction["axes"], np.int64))
-    made = low.build.add(node, "ReduceMin", [x.value, axes], keep, name=name, type=x.spec.type, shape=value.shape, domain="")
+    op, domain, inputs = "ReduceMax", INTEGER, [x.value]
+    if node.op_type == "ReduceMin":  # ONNX's own, whose axes are an input
+        op, domain = "ReduceMin", ""
+        inputs.append(low.build.constant(f"{value.name}.axes", np.array(reduction.pop("axes"), np.int64)))
+    name = value.name or op
+    made = low.build.add(node, op, [*inputs], reduction, name=name, type=x.spec.type, shape=value.shape, domain=domain)
     low.build.note(made, x.spec)
     return low.requantized(QuantizedValue(made, x.spec), node, value, out)
 
